@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Every map key, map value and configuration struct that BPF programs and userspace share.
+ *
+ * Rules: only <linux/types.h>; every byte is named; sizes are asserted; __be16/__be32 are in network byte order,
+ * everything else in host byte order. A change of any layout or meaning raises SLUICE_ABI_VERSION: pins live in
+ * <bpffs>/abi-N/, so two versions never share a map.
+ *
+ * Slots and generations. Pods (endpoints) and service ports (frontends) have small dense slots. A slot's current
+ * generation stands in endpoint_generations / frontend_generations; every record that names a slot names the
+ * generation too (struct sluice_ref) and matches only while both are equal. Generations come from one counter and
+ * never repeat, so one write ends everything that refers to the former holder of the slot.
+ * Slot 0 with generation 0 means "nobody" and always matches: entry 0 of both arrays stays 0.
+ *
+ * Self-identifying records. The kernel may reuse a deleted hash element at once, while a program on another CPU
+ * still reads it. Such values therefore begin with a copy of their key; a reader copies what it needs, then
+ * compares `self`, and treats a difference as a miss.
+ */
+#ifndef SLUICE_ABI_H
+#define SLUICE_ABI_H
+
+#include <linux/types.h>
+
+#define SLUICE_ABI_VERSION 1
+
+#ifdef __cplusplus
+#define SLUICE_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " is part of the ABI")
+#else
+#define SLUICE_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " is part of the ABI")
+#endif
+
+/* The router's MAC address in every network (locally administered, "slc" in the middle). */
+#define SLUICE_ROUTER_MAC {0x02, 0x73, 0x6c, 0x63, 0x00, 0x01}
+
+/* ---- entry points and counters ---------------------------------------------------------------------------- */
+
+enum sluice_entry {
+  SLUICE_ENTRY_FROM_POD = 0,    /* tc ingress on the host side of a pod's veth */
+  SLUICE_ENTRY_FROM_UPLINK = 1, /* tc ingress on an uplink */
+  SLUICE_ENTRY_UPLINK_XDP = 2,  /* XDP on an uplink */
+  SLUICE_ENTRY_FROM_HOST = 3,   /* reserved: the host's own port */
+  SLUICE_ENTRY_FROM_OVERLAY = 4, /* reserved: the tunnel device */
+  SLUICE_ENTRY_COUNT = 5,
+};
+
+/* counters: per-CPU array, index = entry * SLUICE_COUNTER_STRIDE + reason (reasons.h). */
+#define SLUICE_COUNTER_STRIDE 64
+struct sluice_counter {
+  __u64 packets;
+  __u64 bytes; /* frame bytes from the Ethernet header on; GSO packets count their full size */
+};
+SLUICE_ASSERT_SIZE(struct sluice_counter, 16);
+
+/* ---- meta and settings (arrays with one element) ------------------------------------------------------------ */
+
+/* meta: who owns these pins. Written by the daemon once, when the maps are made. */
+struct sluice_meta {
+  __u32 abi_version; /* SLUICE_ABI_VERSION */
+  __u32 features;    /* reserved feature bits, 0 */
+  __u8 store_uuid[16];
+  __u64 store_epoch;
+};
+SLUICE_ASSERT_SIZE(struct sluice_meta, 32);
+
+/* settings: written by the daemon, read by the programs. Durations are nanoseconds. */
+struct sluice_settings {
+  __u64 secret[2];           /* key of the flow hash (SipHash); made once, kept in the store */
+  __u64 tcp_half_open;       /* SYN seen, handshake not finished */
+  __u64 tcp_established;     /* RFC 5382: not below 2 h 4 min by default */
+  __u64 tcp_closing;         /* one side has sent FIN */
+  __u64 tcp_closed;          /* both sides have sent FIN, or one RST */
+  __u64 udp_new;             /* no reply seen yet */
+  __u64 udp_stream;          /* reply seen; RFC 4787: not below 2 min by default */
+  __u64 icmp;
+  __u64 sweep_interval;      /* between two slices of the sweep */
+  __u64 delete_grace;        /* a pair marked for deletion is deleted no earlier than this after the mark */
+  __u32 sweep_pairs;         /* pairs visited in one slice; sized for <= 1 ms */
+  __u32 max_pairs;           /* flow pairs in all; pairs4 has this many elements, flows4 at least twice */
+  __u32 shared_pairs;        /* max_pairs minus the sum of all guarantees: what bursts share */
+  __u32 refusals_per_second; /* RST, port unreachable and echo replies per network and second */
+};
+SLUICE_ASSERT_SIZE(struct sluice_settings, 104);
+
+/* ---- networks (arrays by network slot; slot 0 is the public side) ----------------------------------------------- */
+
+/* network_limits: owned by the daemon. */
+struct sluice_network_limits {
+  __u32 network;              /* id of the network that has this slot; 0: free (or slot 0) */
+  __u32 guaranteed_pairs;     /* always available to this network */
+  __u32 max_pairs;            /* guaranteed plus burst */
+  __u32 max_half_open_pairs;  /* TCP from the public side without a finished handshake */
+};
+SLUICE_ASSERT_SIZE(struct sluice_network_limits, 16);
+
+/* network_usage: owned by the programs. One cache line each. */
+struct sluice_network_usage {
+  __u32 pairs;          /* flow pairs charged to this network */
+  __u32 half_open;      /* of these, half open from the public side */
+  __u32 refusals;       /* answers given in the current window */
+  __u32 recount_pairs;      /* the sweep's running recount, becomes `pairs` at the end of a round */
+  __u32 recount_half_open;
+  __u32 pad0;
+  __u64 refusal_window; /* coarse ns when the current window of one second began */
+  __u64 pad1[4];
+};
+SLUICE_ASSERT_SIZE(struct sluice_network_usage, 64);
+
+/* ---- ports (hash by ifindex): who sends through this device ------------------------------------------------------ */
+
+enum sluice_port_kind {
+  SLUICE_PORT_POD = 1,
+  SLUICE_PORT_UPLINK = 2,
+};
+
+struct sluice_ref {
+  __u32 slot;
+  __u32 generation;
+};
+SLUICE_ASSERT_SIZE(struct sluice_ref, 8);
+
+struct sluice_port {
+  __u32 self;               /* the key: ifindex */
+  __u32 network;            /* 24-bit id; 0 for an uplink */
+  struct sluice_ref endpoint; /* the pod; {0, 0} for an uplink */
+  __be32 address4;          /* the pod's; 0 for an uplink */
+  __be32 cidr4;             /* the network's prefix; 0 for an uplink */
+  __be32 mask4;
+  __be32 router4;
+  __u16 network_slot;
+  __u8 kind;                /* enum sluice_port_kind */
+  __u8 pad;
+  __u8 mac[6];              /* the pod's, or the uplink's own */
+  __u8 pad2[2];
+};
+SLUICE_ASSERT_SIZE(struct sluice_port, 44);
+
+/* ---- endpoints (hash): every address that somebody has ------------------------------------------------------------- */
+
+enum sluice_endpoint_kind {
+  SLUICE_ENDPOINT_POD_PEER = 1,   /* deliver with bpf_redirect_peer to ifindex (a veth into a namespace) */
+  SLUICE_ENDPOINT_POD_DEVICE = 2, /* deliver with bpf_redirect to ifindex (a VM's tap) */
+  SLUICE_ENDPOINT_ROUTER = 3,
+  SLUICE_ENDPOINT_SERVICE = 4,    /* a service address, inside or outside the CIDR; mac is the router's */
+  SLUICE_ENDPOINT_FLOATING = 5,   /* a floating IP, network 0; ARP is answered with the uplink's MAC */
+  SLUICE_ENDPOINT_POD_REMOTE = 6, /* reserved: a pod on another node */
+};
+
+struct sluice_endpoint4_key {
+  __u32 network;
+  __be32 address;
+};
+SLUICE_ASSERT_SIZE(struct sluice_endpoint4_key, 8);
+
+struct sluice_endpoint4 {
+  struct sluice_endpoint4_key self;
+  struct sluice_ref ref; /* pods only, else {0, 0} */
+  __u32 ifindex;         /* pods: the device to deliver to; 0: not attached */
+  __u8 mac[6];           /* pods: own MAC; router and services: the router's */
+  __u8 kind;             /* enum sluice_endpoint_kind */
+  __u8 pad;
+  __be32 node4;          /* reserved: underlay address of the pod's node */
+};
+SLUICE_ASSERT_SIZE(struct sluice_endpoint4, 32);
+
+/* ---- frontends (hash) and backends, rings (arenas) ------------------------------------------------------------------ */
+
+/* A service port in network N, or a floating IP's port in network 0. ICMP echo to a service address is a frontend
+ * with protocol 1 (IPPROTO_ICMP) and port 0 over the backends of the service's first port. */
+struct sluice_frontend4_key {
+  __u32 network;
+  __be32 address;
+  __be16 port;
+  __u8 protocol;
+  __u8 pad;
+};
+SLUICE_ASSERT_SIZE(struct sluice_frontend4_key, 12);
+
+enum sluice_algorithm {
+  SLUICE_ALGORITHM_HASH = 0,   /* over network, both addresses, both ports and protocol */
+  SLUICE_ALGORITHM_SOURCE = 1, /* over network, source address and destination address */
+  SLUICE_ALGORITHM_RANDOM = 2,
+};
+
+/* One map write of this record is the atomic switch from one set of backends to the next. */
+struct sluice_frontend4 {
+  struct sluice_frontend4_key self;
+  __u32 backend_network;  /* the tenant's network id (equals self.network, or the tenant behind a floating IP) */
+  struct sluice_ref ref;  /* own slot and generation; a floating IP's port has its own */
+  __u32 backend_base;     /* first element in `backends` */
+  __u32 backend_count;    /* configured backends, ready or not */
+  __u32 ready_count;      /* of these, ready; 0: refuse at once */
+  __u32 ring_base;        /* first block in `rings` */
+  __u32 ring_size;        /* slots, a prime; 0: no ring (backend_count <= SLUICE_RENDEZVOUS_MAX) */
+  __be32 router4;         /* the tenant network's router, source of substituted tuples */
+  __u16 network_slot;     /* the tenant's: flows are charged here */
+  __u8 algorithm;         /* enum sluice_algorithm */
+  __u8 pad;
+  __u32 pad2;
+  __u64 fingerprint;      /* of what the ring was built from: backends in order, ring size, secret */
+};
+SLUICE_ASSERT_SIZE(struct sluice_frontend4, 64);
+
+/* Up to this many backends are chosen by rendezvous hashing over the list; above it by a Maglev ring. */
+#define SLUICE_RENDEZVOUS_MAX 8
+/* Re-hash attempts past slots whose backend is down, before the list is searched in order. */
+#define SLUICE_SELECT_ATTEMPTS 16
+
+enum sluice_backend_state {
+  SLUICE_BACKEND_DOWN = 0,  /* configured, takes no new flows: not attached, draining or (later) unhealthy */
+  SLUICE_BACKEND_READY = 1,
+};
+
+/* backends: one arena; a frontend has backend_count elements from backend_base on. An element that a live
+ * frontend uses changes only in `state`. */
+struct sluice_backend {
+  __u32 network;          /* equals the frontend's backend_network, or the record was reused: treat as a miss */
+  __be32 address4;
+  struct sluice_ref endpoint; /* the pod; must equal the endpoint record's */
+  __be16 port;            /* target port; 0 for ICMP echo */
+  __u8 state;             /* enum sluice_backend_state */
+  __u8 pad;
+  __u32 identity;         /* stable hash of (network, pod name, target port): what rendezvous hashing keys on */
+};
+SLUICE_ASSERT_SIZE(struct sluice_backend, 24);
+
+/* rings: one arena of blocks; slot s of a ring is entries[s % 32] of block ring_base + s / 32, a local index
+ * into the frontend's backends. */
+#define SLUICE_RING_BLOCK 32
+struct sluice_ring_block {
+  __u16 entries[SLUICE_RING_BLOCK];
+};
+SLUICE_ASSERT_SIZE(struct sluice_ring_block, 64);
+
+/* uplink_filter: a bitmap over floating IPs, so that a packet that is not ours leaves after one load. Bit
+ * sluice_filter_bit(address) is set for every address that has a floating IP; collisions only cost time. */
+#define SLUICE_FILTER_WORDS 1024
+#define SLUICE_FILTER_BITS (SLUICE_FILTER_WORDS * 64)
+static inline __u32 sluice_filter_bit(__be32 address) {
+  return (__u32)(((__u32)address * 0x9E3779B1u) >> 16); /* multiplicative hash to 16 bits */
+}
+
+/* ---- flows --------------------------------------------------------------------------------------------------------- */
+
+/* The tuple as it stands in a packet of this direction. ICMP echo: requests have source_port = id,
+ * destination_port = 0; replies the reverse. */
+struct sluice_flow4_key {
+  __u32 network_protocol; /* network id | protocol << 24 */
+  __be32 source;
+  __be32 destination;
+  __be16 source_port;
+  __be16 destination_port;
+};
+SLUICE_ASSERT_SIZE(struct sluice_flow4_key, 16);
+
+enum sluice_delivery {
+  SLUICE_DELIVER_PEER = 1,   /* bpf_redirect_peer(ifindex) */
+  SLUICE_DELIVER_DEVICE = 2, /* bpf_redirect(ifindex, 0) */
+  SLUICE_DELIVER_UPLINK = 3, /* bpf_redirect_neigh(ifindex) */
+  SLUICE_DELIVER_NODE = 4,   /* reserved: tunnel to another node */
+  SLUICE_DELIVER_HOST = 5,   /* reserved: the host's port */
+};
+
+enum sluice_flow_role {
+  SLUICE_FLOW_FORWARD = 1, /* client to backend */
+  SLUICE_FLOW_REVERSE = 2, /* backend to client */
+};
+
+/* Bits of sluice_flow4.state. Each direction's packets set bits of their own record; SYNACK alone is set on the
+ * forward record by the reverse direction's SYN+ACK, together with `handshake`. */
+enum sluice_flow_state {
+  SLUICE_STATE_SYN = 1 << 0,
+  SLUICE_STATE_SYNACK = 1 << 1,      /* the backend has answered; handshake holds the ACK that finishes it */
+  SLUICE_STATE_ESTABLISHED = 1 << 2, /* TCP: handshake finished. UDP, ICMP (reverse record): a reply was seen */
+  SLUICE_STATE_FIN = 1 << 3,
+  SLUICE_STATE_RST = 1 << 4,
+  SLUICE_STATE_HALF_OPEN_CHARGED = 1 << 5, /* forward record: counts in network_usage.half_open */
+};
+
+/* One direction of a flow pair: the whole action for its packets. Hot fields stand in the first cache lines. */
+struct sluice_flow4 {
+  struct sluice_flow4_key self;
+  __be32 new_source;
+  __be32 new_destination;
+  __be16 new_source_port;
+  __be16 new_destination_port;
+  __u32 address_delta; /* one's complement difference of the addresses, for IP and L4 checksums */
+  __u32 port_delta;    /* the same of the ports, for the L4 checksum */
+  __u32 ifindex;       /* where delivery sends it */
+  __u8 delivery;       /* enum sluice_delivery */
+  __u8 role;           /* enum sluice_flow_role */
+  __u8 destination_mac[6]; /* not for SLUICE_DELIVER_UPLINK */
+  struct sluice_ref source;   /* the sending pod ({0, 0}: the public side): must equal the port's endpoint */
+  struct sluice_ref endpoint; /* the receiving pod ({0, 0}: the public side) */
+  struct sluice_ref frontend; /* the service port or floating IP port that made the flow */
+  __u32 state;         /* bits of enum sluice_flow_state */
+  __u32 handshake;     /* TCP forward record: acknowledgement number that finishes the handshake, host order */
+  __u64 last_seen;     /* bpf_ktime_get_coarse_ns */
+  __u64 packets;
+  __u64 bytes;
+  __u32 pair;          /* index in pairs4 */
+  __u16 network_slot;  /* charged */
+  __u8 pad[2];
+  __be32 node4;        /* reserved: tunnel remote */
+  __u32 pad2;
+};
+SLUICE_ASSERT_SIZE(struct sluice_flow4, 128);
+
+enum sluice_pair_state {
+  SLUICE_PAIR_FREE = 0,
+  SLUICE_PAIR_LIVE = 1,
+  SLUICE_PAIR_DYING = 2, /* claimed by exactly one deleter */
+};
+
+/* pairs4: array; the sweep walks it by index, so that aging goes in slices. */
+struct sluice_pair4 {
+  struct sluice_flow4_key forward;
+  struct sluice_flow4_key reverse;
+  __u64 mark;        /* coarse ns when first found expired; 0: not marked */
+  __u32 state;       /* enum sluice_pair_state, changed by compare-and-swap only */
+  __u16 network_slot;
+  __u16 pad;
+};
+SLUICE_ASSERT_SIZE(struct sluice_pair4, 48);
+
+/* flow_totals: array with one element, owned by the programs. */
+struct sluice_flow_totals {
+  __u32 high_water;   /* pair indexes handed out so far; freed ones come back through pairs4_free */
+  __u32 shared_used;  /* sum over networks of pairs above their guarantee */
+  __u32 cursor;       /* the sweep's next pair */
+  __u32 recount_shared;
+  __u64 rounds;       /* finished rounds of the sweep */
+  __u64 expired;      /* pairs deleted because they were idle */
+  __u64 ended;        /* pairs deleted because a generation ended them */
+  __u64 orphans;      /* pairs found with a record missing, repaired */
+  __u64 last_slice;   /* coarse ns of the last slice: the sweep is alive */
+  __u64 pad;
+};
+SLUICE_ASSERT_SIZE(struct sluice_flow_totals, 64);
+
+/* ---- map sizes that are fixed by the ABI; the others are chosen by the daemon when the maps are made ------------------ */
+#define SLUICE_MAX_NETWORK_SLOTS 4096
+#define SLUICE_MAX_ENDPOINT_SLOTS 131072
+#define SLUICE_MAX_FRONTEND_SLOTS 131072
+
+#endif /* SLUICE_ABI_H */

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The resources as plain values: what a user declares, before any id or address is chosen for it.
+// Addresses and ports are in host byte order here (base/address.hpp); only compile/ turns them into wire order.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/address.hpp"
+
+namespace sluice::model {
+
+using Labels = std::map<std::string, std::string>;
+
+/// Names one resource inside a network, printed as "network/name".
+struct Name {
+  std::string network;
+  std::string name;
+  auto operator<=>(const Name&) const = default;
+  [[nodiscard]] std::string text() const { return network + "/" + name; }
+};
+
+/// Transport protocols that a service port can have; the values are the IP protocol numbers.
+enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17 };
+std::string_view name(Protocol protocol);  ///< "TCP", "UDP"
+
+/// Network: one tenant's private network. Every network may use the same CIDR.
+struct Network {
+  std::string name;
+  Labels labels;
+  Cidr4 cidr4{Ipv4{0xAC100000}, 16};       ///< default 172.16.0.0/16
+  std::optional<Ipv4> router4;             ///< default: the first host address of cidr4
+  std::string domain = "internal";
+  std::uint32_t guaranteed_flows = 1024;   ///< flow pairs this network can always have
+  std::uint32_t max_flows = 131072;        ///< guaranteed plus burst; never above the table's size
+  std::uint32_t max_half_open_flows = 8192;  ///< of these, TCP flows from the public side without a handshake
+  auto operator<=>(const Network&) const = default;
+  [[nodiscard]] Ipv4 router() const { return router4.value_or(Ipv4{cidr4.first().value + 1}); }
+};
+
+struct NamedPort {
+  std::uint16_t port = 0;
+  Protocol protocol = Protocol::kTcp;
+  auto operator<=>(const NamedPort&) const = default;
+};
+
+/// Pod: anything with a network namespace in a network.
+struct Pod {
+  Name name;
+  Labels labels;
+  std::optional<Ipv4> address4;  ///< static request; otherwise allocated once and kept for life
+  std::map<std::string, NamedPort> ports;
+  bool draining = false;  ///< state: draining. No new flows are sent here, old ones go on
+  auto operator<=>(const Pod&) const = default;
+};
+
+enum class Algorithm : std::uint8_t {
+  kHash,    ///< consistent hash over the whole 5-tuple (default)
+  kSource,  ///< consistent hash over the client's address alone
+  kRandom,  ///< each new flow picks at random
+};
+std::string_view name(Algorithm algorithm);  ///< "hash", "source", "random"
+
+struct ServicePort {
+  std::string name;
+  std::uint16_t port = 0;
+  Protocol protocol = Protocol::kTcp;
+  /// A number, or the name of a pod's port (which may differ per pod; a pod without that name is no backend).
+  std::variant<std::uint16_t, std::string> target_port = std::uint16_t{0};
+  auto operator<=>(const ServicePort&) const = default;
+};
+
+/// Service: a stable private address in front of the pods that its selector picks.
+struct Service {
+  Name name;
+  Labels labels;
+  Labels selector;  ///< all of them must match; never empty
+  std::vector<ServicePort> ports;
+  std::optional<Ipv4> address4;  ///< static request, inside or outside the network's CIDR
+  Algorithm algorithm = Algorithm::kHash;
+  std::optional<std::string> floating_ip;  ///< the name of a FloatingIp: every port is bound on it too
+  auto operator<=>(const Service&) const = default;
+};
+
+/// FloatingIp: a public address; services bind to it port by port.
+struct FloatingIp {
+  std::string name;
+  Ipv4 address;
+  auto operator<=>(const FloatingIp&) const = default;
+};
+
+/// Everything that is declared, validated as a whole.
+struct State {
+  std::map<std::string, Network> networks;
+  std::map<Name, Pod> pods;
+  std::map<Name, Service> services;
+  std::map<std::string, FloatingIp> floating_ips;
+  bool operator==(const State&) const = default;
+};
+
+}  // namespace sluice::model
