@@ -302,7 +302,7 @@ struct sluice_flow4 {
   __be32 node4;        /* reserved: tunnel remote */
   __u32 pad2;
 };
-SLUICE_ASSERT_SIZE(struct sluice_flow4, 128);
+SLUICE_ASSERT_SIZE(struct sluice_flow4, 120);
 
 enum sluice_pair_state {
   SLUICE_PAIR_FREE = 0,

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// compile(): desired state + assignments + attachments -> exact map contents. Pure: no system call, no libbpf.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "compile/tables.hpp"
+#include "model/assignments.hpp"
+#include "model/resources.hpp"
+
+namespace sluice::compile {
+
+/// An uplink device of this node, as it is now.
+struct Uplink {
+  std::uint32_t ifindex = 0;
+  Mac mac;
+};
+
+/// What the daemon's configuration decides about the maps.
+struct Limits {
+  std::uint32_t max_pairs = 262144;
+  std::uint32_t max_endpoint_slots = SLUICE_MAX_ENDPOINT_SLOTS;
+  std::uint32_t max_frontend_slots = SLUICE_MAX_FRONTEND_SLOTS;
+  std::uint32_t backend_arena = 1048576;   ///< elements of `backends`
+  std::uint32_t ring_arena = 262144;       ///< blocks of `rings`
+  std::uint32_t slots_per_backend = 100;   ///< Maglev size >= this times the backends (32 in a memory mode)
+};
+
+struct Input {
+  const model::State& state;
+  const model::Assignments& assignments;
+  const model::Attachments& attachments;
+  const std::vector<Uplink>& uplinks;
+  sluice_settings settings;  ///< from the configuration; shared_pairs is filled in by compile
+  Limits limits;
+};
+
+/// Where the last tables stand: slots, generations and arena regions of what stays are kept, so that compiling the
+/// same input again gives the same tables. `previous` is what is in the maps (read back at start). Fails with
+/// kExhausted (naming the resource) when a slot space, an arena or the guaranteed flows do not fit, and changes
+/// nothing then.
+///
+/// A pod's slot gets a new generation when the pod is attached to another device or namespace, or gets another
+/// address; a frontend's when its (network, address, port, protocol) is bound to another service.
+Result<Tables> compile(const Input& input, const Tables& previous);
+
+/// The ordered writes that turn `actual` into `wanted`.
+Plan diff(const Tables& actual, const Tables& wanted);
+
+/// Applies a plan to a value; tests and the node loop use it to follow what the maps hold.
+void apply(const Plan& plan, Tables& tables);
+
+}  // namespace sluice::compile

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel side as one object: loads the BPF object, owns the pins under <bpffs>/abi-N/, attaches programs,
+// reads the tables back and applies plans.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "compile/tables.hpp"
+
+namespace sluice::datapath {
+
+struct Options {
+  /// Folder on a bpffs; maps, programs and links are pinned in `pin_root`/abi-N/.
+  std::filesystem::path pin_root = "/sys/fs/bpf/sluice";
+  std::uint32_t max_pairs = 262144;
+  std::uint32_t backend_arena = 1048576;
+  std::uint32_t ring_arena = 262144;
+  std::array<std::uint8_t, 16> store_uuid{};
+  /// Tests: called before each map write; an error is taken as that write's failure.
+  std::function<Status(const compile::Write&)> inject_fault;
+};
+
+enum class XdpMode { kOff, kAuto, kGeneric, kNative };
+
+class Datapath {
+ public:
+  /// Finds what a kernel must have (BTF not needed; program types, helpers, timers, redirect_peer); kUnsupported
+  /// names the first missing feature, the running kernel and the minimum (6.1), kPermission the missing capability.
+  static Status check_kernel();
+
+  /// Loads the programs over the pinned maps, making what is missing, and takes over the links that are pinned:
+  /// each is updated to the new program atomically. Starts the sweep. kPrecondition with a remedy if pin_root is
+  /// not on a bpffs or the pins belong to another store.
+  static Result<std::unique_ptr<Datapath>> load(const Options& options);
+
+  virtual ~Datapath() = default;
+
+  /// What the maps hold now. Free slots and zero elements are left out, as Tables says.
+  virtual Result<compile::Tables> read_tables() = 0;
+
+  /// Applies the plan step by step, in batches where the kernel can. On the first failure it stops and says which
+  /// write failed; the caller reads back and diffs again.
+  virtual Status apply(const compile::Plan& plan) = 0;
+
+  /// Attaches from_pod to the ingress of a host-side veth: a TCX link on kernels that have it, pinned as
+  /// links/pod-<ifindex>, else a clsact filter. Idempotent.
+  virtual Status attach_pod(std::uint32_t ifindex) = 0;
+  /// Removes the pinned link of a device that has gone (or goes).
+  virtual Status detach_pod(std::uint32_t ifindex) = 0;
+  /// Attaches from_uplink (and uplink_xdp unless the mode is off). A foreign XDP program on the device is
+  /// kPrecondition and names it; foreign tc programs keep running after ours.
+  virtual Status attach_uplink(std::uint32_t ifindex, XdpMode mode) = 0;
+  virtual Status detach_uplink(std::uint32_t ifindex) = 0;
+  /// The ifindexes that have a pinned link, for finding leftovers.
+  virtual Result<std::vector<std::uint32_t>> attached() = 0;
+
+  [[nodiscard]] virtual bool uses_tcx() const = 0;
+
+  /// Removes every pin and every program attachment of pin_root, maps included. Works without a running daemon.
+  static Status purge(const std::filesystem::path& pin_root);
+};
+
+}  // namespace sluice::datapath
