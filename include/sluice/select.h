@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* How a new flow's backend is chosen: the hash functions that BPF programs and userspace share.
+ *
+ * The whole choice, in order; `ready` means backend.state == SLUICE_BACKEND_READY:
+ *   ready_count == 0      refuse.
+ *   backend_count == 1    that backend.
+ *   ring_size == 0        rendezvous: the ready backend with the highest sluice_rendezvous_score; of equal scores
+ *                         the lower index wins.
+ *   otherwise             the ring. Attempt 0 looks at the hash's own slot, attempts 1 to SLUICE_SELECT_ATTEMPTS
+ *                         (inclusive) at re-hashed slots; the first slot whose backend is ready decides. If none
+ *                         was, the list is searched in order, from (index that the last attempt found) + 1 and
+ *                         around its end, for the first ready one.
+ * The sequence of backends that one key tries depends on the configured set alone. So a backend that goes down
+ * moves its own keys only, and gets exactly them back when it returns.
+ *
+ * Algorithm hash uses sluice_flow_hash, source sluice_source_hash, random any 64 random bits in place of a hash.
+ * userspace/compile/hashing.hpp has the same choice in C++ as a reference.
+ */
+#ifndef SLUICE_SELECT_H
+#define SLUICE_SELECT_H
+
+#include <linux/types.h>
+#include <sluice/abi.h>
+
+/* Forced: a BPF call passes five arguments at most, and sluice_flow_hash has seven. */
+#define SLUICE_SELECT_INLINE static inline __attribute__((always_inline))
+
+SLUICE_SELECT_INLINE __u64 sluice_rotate_left(__u64 value, unsigned int bits) {
+  return (value << bits) | (value >> (64 - bits));
+}
+
+/* One SipRound over v0..v3. A macro, because a pointer to the four words would put them on the BPF stack. */
+#define SLUICE_SIPROUND(v0, v1, v2, v3) \
+  do {                                  \
+    (v0) += (v1);                       \
+    (v2) += (v3);                       \
+    (v1) = sluice_rotate_left(v1, 13);  \
+    (v3) = sluice_rotate_left(v3, 16);  \
+    (v1) ^= (v0);                       \
+    (v3) ^= (v2);                       \
+    (v0) = sluice_rotate_left(v0, 32);  \
+    (v2) += (v1);                       \
+    (v0) += (v3);                       \
+    (v1) = sluice_rotate_left(v1, 17);  \
+    (v3) = sluice_rotate_left(v3, 21);  \
+    (v1) ^= (v2);                       \
+    (v3) ^= (v0);                       \
+    (v2) = sluice_rotate_left(v2, 32);  \
+  } while (0)
+
+/* SipHash-1-3 (Aumasson and Bernstein: one round a word, three at the end) of exactly 16 bytes, given as the two
+ * 64-bit words that a little-endian machine loads from them. The key is such a pair as well. A tenant who does not
+ * know the key cannot aim keys at one backend. */
+SLUICE_SELECT_INLINE __u64 sluice_siphash13(const __u64 secret[2], const __u64 words[2]) {
+  const __u64 length = (__u64)16 << 56; /* last block: no bytes left, total length on top */
+  __u64 v0 = secret[0] ^ 0x736f6d6570736575ull;
+  __u64 v1 = secret[1] ^ 0x646f72616e646f6dull;
+  __u64 v2 = secret[0] ^ 0x6c7967656e657261ull;
+  __u64 v3 = secret[1] ^ 0x7465646279746573ull;
+
+  v3 ^= words[0];
+  SLUICE_SIPROUND(v0, v1, v2, v3);
+  v0 ^= words[0];
+  v3 ^= words[1];
+  SLUICE_SIPROUND(v0, v1, v2, v3);
+  v0 ^= words[1];
+  v3 ^= length;
+  SLUICE_SIPROUND(v0, v1, v2, v3);
+  v0 ^= length;
+  v2 ^= 0xff;
+  SLUICE_SIPROUND(v0, v1, v2, v3);
+  SLUICE_SIPROUND(v0, v1, v2, v3);
+  SLUICE_SIPROUND(v0, v1, v2, v3);
+  return v0 ^ v1 ^ v2 ^ v3;
+}
+
+/* Hash of a flow's tuple as it stands in the client's packet. `network` is the frontend's (0 for a floating IP).
+ * The hashed 16 bytes are those of struct sluice_flow4_key on a little-endian machine:
+ *   bytes 0-3 network | protocol << 24, little endian    bytes 4-7 source    bytes 8-11 destination
+ *   bytes 12-13 source port    bytes 14-15 destination port    (addresses and ports in network byte order)
+ * ICMP echo: source_port is the id, destination_port 0. */
+SLUICE_SELECT_INLINE __u64 sluice_flow_hash(const __u64 secret[2], __u32 network, __be32 source, __be32 destination,
+                                            __be16 source_port, __be16 destination_port, __u8 protocol) {
+  const __u64 words[2] = {
+      (__u64)(network | (__u32)protocol << 24) | (__u64)(__u32)source << 32,
+      (__u64)(__u32)destination | (__u64)(__u16)source_port << 32 | (__u64)(__u16)destination_port << 48,
+  };
+  return sluice_siphash13(secret, words);
+}
+
+/* For algorithm source: the same bytes with ports and protocol 0, so that all ports of a service (that have the
+ * same backends) and both protocols choose alike for one client. */
+SLUICE_SELECT_INLINE __u64 sluice_source_hash(const __u64 secret[2], __u32 network, __be32 source, __be32 destination) {
+  return sluice_flow_hash(secret, network, source, destination, 0, 0, 0);
+}
+
+/* Every input bit changes every output bit with probability near 1/2; a bijection. */
+SLUICE_SELECT_INLINE __u64 sluice_mix64(__u64 value) {
+  value ^= value >> 33;
+  value *= 0xff51afd7ed558ccdull;
+  value ^= value >> 33;
+  value *= 0xc4ceb9fe1a85ec53ull;
+  value ^= value >> 33;
+  return value;
+}
+
+/* Maps 32 uniform bits to 0..size-1 by multiply and shift: no division, and always below `size`. */
+SLUICE_SELECT_INLINE __u32 sluice_reduce(__u32 bits, __u32 size) {
+  return (__u32)(((__u64)bits * size) >> 32);
+}
+
+/* The slot that attempt `attempt` looks at in a ring of `ring_size` slots. Attempt 0 is the hash's own slot; a
+ * later one is a function of that slot and the attempt's number alone, so that all keys of a slot move together. */
+SLUICE_SELECT_INLINE __u32 sluice_ring_slot(__u64 hash, __u32 attempt, __u32 ring_size) {
+  const __u32 first = sluice_reduce((__u32)(hash >> 32), ring_size);
+  if (attempt == 0) return first;
+  return sluice_reduce((__u32)(sluice_mix64((__u64)attempt << 32 | first) >> 32), ring_size);
+}
+
+/* The weight of a backend for a key: the ready backend with the highest score has the key. */
+SLUICE_SELECT_INLINE __u64 sluice_rendezvous_score(__u64 hash, __u32 backend_identity) {
+  return sluice_mix64(hash ^ (__u64)backend_identity * 0x9e3779b97f4a7c15ull);
+}
+
+#endif /* SLUICE_SELECT_H */
