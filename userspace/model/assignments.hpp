@@ -15,7 +15,7 @@ struct Assignments {
   /// Network name -> 24-bit id, 1 to 0xFFFFFF. 0 is the public side. An id is not reused before all the
   /// others were.
   std::map<std::string, std::uint32_t> network_ids;
-  /// Network name -> dense index into the per-network tables (limits, usage), 1 to 65535; 0 is the public side.
+  /// Network name -> dense index into the per-network tables (limits, usage), 1 to 4095; 0 is the public side.
   std::map<std::string, std::uint32_t> network_slots;
   std::map<Name, Ipv4> pod_addresses;
   std::map<Name, Ipv4> service_addresses;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules that a declared state keeps. They hold for the whole: nothing of a state with one problem is applied.
+#pragma once
+
+#include <sluice/abi.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "model/resources.hpp"
+
+namespace sluice::model {
+
+inline constexpr std::size_t kMaxNetworks = SLUICE_MAX_NETWORK_SLOTS - 1;
+inline constexpr std::size_t kMaxPodsPerNetwork = 65536;
+inline constexpr std::size_t kMaxServicesPerNetwork = 16384;
+inline constexpr std::size_t kMaxFloatingIps = 65536;
+inline constexpr std::size_t kMaxPortsPerService = 64;
+inline constexpr std::size_t kMaxPortsPerPod = 64;
+inline constexpr std::size_t kMaxLabels = 64;
+inline constexpr unsigned kMinPrefixLength = 8;
+inline constexpr unsigned kMaxPrefixLength = 29;
+
+/// The network of pods and services that name none.
+inline constexpr std::string_view kDefaultNetwork = "default";
+
+/// Declares the network `default` with default values if a pod or service is in it and nobody declared it.
+void add_default_network(State& state);
+
+/// How messages name a resource: "network shop", "pod shop/web-1", "service shop/web", "floating IP public".
+std::string describe(const Network& network);
+std::string describe(const Pod& pod);
+std::string describe(const Service& service);
+std::string describe(const FloatingIp& floating_ip);
+std::string describe_pod(const Name& name);
+std::string describe_service(const Name& name);
+
+/// Every problem of the state, empty if it is valid. Each message reads "resource: field: what is wrong with which
+/// value; remedy". What is taken twice is kExists, a missing reference kNotFound, a count above its limit
+/// kExhausted, the rest kInvalid. Collisions with addresses that were allocated are found by store/allocations.hpp.
+std::vector<Error> validate(const State& state);
+
+}  // namespace sluice::model

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules of services and of what they bind on floating IPs.
+#include <set>
+
+#include "model/names.hpp"
+#include "model/problems.hpp"
+
+namespace sluice::model {
+namespace {
+
+/// Who has (floating IP address, protocol, port).
+using Bindings = std::map<std::tuple<Ipv4, Protocol, std::uint16_t>, std::string>;
+
+std::string text_of(const ServicePort& port) {
+  return std::to_string(port.port) + "/" + std::string(name(port.protocol));
+}
+
+void check_port_name(const std::string& resource, const ServicePort& port, std::set<std::string_view>& names,
+                     Problems& problems) {
+  if (port.name.empty()) return;
+  if (!is_dns_label(port.name)) {
+    problems.add(ErrorCode::kInvalid, resource, "ports",
+                 "name " + quoted(port.name) + " is not a DNS label; " + std::string(kDnsLabelRule));
+  }
+  if (!names.insert(port.name).second) {
+    problems.add(ErrorCode::kExists, resource, "ports",
+                 "name " + quoted(port.name) + " stands twice; give each port its own name");
+  }
+}
+
+void check_target(const std::string& resource, const ServicePort& port, Problems& problems) {
+  if (const auto* number = std::get_if<std::uint16_t>(&port.target_port)) {
+    if (*number == 0) {
+      problems.add(ErrorCode::kInvalid, resource, "ports",
+                   "target_port 0 of " + text_of(port) + " is no port; choose 1 to 65535 or the name of a pod's port");
+    }
+    return;
+  }
+  const auto& target = std::get<std::string>(port.target_port);
+  if (!is_dns_label(target)) {
+    problems.add(ErrorCode::kInvalid, resource, "ports",
+                 "target_port " + quoted(target) + " of " + text_of(port) +
+                     " is neither a number nor the name of a port; " + std::string(kDnsLabelRule));
+  }
+}
+
+void check_ports(const std::string& resource, const Service& service, Problems& problems) {
+  if (service.ports.empty()) {
+    problems.add(ErrorCode::kInvalid, resource, "ports", "is empty; declare at least one port");
+  }
+  if (service.ports.size() > kMaxPortsPerService) {
+    problems.add(ErrorCode::kExhausted, resource, "ports",
+                 std::to_string(service.ports.size()) + " ports; at most " + std::to_string(kMaxPortsPerService) +
+                     " are allowed, so split the service");
+  }
+  std::set<std::pair<std::uint16_t, Protocol>> numbers;
+  std::set<std::string_view> names;
+  for (const ServicePort& port : service.ports) {
+    if (port.port == 0) {
+      problems.add(ErrorCode::kInvalid, resource, "ports", "port 0 is no port; choose 1 to 65535");
+    }
+    if (!numbers.emplace(port.port, port.protocol).second) {
+      problems.add(ErrorCode::kExists, resource, "ports",
+                   text_of(port) + " stands twice; a service has each port and protocol once");
+    }
+    check_port_name(resource, port, names, problems);
+    check_target(resource, port, problems);
+  }
+}
+
+void check_floating_ip(const State& state, const std::string& resource, const Service& service, Bindings& bindings,
+                       Problems& problems) {
+  if (!service.floating_ip) return;
+  const auto found = state.floating_ips.find(*service.floating_ip);
+  if (found == state.floating_ips.end()) {
+    problems.add(ErrorCode::kNotFound, resource, "floating_ip",
+                 quoted(*service.floating_ip) + " does not exist; declare a FloatingIP of that name");
+    return;
+  }
+  const Ipv4 address = found->second.address;
+  for (const ServicePort& port : service.ports) {
+    const auto [holder, fresh] = bindings.try_emplace({address, port.protocol, port.port}, resource);
+    if (fresh || holder->second == resource) continue;  // twice in one service has been reported already
+    problems.add(ErrorCode::kExists, resource, "ports",
+                 text_of(port) + " on floating IP " + address.text() + " is taken by " + holder->second +
+                     "; choose another port or floating IP");
+  }
+}
+
+void check_address(const State& state, const std::string& resource, const Service& service, AddressHolders& holders,
+                   Problems& problems) {
+  if (!service.address4) return;
+  if (!is_unicast(*service.address4)) {
+    problems.add(ErrorCode::kInvalid, resource, "address4",
+                 service.address4->text() + " is no unicast address; choose another one, inside or outside the CIDR");
+    return;
+  }
+  check_static_address(state, service.name.network, resource, *service.address4, holders, problems);
+}
+
+}  // namespace
+
+void check_services(const State& state, AddressHolders& holders, Problems& problems) {
+  Bindings bindings;
+  for (const auto& [key, service] : state.services) {
+    const std::string resource = describe(service);
+    check_names(resource, key, service.name, state, problems);
+    check_labels(resource, "labels", service.labels, problems);
+    check_labels(resource, "selector", service.selector, problems);
+    if (service.selector.empty()) {
+      problems.add(ErrorCode::kInvalid, resource, "selector",
+                   "is empty and would match nothing or everything; name at least one label");
+    }
+    check_ports(resource, service, problems);
+    check_address(state, resource, service, holders, problems);
+    check_floating_ip(state, resource, service, bindings, problems);
+  }
+}
+
+}  // namespace sluice::model
