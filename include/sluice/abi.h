@@ -194,7 +194,7 @@ struct sluice_frontend4 {
   __u16 network_slot;     /* the tenant's: flows are charged here */
   __u8 algorithm;         /* enum sluice_algorithm */
   __u8 pad;
-  __u32 pad2;
+  __u32 owner;            /* stable hash of (tenant network, service name): a key that changes owner ends its flows */
   __u64 fingerprint;      /* of what the ring was built from: backends in order, ring size, secret */
 };
 SLUICE_ASSERT_SIZE(struct sluice_frontend4, 64);

@@ -88,8 +88,8 @@ SLUICE_SELECT_INLINE __u64 sluice_flow_hash(const __u64 secret[2], __u32 network
   return sluice_siphash13(secret, words);
 }
 
-/* For algorithm source: the same bytes with ports and protocol 0, so that all ports of a service (that have the
- * same backends) and both protocols choose alike for one client. */
+/* For algorithm source: the same bytes with ports and protocol 0, so that all flows of one client to one address hash
+ * alike. */
 SLUICE_SELECT_INLINE __u64 sluice_source_hash(const __u64 secret[2], __u32 network, __be32 source, __be32 destination) {
   return sluice_flow_hash(secret, network, source, destination, 0, 0, 0);
 }
