@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/attachments.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "node/log.hpp"
+
+namespace sluice::node {
+namespace {
+
+bool is_ours(std::string_view device, std::string_view prefix) {
+  if (!device.starts_with(prefix) || device.size() == prefix.size()) return false;
+  return device.substr(prefix.size()).find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+bool is_device(const datapath::LinkInfo& link, const model::Attachment& attachment) {
+  return link.ifindex == attachment.ifindex && link.name == attachment.device;
+}
+
+}  // namespace
+
+Result<bool> device_lives(const model::Attachment& attachment) {
+  auto link = datapath::find_link(attachment.device);
+  if (!link) return std::unexpected(link.error());
+  return link->has_value() && is_device(**link, attachment);
+}
+
+Status AttachmentBook::restore(const std::string& prefix) {
+  auto boot = datapath::boot_id();
+  if (!boot) return std::unexpected(boot.error());
+  boot_id_ = std::move(*boot);
+  auto links = datapath::list_links();
+  if (!links) return std::unexpected(links.error());
+  if (auto dropped = drop_stale_records(*links); !dropped) return dropped;
+  for (const auto& [pod, attachment] : attachments_) {
+    if (auto attached = datapath_.attach_pod(attachment.ifindex); !attached) {
+      return fail_in("pod " + pod.text() + " on " + attachment.device, attached);
+    }
+  }
+  return remove_leftovers(*links, prefix);
+}
+
+Status AttachmentBook::drop_stale_records(const std::vector<datapath::LinkInfo>& links) {
+  auto records = allocations_.attachments();
+  if (!records) return std::unexpected(records.error());
+  for (const store::StoredAttachment& record : *records) {
+    const bool same_boot = record.boot_id == boot_id_;
+    const bool lives = same_boot && std::ranges::any_of(links, [&record](const datapath::LinkInfo& link) {
+                         return is_device(link, record.attachment);
+                       });
+    if (lives) {
+      attachments_[record.pod] = record.attachment;
+      continue;
+    }
+    spdlog::info("event=attachment_ended pod={} device={} cause={}", record.pod.text(), record.attachment.device,
+                 same_boot ? "device_gone" : "reboot");
+    if (auto removed = allocations_.remove_attachment(record.pod); !removed) return removed;
+  }
+  return {};
+}
+
+Status AttachmentBook::remove_leftovers(const std::vector<datapath::LinkInfo>& links, const std::string& prefix) {
+  for (const datapath::LinkInfo& link : links) {
+    if (!is_ours(link.name, prefix) || by_ifindex(link.ifindex)) continue;
+    model::Attachment leftover;
+    leftover.ifindex = link.ifindex;
+    leftover.device = link.name;
+    if (auto removed = pool_.detach(leftover); !removed) return fail_in("remove leftover " + link.name, removed);
+    spdlog::info("event=leftover_removed device={}", link.name);
+  }
+  return {};
+}
+
+const model::Attachment* AttachmentBook::find(const model::Name& pod) const {
+  const auto found = attachments_.find(pod);
+  return found == attachments_.end() ? nullptr : &found->second;
+}
+
+std::optional<model::Name> AttachmentBook::by_ifindex(std::uint32_t ifindex) const {
+  for (const auto& [pod, attachment] : attachments_) {
+    if (attachment.ifindex == ifindex) return pod;
+  }
+  return std::nullopt;
+}
+
+std::optional<model::Name> AttachmentBook::by_cookie(std::uint64_t netns_cookie) const {
+  for (const auto& [pod, attachment] : attachments_) {
+    if (attachment.netns_cookie == netns_cookie) return pod;
+  }
+  return std::nullopt;
+}
+
+Result<model::Attachment> AttachmentBook::attach(const model::Name& pod, const UniqueFd& netns,
+                                                 const datapath::PodDevice& device) {
+  auto attachment = pool_.attach(netns, device);
+  if (attachment) attachments_[pod] = *attachment;
+  return attachment;
+}
+
+Status AttachmentBook::record(const model::Name& pod) {
+  const model::Attachment* attachment = find(pod);
+  if (attachment == nullptr) return fail(ErrorCode::kNotFound, "pod " + pod.text() + " is not attached");
+  return allocations_.put_attachment({pod, *attachment, boot_id_});
+}
+
+Status AttachmentBook::rename(const model::Name& pod, const std::string& device) {
+  const auto found = attachments_.find(pod);
+  if (found == attachments_.end() || found->second.device == device) return {};
+  found->second.device = device;
+  return record(pod);
+}
+
+std::optional<model::Attachment> AttachmentBook::take(const model::Name& pod) {
+  auto node = attachments_.extract(pod);
+  if (node.empty()) return std::nullopt;
+  return std::move(node.mapped());
+}
+
+Status AttachmentBook::finish(const model::Name& pod, const model::Attachment& attachment) {
+  Status detached = pool_.detach(attachment);
+  Status removed = allocations_.remove_attachment(pod);
+  if (!detached) return fail_in("pod " + pod.text() + ", device " + attachment.device, detached);
+  if (!removed) return fail_in("pod " + pod.text(), removed);
+  return {};
+}
+
+}  // namespace sluice::node

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which pod is attached where: in memory for compile(), durable in the allocations, as devices in the kernel.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "datapath/links.hpp"
+#include "datapath/namespaces.hpp"
+#include "datapath/pod_devices.hpp"
+#include "model/assignments.hpp"
+#include "store/allocations.hpp"
+
+namespace sluice::node {
+
+/// The owner of all attachments of this node.
+///
+/// What a crash leaves is repaired by restore(): a device without a record is removed, a record without its device is
+/// forgotten. So the record may be written any time before the caller is told that the pod is attached.
+class AttachmentBook {
+ public:
+  /// All must outlive the book.
+  AttachmentBook(store::Allocations& allocations, datapath::Datapath& datapath, datapath::VethPool& pool)
+      : allocations_(allocations), datapath_(datapath), pool_(pool) {}
+
+  /// At start: takes over the records whose device is still there, and removes what a crash or a reboot left: other
+  /// records, and our devices (`prefix` and a hex number) that no record owns.
+  Status restore(const std::string& prefix);
+
+  [[nodiscard]] const model::Attachments& all() const { return attachments_; }
+  [[nodiscard]] const model::Attachment* find(const model::Name& pod) const;
+  [[nodiscard]] std::optional<model::Name> by_ifindex(std::uint32_t ifindex) const;
+  [[nodiscard]] std::optional<model::Name> by_cookie(std::uint64_t netns_cookie) const;
+
+  /// Gives the namespace its interface. Not durable before record().
+  Result<model::Attachment> attach(const model::Name& pod, const UniqueFd& netns, const datapath::PodDevice& device);
+  /// Writes the attachment down for the next start.
+  Status record(const model::Name& pod);
+  /// The host side of the pod's device has another name now.
+  Status rename(const model::Name& pod, const std::string& device);
+
+  /// Takes the attachment out of all(), so that the next reconcile ends it; finish() removes the rest afterwards,
+  /// because that may wait for the kernel.
+  std::optional<model::Attachment> take(const model::Name& pod);
+  Status finish(const model::Name& pod, const model::Attachment& attachment);
+
+ private:
+  Status drop_stale_records(const std::vector<datapath::LinkInfo>& links);
+  Status remove_leftovers(const std::vector<datapath::LinkInfo>& links, const std::string& prefix);
+
+  store::Allocations& allocations_;
+  datapath::Datapath& datapath_;
+  datapath::VethPool& pool_;
+  std::string boot_id_;
+  model::Attachments attachments_;
+};
+
+/// True if the host has this very device: same index and same name.
+Result<bool> device_lives(const model::Attachment& attachment);
+
+}  // namespace sluice::node

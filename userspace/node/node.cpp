@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/node.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "node/log.hpp"
+
+namespace sluice::node {
+namespace {
+
+sluice_settings complete(sluice_settings settings, const store::Allocations& allocations,
+                         const compile::Limits& limits) {
+  const auto secret = allocations.secret();
+  settings.secret[0] = secret[0];
+  settings.secret[1] = secret[1];
+  settings.max_pairs = limits.max_pairs;
+  return settings;
+}
+
+/// True if the same thing may work later without a change of the manifests.
+bool may_pass(const Error& error) {
+  return error.code == ErrorCode::kSystem;
+}
+
+}  // namespace
+
+Node::Node(EventLoop& loop, Parts parts, Options options)
+    : loop_(loop),
+      parts_(std::move(parts)),
+      options_(std::move(options)),
+      reconciler_(*parts_.datapath),
+      book_(*parts_.allocations, *parts_.datapath, *parts_.pool),
+      uplinks_(*parts_.datapath, options_.uplinks) {
+  options_.settings = complete(options_.settings, *parts_.allocations, options_.limits);
+}
+
+Node::~Node() {
+  for (const auto timer : {debounce_timer_, retry_timer_, refill_timer_, verify_timer_}) loop_.cancel(timer);
+  loop_.forget(parts_.store->watch_fd());
+  loop_.forget(parts_.links->fd());
+}
+
+Status Node::start() {
+  if (auto restored = book_.restore(options_.device_prefix); !restored) return restored;
+  if (auto refreshed = uplinks_.refresh(); !refreshed) return std::unexpected(refreshed.error());
+  auto attached = parts_.datapath->attached();
+  if (!attached) return std::unexpected(attached.error());
+  if (auto read = reconciler_.read_back(); !read) return read;
+  for (const std::uint32_t ifindex : *attached) {
+    if (book_.by_ifindex(ifindex) || uplinks_.holds(ifindex)) continue;
+    const auto port = reconciler_.actual().ports.find(ifindex);
+    const bool uplink = port != reconciler_.actual().ports.end() && port->second.kind == SLUICE_PORT_UPLINK;
+    auto detached = uplink ? parts_.datapath->detach_uplink(ifindex) : parts_.datapath->detach_pod(ifindex);
+    if (!detached) return detached;
+  }
+  if (read_desired()) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
+  finish_endings();
+  spdlog::info("event=started synced={} writes={} pods_attached={} revision={}", synced_, reconciler_.counters().writes,
+               book_.all().size(), applied_revision_);
+  return begin_watching();
+}
+
+Status Node::begin_watching() {
+  if (auto watched = loop_.watch(parts_.store->watch_fd(), [this] { store_changed(); }); !watched) return watched;
+  if (auto watched = loop_.watch(parts_.links->fd(), [this] { links_changed(); }); !watched) return watched;
+  verify_timer_ = loop_.after(options_.verify_interval, [this] { verify(); });
+  schedule_refill();
+  return {};
+}
+
+// ---- desired state ----------------------------------------------------------------------------------------------
+
+void Node::store_changed() {
+  auto worthwhile = parts_.store->drain();
+  if (!worthwhile) {
+    set_error(state_error_, worthwhile.error().message, "store_failed");
+    read_again_ = true;
+    retry_later();
+    return;
+  }
+  if (!*worthwhile || debounce_timer_ != 0) return;
+  // Editors and tools write in several steps; reading in the middle would only find an error that goes at once.
+  debounce_timer_ = loop_.after(options_.debounce, [this] {
+    debounce_timer_ = 0;
+    reload();
+  });
+}
+
+void Node::reload() {
+  if (!read_desired()) return;
+  static_cast<void>(reconcile());
+  finish_endings();
+  schedule_refill();
+}
+
+/// Takes the newest state if it is valid, its addresses can be assigned and its tables fit. False: the last good one
+/// stays.
+bool Node::read_desired() {
+  read_again_ = false;
+  auto taken = take_newest();
+  set_error(state_error_, taken ? "" : taken.error().message, "state_refused");
+  if (taken) {
+    synced_ = false;
+    forget_void_attachments();
+  } else if (may_pass(taken.error())) {
+    read_again_ = true;
+    retry_later();
+  }
+  return taken.has_value();
+}
+
+Status Node::take_newest() {
+  auto snapshot = parts_.store->read();
+  if (!snapshot) return std::unexpected(snapshot.error());
+  auto assignments = parts_.allocations->assign(*snapshot->state);
+  if (!assignments) return std::unexpected(assignments.error());
+  const compile::Input candidate{*snapshot->state,   *assignments,      book_.all(),
+                                 uplinks_.current(), options_.settings, options_.limits};
+  if (auto fits = reconciler_.check(candidate); !fits) return fits;
+  desired_ = std::move(*snapshot);
+  assignments_ = std::move(*assignments);
+  return {};
+}
+
+/// Ends the attachments of pods that are no longer declared, or whose address is another one now: the interface in
+/// the namespace has the old one and could not send a packet.
+void Node::forget_void_attachments() {
+  std::vector<std::pair<model::Name, const char*>> ended;
+  for (const auto& [pod, attachment] : book_.all()) {
+    if (!has_pod(pod)) {
+      ended.emplace_back(pod, "pod_deleted");
+    } else if (attachment.mac !=
+               model::pod_mac(assignments_.network_ids.at(pod.network), assignments_.pod_addresses.at(pod))) {
+      ended.emplace_back(pod, "address_changed");
+    }
+  }
+  for (const auto& [pod, cause] : ended) take(pod, cause);
+}
+
+void Node::take(const model::Name& pod, const char* cause) {
+  auto attachment = book_.take(pod);
+  if (!attachment) return;
+  spdlog::info("event=attachment_ended pod={} device={} cause={}", pod.text(), attachment->device, cause);
+  endings_.push_back({pod, std::move(*attachment)});
+}
+
+void Node::finish_endings() {
+  for (const Ending& ending : std::exchange(endings_, {})) {
+    // The pod may have been attached anew in the meantime; then the record is the new one's.
+    const bool again = book_.find(ending.pod) != nullptr;
+    auto finished = again ? parts_.pool->detach(ending.attachment) : book_.finish(ending.pod, ending.attachment);
+    if (!finished) spdlog::warn("event=detach_failed error={}", quote(finished.error().message));
+  }
+}
+
+// ---- devices -----------------------------------------------------------------------------------------------------
+
+void Node::links_changed() {
+  auto batch = parts_.links->read();
+  if (!batch) {
+    spdlog::warn("event=link_watch_failed error={}", quote(batch.error().message));
+    return;
+  }
+  bool uplinks = batch->resynced;
+  std::vector<model::Name> gone;
+  for (const datapath::LinkEvent& event : batch->events) {
+    uplinks = uplinks || uplinks_.concerns(event.link);
+    const auto pod = book_.by_ifindex(event.link.ifindex);
+    if (!pod) continue;
+    if (event.kind == datapath::LinkEvent::Kind::kGone) {
+      gone.push_back(*pod);
+    } else if (auto renamed = book_.rename(*pod, event.link.name); !renamed) {
+      spdlog::warn("event=rename_failed pod={} error={}", pod->text(), quote(renamed.error().message));
+    }
+  }
+  if (batch->resynced) {
+    for (const auto& [pod, attachment] : book_.all()) {
+      const auto seen = std::ranges::any_of(batch->events, [&attachment](const datapath::LinkEvent& event) {
+        return event.kind == datapath::LinkEvent::Kind::kNew && event.link.ifindex == attachment.ifindex;
+      });
+      if (!seen) gone.push_back(pod);
+    }
+  }
+  for (const model::Name& pod : gone) take(pod, "device_gone");
+  bool changed = !gone.empty();
+  if (uplinks) {
+    auto refreshed = uplinks_.refresh();
+    if (!refreshed) spdlog::warn("event=uplinks_failed error={}", quote(refreshed.error().message));
+    changed = changed || (refreshed && *refreshed);
+  }
+  if (changed) static_cast<void>(reconcile());
+  finish_endings();
+}
+
+// ---- reconcile and timers ------------------------------------------------------------------------------------------
+
+compile::Input Node::input() const {
+  return {*desired_->state, assignments_, book_.all(), uplinks_.current(), options_.settings, options_.limits};
+}
+
+/// Without a valid state there is nothing to compare with, and nothing is written.
+Status Node::reconcile() {
+  if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
+  auto writes = reconciler_.reconcile(input());
+  if (!writes) {
+    synced_ = false;
+    set_error(map_error_, writes.error().message, "reconcile_failed");
+    // While the maps are known it was compile() that refused, and it would refuse the same input again.
+    if (!reconciler_.known()) retry_later();
+    return std::unexpected(writes.error());
+  }
+  if (*writes != 0 || !synced_) {
+    spdlog::info("event=reconciled revision={} writes={} duration_us={}", desired_->revision, *writes,
+                 reconciler_.counters().last_duration.count());
+  }
+  synced_ = true;
+  applied_revision_ = desired_->revision;
+  set_error(map_error_, "", "reconcile_failed");
+  if (!read_again_) {
+    loop_.cancel(std::exchange(retry_timer_, 0));
+    retry_delay_ = std::chrono::milliseconds{0};
+  }
+  return {};
+}
+
+/// For a caller that waits: a failed write leaves what was written before it, so that a few tries come through where
+/// one in ten writes fails.
+Status Node::reconcile_at_once() {
+  constexpr int kTries = 10;
+  Status outcome = reconcile();
+  for (int i = 1; i < kTries && !outcome && desired_ && !reconciler_.known(); ++i) outcome = reconcile();
+  return outcome;
+}
+
+void Node::retry_later() {
+  if (retry_timer_ != 0) return;
+  retry_delay_ = std::clamp(retry_delay_ * 2, options_.retry_minimum, options_.retry_maximum);
+  retry_timer_ = loop_.after(retry_delay_, [this] { retry(); });
+}
+
+void Node::retry() {
+  retry_timer_ = 0;
+  if (read_again_ && !read_desired()) return;
+  static_cast<void>(reconcile());
+  finish_endings();
+}
+
+void Node::verify() {
+  verify_timer_ = loop_.after(options_.verify_interval, [this] { verify(); });
+  if (auto refreshed = uplinks_.refresh(); !refreshed) {
+    spdlog::warn("event=uplinks_failed error={}", quote(refreshed.error().message));
+  }
+  if (!desired_ || !synced_) return;  // a retry is under way and reads back by itself
+  const std::uint64_t drifts = reconciler_.counters().drifts;
+  auto writes = reconciler_.verify(input());
+  if (!writes) {
+    synced_ = false;
+    set_error(map_error_, writes.error().message, "verify_failed");
+    retry_later();
+  } else if (reconciler_.counters().drifts != drifts) {
+    spdlog::warn("event=drift_repaired writes={}", *writes);
+  }
+}
+
+void Node::schedule_refill() {
+  loop_.cancel(refill_timer_);
+  refill_timer_ = loop_.after(options_.refill_delay, [this] { refill(); });
+}
+
+/// One pair a call: making one waits for the kernel, and a request must not wait for more than one.
+void Node::refill() {
+  refill_timer_ = 0;
+  auto more = parts_.pool->refill();
+  if (!more) {
+    spdlog::warn("event=refill_failed error={}", quote(more.error().message));
+    refill_timer_ = loop_.after(options_.retry_maximum, [this] { refill(); });
+  } else if (*more) {
+    schedule_refill();
+  }
+}
+
+/// An error is logged when it appears or changes, and when it has gone, not at each retry.
+void Node::set_error(std::string& slot, const std::string& message, const char* event) {
+  if (slot == message) return;
+  slot = message;
+  if (message.empty()) {
+    spdlog::info("event={} error=none", event);
+  } else {
+    spdlog::error("event={} error={}", event, quote(message));
+  }
+}
+
+bool Node::has_pod(const model::Name& pod) const {
+  return desired_ && desired_->state->pods.contains(pod);
+}
+
+}  // namespace sluice::node

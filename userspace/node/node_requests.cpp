@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// What other threads ask of the node: attach, detach, status.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "datapath/namespaces.hpp"
+#include "node/log.hpp"
+#include "node/node.hpp"
+
+namespace sluice::node {
+namespace {
+
+/// The kernel's limit for an interface name is 15 characters; the rest is what ip(8) accepts too.
+Status check_interface(const std::string& interface) {
+  const bool fits = !interface.empty() && interface.size() <= 15 && interface != "." && interface != "..";
+  const bool plain = std::ranges::all_of(interface, [](const char c) { return c > ' ' && c < 0x7f && c != '/'; });
+  if (fits && plain) return {};
+  return fail(ErrorCode::kInvalid, "interface: \"" + interface + "\" is no interface name; give 1 to 15 printable " +
+                                       "characters without '/', e.g. eth0");
+}
+
+}  // namespace
+
+template <typename T, typename Work>
+Result<T> Node::on_loop(Work work) {
+  auto promise = std::make_shared<std::promise<Result<T>>>();
+  auto answer = promise->get_future();
+  const bool accepted = loop_.post([promise, work = std::move(work)] { promise->set_value(work()); });
+  if (!accepted) return fail(ErrorCode::kPrecondition, "the daemon is stopping");
+  return answer.get();
+}
+
+Result<AttachReply> Node::attach(const AttachRequest& request) {
+  if (auto valid = check_interface(request.interface); !valid) return std::unexpected(valid.error());
+  // Opened on the caller's thread: a path on a file system that hangs holds up nobody else.
+  auto netns = datapath::open_netns(request.netns);
+  if (!netns) return fail_in("netns", netns);
+  auto cookie = datapath::netns_cookie(*netns);
+  if (!cookie) return fail_in("netns " + request.netns.string(), cookie);
+  return on_loop<AttachReply>([&] { return attach_now(request, *netns, *cookie); });
+}
+
+Status Node::detach(const model::Name& pod) {
+  return on_loop<void>([&] { return detach_now(pod); });
+}
+
+Result<NodeStatus> Node::status() {
+  return on_loop<NodeStatus>([this] { return Result<NodeStatus>(status_now()); });
+}
+
+// ---- attach ------------------------------------------------------------------------------------------------------
+
+Result<AttachReply> Node::attach_now(const AttachRequest& request, const UniqueFd& netns, std::uint64_t cookie) {
+  // The manifests may have been written a moment ago and not been read yet.
+  if (!has_pod(request.pod)) reload();
+  if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
+  if (!has_pod(request.pod)) {
+    return fail(ErrorCode::kNotFound, "pod " + request.pod.text() + " is not declared; add it to the manifests" +
+                                          (state_error_.empty() ? "" : ", which are not valid now: " + state_error_));
+  }
+  auto before = existing(request, cookie);
+  if (!before) return std::unexpected(before.error());
+  auto reply = before->has_value() ? Result<AttachReply>(**before) : attach_new(request, netns, cookie);
+  finish_endings();
+  schedule_refill();
+  return reply;
+}
+
+/// The answer if the pod is attached to this very namespace; nothing if it is not attached (any more).
+Result<std::optional<AttachReply>> Node::existing(const AttachRequest& request, std::uint64_t cookie) {
+  const model::Attachment* attachment = book_.find(request.pod);
+  if (attachment == nullptr) return std::nullopt;
+  auto lives = device_lives(*attachment);
+  if (!lives) return std::unexpected(lives.error());
+  if (!*lives) {  // its RTM_DELLINK has not been read yet
+    take(request.pod, "device_gone");
+    return std::nullopt;
+  }
+  if (attachment->netns_cookie != cookie) {
+    return fail(ErrorCode::kExists, "pod " + request.pod.text() + " is attached to another namespace with device " +
+                                        attachment->device + "; detach it first: sluicectl pod detach " +
+                                        request.pod.text());
+  }
+  if (auto there = reconcile_at_once(); !there) return std::unexpected(there.error());
+  return reply_of(request.pod, *attachment);
+}
+
+/// Device, maps, record, in this order: the pod is served before the disk is waited for. A crash in between leaves a
+/// device without a record, which the next start removes, and a caller without an answer, who asks again.
+Result<AttachReply> Node::attach_new(const AttachRequest& request, const UniqueFd& netns, std::uint64_t cookie) {
+  auto device = device_of(request);
+  if (!device) return std::unexpected(device.error());
+  const auto neighbour = book_.by_cookie(cookie);
+  auto attachment = book_.attach(request.pod, netns, *device);
+  if (!attachment) {
+    std::string place = "pod " + request.pod.text();
+    if (neighbour) place += " (the namespace is that of pod " + neighbour->text() + ")";
+    return fail_in(place, attachment);
+  }
+  Status done = reconcile_at_once();
+  if (done) done = book_.record(request.pod);
+  if (!done) {
+    take(request.pod, "attach_failed");
+    static_cast<void>(reconcile());
+    return fail_in("pod " + request.pod.text(), done);
+  }
+  spdlog::info("event=attached pod={} device={} ifindex={} address={} pool_ready={}", request.pod.text(),
+               attachment->device, attachment->ifindex, device->address.text(), parts_.pool->ready());
+  return reply_of(request.pod, *attachment);
+}
+
+Result<datapath::PodDevice> Node::device_of(const AttachRequest& request) {
+  const auto network = desired_->state->networks.find(request.pod.network);
+  const auto id = assignments_.network_ids.find(request.pod.network);
+  const auto address = assignments_.pod_addresses.find(request.pod);
+  if (network == desired_->state->networks.end() || id == assignments_.network_ids.end() ||
+      address == assignments_.pod_addresses.end()) {
+    return fail(ErrorCode::kPrecondition, "pod " + request.pod.text() + " has no address yet");
+  }
+  return datapath::PodDevice{.interface = request.interface,
+                             .mac = model::pod_mac(id->second, address->second),
+                             .address = address->second,
+                             .cidr = network->second.cidr4,
+                             .router = network->second.router(),
+                             .mtu = options_.pod_mtu};
+}
+
+AttachReply Node::reply_of(const model::Name& pod, const model::Attachment& attachment) const {
+  const model::Network& network = desired_->state->networks.at(pod.network);
+  return {.address = assignments_.pod_addresses.at(pod),
+          .prefix_length = network.cidr4.length,
+          .mac = attachment.mac,
+          .router = network.router(),
+          .mtu = options_.pod_mtu,
+          .device = attachment.device};
+}
+
+// ---- detach and status ---------------------------------------------------------------------------------------------
+
+Status Node::detach_now(const model::Name& pod) {
+  const bool attached = book_.find(pod) != nullptr;
+  if (!attached && !has_pod(pod)) return fail(ErrorCode::kNotFound, "pod " + pod.text() + " is not declared");
+  if (!attached) return {};
+  take(pod, "detach");
+  // Removing the device ends its traffic even if the maps cannot be written now; the retry repairs them.
+  if (desired_) static_cast<void>(reconcile_at_once());
+  Status finished;
+  for (const Ending& ending : std::exchange(endings_, {})) {
+    auto one = book_.finish(ending.pod, ending.attachment);
+    if (!one) finished = std::move(one);
+  }
+  schedule_refill();
+  return finished;
+}
+
+NodeStatus Node::status_now() const {
+  NodeStatus status;
+  status.revision = applied_revision_;
+  status.synced = synced_ && state_error_.empty();
+  status.last_error = state_error_.empty() ? map_error_ : state_error_;
+  status.warnings = uplinks_.problems();
+  status.counters = reconciler_.counters();
+  status.services = service_status();
+  status.pool_ready = static_cast<std::uint32_t>(parts_.pool->ready());
+  status.tcx = parts_.datapath->uses_tcx();
+  for (const UplinkConfig& uplink : uplinks_.wanted()) {
+    status.uplinks.push_back({uplink.device, uplinks_.ifindex_of(uplink.device)});
+  }
+  if (!desired_) return status;
+  for (const auto& [name, pod] : desired_->state->pods) {
+    const model::Attachment* attachment = book_.find(name);
+    const auto address = assignments_.pod_addresses.find(name);
+    status.pods.push_back({.name = name,
+                           .address = address == assignments_.pod_addresses.end() ? Ipv4{} : address->second,
+                           .attached = attachment != nullptr,
+                           .device = attachment == nullptr ? "" : attachment->device});
+  }
+  return status;
+}
+
+std::vector<ServiceStatus> Node::service_status() const {
+  std::vector<ServiceStatus> services;
+  if (!desired_) return services;
+  for (const auto& [name, service] : desired_->state->services) {
+    const auto address = assignments_.service_addresses.find(name);
+    const auto network = assignments_.network_ids.find(name.network);
+    if (address == assignments_.service_addresses.end() || network == assignments_.network_ids.end()) continue;
+    ServiceStatus status{.name = name, .address = address->second, .floating_ip = service.floating_ip.value_or("")};
+    if (!service.ports.empty()) {
+      const sluice_frontend4_key key{.network = network->second,
+                                     .address = address->second.wire(),
+                                     .port = to_wire(service.ports.front().port),
+                                     .protocol = static_cast<__u8>(service.ports.front().protocol),
+                                     .pad = 0};
+      if (const auto frontend = reconciler_.actual().frontends4.find(key);
+          frontend != reconciler_.actual().frontends4.end()) {
+        status.backends = frontend->second.backend_count;
+        status.ready = frontend->second.ready_count;
+      }
+    }
+    services.push_back(std::move(status));
+  }
+  return services;
+}
+
+}  // namespace sluice::node

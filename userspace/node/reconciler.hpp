@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// compile -> diff -> apply against one datapath, following what its maps hold.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "base/result.hpp"
+#include "compile/compile.hpp"
+#include "datapath/datapath.hpp"
+
+namespace sluice::node {
+
+/// Plain counters since the start.
+struct ReconcileCounters {
+  std::uint64_t reconciles = 0;      ///< runs, successful or not
+  std::uint64_t writes = 0;          ///< map writes of plans that were applied in full
+  std::uint64_t write_failures = 0;  ///< plans that the kernel (or a test) stopped
+  std::uint64_t drifts = 0;          ///< verifications that found the maps changed by somebody else
+  std::chrono::microseconds last_duration{0};
+};
+
+class Reconciler {
+ public:
+  /// The datapath must outlive it. Nothing is read before the first use.
+  explicit Reconciler(datapath::Datapath& datapath) : datapath_(datapath) {}
+
+  /// Makes the maps hold what `input` asks for and gives the number of writes that it took. A failure of compile
+  /// (kExhausted, kInvalid) has written nothing. After a failed write the maps are read again before the next run,
+  /// because nobody knows how far the plan came.
+  Result<std::size_t> reconcile(const compile::Input& input);
+
+  /// Whether compile() can make tables of `input`; writes nothing.
+  Status check(const compile::Input& input);
+
+  /// Forgets what the maps are thought to hold and reads them.
+  Status read_back();
+
+  /// As reconcile(), after reading the maps again. Writes that are needed are counted as a drift if the maps were
+  /// right before.
+  Result<std::size_t> verify(const compile::Input& input);
+
+  /// What the maps hold; meaningful while known().
+  [[nodiscard]] const compile::Tables& actual() const { return actual_; }
+  [[nodiscard]] bool known() const { return known_; }
+  [[nodiscard]] const ReconcileCounters& counters() const { return counters_; }
+
+ private:
+  Result<std::size_t> run(const compile::Input& input);
+
+  datapath::Datapath& datapath_;
+  compile::Tables actual_;
+  bool known_ = false;  ///< actual_ is what the maps hold
+  ReconcileCounters counters_;
+};
+
+}  // namespace sluice::node

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/uplinks.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "node/log.hpp"
+
+namespace sluice::node {
+
+Uplinks::Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted)
+    : datapath_(datapath), wanted_(std::move(wanted)) {
+  for (const UplinkConfig& uplink : wanted_) devices_[uplink.device];
+}
+
+Result<bool> Uplinks::refresh() {
+  auto links = datapath::list_links();
+  if (!links) return std::unexpected(links.error());
+  std::vector<compile::Uplink> now;
+  for (const UplinkConfig& wanted : wanted_) {
+    const auto link = std::ranges::find(*links, wanted.device, &datapath::LinkInfo::name);
+    Device& device = devices_[wanted.device];
+    refresh(wanted, link == links->end() ? nullptr : &*link, device);
+    if (device.ifindex != 0) now.push_back({.ifindex = device.ifindex, .mac = device.mac});
+  }
+  const bool changed = !std::ranges::equal(now, current_, [](const compile::Uplink& a, const compile::Uplink& b) {
+    return a.ifindex == b.ifindex && a.mac == b.mac;
+  });
+  current_ = std::move(now);
+  return changed;
+}
+
+void Uplinks::refresh(const UplinkConfig& wanted, const datapath::LinkInfo* link, Device& device) {
+  const std::string before = device.problem;
+  if (device.ifindex != 0 && (link == nullptr || link->ifindex != device.ifindex)) let_go(wanted.device, device);
+  device.problem.clear();
+  if (link == nullptr) {
+    device.problem = "uplink " + wanted.device + ": no such device; it is taken into use when it appears";
+  } else if (device.ifindex != 0) {
+    device.mac = link->mac;
+  } else if (auto attached = datapath_.attach_uplink(link->ifindex, wanted.xdp); attached) {
+    device.ifindex = link->ifindex;
+    device.mac = link->mac;
+    spdlog::info("event=uplink_attached device={} ifindex={} mac={}", link->name, link->ifindex, link->mac.text());
+  } else {
+    device.problem = "uplink " + wanted.device + ": " + attached.error().message;
+  }
+  if (!device.problem.empty() && device.problem != before) {
+    spdlog::warn("event=uplink_missing device={} error={}", wanted.device, quote(device.problem));
+  }
+}
+
+void Uplinks::let_go(const std::string& name, Device& device) {
+  spdlog::warn("event=uplink_gone device={} ifindex={}", name, device.ifindex);
+  // The kernel has removed the programs of a device that has gone; what is left is the pin.
+  if (auto detached = datapath_.detach_uplink(device.ifindex); !detached) {
+    spdlog::warn("event=uplink_detach_failed device={} error={}", name, quote(detached.error().message));
+  }
+  device.ifindex = 0;
+}
+
+std::vector<std::string> Uplinks::problems() const {
+  std::vector<std::string> found;
+  for (const auto& [name, device] : devices_) {
+    if (!device.problem.empty()) found.push_back(device.problem);
+  }
+  return found;
+}
+
+bool Uplinks::concerns(const datapath::LinkInfo& link) const {
+  return devices_.contains(link.name) || holds(link.ifindex);
+}
+
+bool Uplinks::holds(std::uint32_t ifindex) const {
+  return std::ranges::any_of(devices_, [ifindex](const auto& entry) { return entry.second.ifindex == ifindex; });
+}
+
+std::uint32_t Uplinks::ifindex_of(const std::string& device) const {
+  const auto found = devices_.find(device);
+  return found == devices_.end() ? 0 : found->second.ifindex;
+}
+
+}  // namespace sluice::node
