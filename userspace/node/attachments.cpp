@@ -4,18 +4,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
-
-#include "node/log.hpp"
 
 namespace sluice::node {
 namespace {
-
-bool is_ours(std::string_view device, std::string_view prefix) {
-  if (!device.starts_with(prefix) || device.size() == prefix.size()) return false;
-  return device.substr(prefix.size()).find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
 
 bool is_device(const datapath::LinkInfo& link, const model::Attachment& attachment) {
   return link.ifindex == attachment.ifindex && link.name == attachment.device;
@@ -41,7 +33,7 @@ Status AttachmentBook::restore(const std::string& prefix) {
       return fail_in("pod " + pod.text() + " on " + attachment.device, attached);
     }
   }
-  return remove_leftovers(*links, prefix);
+  return remove_leftovers(prefix);
 }
 
 Status AttachmentBook::drop_stale_records(const std::vector<datapath::LinkInfo>& links) {
@@ -63,15 +55,12 @@ Status AttachmentBook::drop_stale_records(const std::vector<datapath::LinkInfo>&
   return {};
 }
 
-Status AttachmentBook::remove_leftovers(const std::vector<datapath::LinkInfo>& links, const std::string& prefix) {
-  for (const datapath::LinkInfo& link : links) {
-    if (!is_ours(link.name, prefix) || by_ifindex(link.ifindex)) continue;
-    model::Attachment leftover;
-    leftover.ifindex = link.ifindex;
-    leftover.device = link.name;
-    if (auto removed = pool_.detach(leftover); !removed) return fail_in("remove leftover " + link.name, removed);
-    spdlog::info("event=leftover_removed device={}", link.name);
-  }
+Status AttachmentBook::remove_leftovers(const std::string& prefix) {
+  std::vector<std::uint32_t> keep;
+  for (const auto& [pod, attachment] : attachments_) keep.push_back(attachment.ifindex);
+  auto removed = datapath::remove_leftover_devices(prefix, keep);
+  if (!removed) return fail_in("remove leftover devices", removed);
+  for (const std::string& device : *removed) spdlog::info("event=leftover_removed device={}", device);
   return {};
 }
 
@@ -96,7 +85,7 @@ std::optional<model::Name> AttachmentBook::by_cookie(std::uint64_t netns_cookie)
 
 Result<model::Attachment> AttachmentBook::attach(const model::Name& pod, const UniqueFd& netns,
                                                  const datapath::PodDevice& device) {
-  auto attachment = pool_.attach(netns, device);
+  auto attachment = devices_.attach(netns, device);
   if (attachment) attachments_[pod] = *attachment;
   return attachment;
 }
@@ -121,7 +110,7 @@ std::optional<model::Attachment> AttachmentBook::take(const model::Name& pod) {
 }
 
 Status AttachmentBook::finish(const model::Name& pod, const model::Attachment& attachment) {
-  Status detached = pool_.detach(attachment);
+  Status detached = devices_.detach(attachment);
   Status removed = allocations_.remove_attachment(pod);
   if (!detached) return fail_in("pod " + pod.text() + ", device " + attachment.device, detached);
   if (!removed) return fail_in("pod " + pod.text(), removed);

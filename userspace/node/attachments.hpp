@@ -25,11 +25,11 @@ namespace sluice::node {
 class AttachmentBook {
  public:
   /// All must outlive the book.
-  AttachmentBook(store::Allocations& allocations, datapath::Datapath& datapath, datapath::VethPool& pool)
-      : allocations_(allocations), datapath_(datapath), pool_(pool) {}
+  AttachmentBook(store::Allocations& allocations, datapath::Datapath& datapath, datapath::PodDevices& devices)
+      : allocations_(allocations), datapath_(datapath), devices_(devices) {}
 
   /// At start: takes over the records whose device is still there, and removes what a crash or a reboot left: other
-  /// records, and our devices (`prefix` and a hex number) that no record owns.
+  /// records, and our devices with this prefix that no record owns.
   Status restore(const std::string& prefix);
 
   [[nodiscard]] const model::Attachments& all() const { return attachments_; }
@@ -51,11 +51,11 @@ class AttachmentBook {
 
  private:
   Status drop_stale_records(const std::vector<datapath::LinkInfo>& links);
-  Status remove_leftovers(const std::vector<datapath::LinkInfo>& links, const std::string& prefix);
+  Status remove_leftovers(const std::string& prefix);
 
   store::Allocations& allocations_;
   datapath::Datapath& datapath_;
-  datapath::VethPool& pool_;
+  datapath::PodDevices& devices_;
   std::string boot_id_;
   model::Attachments attachments_;
 };

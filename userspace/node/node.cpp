@@ -33,13 +33,14 @@ Node::Node(EventLoop& loop, Parts parts, Options options)
       parts_(std::move(parts)),
       options_(std::move(options)),
       reconciler_(*parts_.datapath),
-      book_(*parts_.allocations, *parts_.datapath, *parts_.pool),
+      book_(*parts_.allocations, *parts_.datapath, *parts_.devices),
       uplinks_(*parts_.datapath, options_.uplinks) {
   options_.settings = complete(options_.settings, *parts_.allocations, options_.limits);
 }
 
 Node::~Node() {
-  for (const auto timer : {debounce_timer_, retry_timer_, refill_timer_, verify_timer_}) loop_.cancel(timer);
+  for (const auto timer : {debounce_timer_, retry_timer_, settle_timer_, verify_timer_, finish_timer_})
+    loop_.cancel(timer);
   loop_.forget(parts_.store->watch_fd());
   loop_.forget(parts_.links->fd());
 }
@@ -58,7 +59,7 @@ Status Node::start() {
     if (!detached) return detached;
   }
   if (read_desired()) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
-  finish_endings();
+  finish_later();
   spdlog::info("event=started synced={} writes={} pods_attached={} revision={}", synced_, reconciler_.counters().writes,
                book_.all().size(), applied_revision_);
   return begin_watching();
@@ -68,7 +69,7 @@ Status Node::begin_watching() {
   if (auto watched = loop_.watch(parts_.store->watch_fd(), [this] { store_changed(); }); !watched) return watched;
   if (auto watched = loop_.watch(parts_.links->fd(), [this] { links_changed(); }); !watched) return watched;
   verify_timer_ = loop_.after(options_.verify_interval, [this] { verify(); });
-  schedule_refill();
+  schedule_settle();
   return {};
 }
 
@@ -93,8 +94,8 @@ void Node::store_changed() {
 void Node::reload() {
   if (!read_desired()) return;
   static_cast<void>(reconcile());
-  finish_endings();
-  schedule_refill();
+  finish_later();
+  schedule_settle();
 }
 
 /// Takes the newest state if it is valid, its addresses can be assigned and its tables fit. False: the last good one
@@ -148,13 +149,39 @@ void Node::take(const model::Name& pod, const char* cause) {
   endings_.push_back({pod, std::move(*attachment)});
 }
 
-void Node::finish_endings() {
-  for (const Ending& ending : std::exchange(endings_, {})) {
-    // The pod may have been attached anew in the meantime; then the record is the new one's.
-    const bool again = book_.find(ending.pod) != nullptr;
-    auto finished = again ? parts_.pool->detach(ending.attachment) : book_.finish(ending.pod, ending.attachment);
-    if (!finished) spdlog::warn("event=detach_failed error={}", quote(finished.error().message));
+Status Node::finish(const Ending& ending) {
+  // The pod may have been attached anew in the meantime; then the record is the new one's.
+  if (book_.find(ending.pod) != nullptr) return parts_.devices->detach(ending.attachment);
+  return book_.finish(ending.pod, ending.attachment);
+}
+
+/// Removing a device waits for the kernel (20 to 70 ms): one a turn of the loop, so that requests and vanished pods
+/// do not wait for all of them.
+void Node::finish_later() {
+  if (endings_.empty() || finish_timer_ != 0) return;
+  finish_timer_ = loop_.after(std::chrono::milliseconds{0}, [this] {
+    finish_timer_ = 0;
+    if (endings_.empty()) return;
+    const Ending ending = std::move(endings_.front());
+    endings_.pop_front();
+    if (auto finished = finish(ending); !finished) {
+      spdlog::warn("event=detach_failed pod={} error={}", ending.pod.text(), quote(finished.error().message));
+    }
+    finish_later();
+  });
+}
+
+Status Node::finish_now(const model::Name& pod) {
+  Status outcome;
+  for (auto ending = endings_.begin(); ending != endings_.end();) {
+    if (ending->pod != pod) {
+      ++ending;
+      continue;
+    }
+    if (auto finished = finish(*ending); !finished) outcome = std::move(finished);
+    ending = endings_.erase(ending);
   }
+  return outcome;
 }
 
 // ---- devices -----------------------------------------------------------------------------------------------------
@@ -193,7 +220,7 @@ void Node::links_changed() {
     changed = changed || (refreshed && *refreshed);
   }
   if (changed) static_cast<void>(reconcile());
-  finish_endings();
+  finish_later();
 }
 
 // ---- reconcile and timers ------------------------------------------------------------------------------------------
@@ -246,7 +273,7 @@ void Node::retry() {
   retry_timer_ = 0;
   if (read_again_ && !read_desired()) return;
   static_cast<void>(reconcile());
-  finish_endings();
+  finish_later();
 }
 
 void Node::verify() {
@@ -266,20 +293,20 @@ void Node::verify() {
   }
 }
 
-void Node::schedule_refill() {
-  loop_.cancel(refill_timer_);
-  refill_timer_ = loop_.after(options_.refill_delay, [this] { refill(); });
+void Node::schedule_settle() {
+  loop_.cancel(settle_timer_);
+  settle_timer_ = loop_.after(options_.settle_delay, [this] { settle(); });
 }
 
-/// One pair a call: making one waits for the kernel, and a request must not wait for more than one.
-void Node::refill() {
-  refill_timer_ = 0;
-  auto more = parts_.pool->refill();
+/// One device a call: it waits for the kernel, and a request must not wait for more than one.
+void Node::settle() {
+  settle_timer_ = 0;
+  auto more = parts_.devices->settle();
   if (!more) {
-    spdlog::warn("event=refill_failed error={}", quote(more.error().message));
-    refill_timer_ = loop_.after(options_.retry_maximum, [this] { refill(); });
+    spdlog::warn("event=settle_failed error={}", quote(more.error().message));
+    settle_timer_ = loop_.after(options_.retry_maximum, [this] { settle(); });
   } else if (*more) {
-    schedule_refill();
+    schedule_settle();
   }
 }
 

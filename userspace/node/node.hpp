@@ -6,6 +6,7 @@
 // absence: without a valid desired state no map is written.
 #pragma once
 
+#include <deque>
 #include <future>
 #include <memory>
 #include <optional>
@@ -32,7 +33,7 @@ struct Parts {
   std::unique_ptr<store::Store> store;
   std::unique_ptr<store::Allocations> allocations;
   std::unique_ptr<datapath::Datapath> datapath;
-  std::unique_ptr<datapath::VethPool> pool;
+  std::unique_ptr<datapath::PodDevices> devices;
   std::unique_ptr<datapath::LinkWatch> links;
 };
 
@@ -80,15 +81,17 @@ class Node {
     model::Attachment attachment;
   };
   void take(const model::Name& pod, const char* cause);
-  void finish_endings();
+  Status finish(const Ending& ending);
+  void finish_later();
+  Status finish_now(const model::Name& pod);
 
   Status reconcile();
   Status reconcile_at_once();
   void retry_later();
   void retry();
   void verify();
-  void schedule_refill();
-  void refill();
+  void schedule_settle();
+  void settle();
   void set_error(std::string& slot, const std::string& message, const char* event);
 
   Result<AttachReply> attach_now(const AttachRequest& request, const UniqueFd& netns, std::uint64_t cookie);
@@ -111,7 +114,7 @@ class Node {
 
   std::optional<store::Snapshot> desired_;  ///< the last good state, with assignments_ for it
   model::Assignments assignments_;
-  std::vector<Ending> endings_;  ///< out of the book, their devices not removed yet
+  std::deque<Ending> endings_;  ///< out of the book, their devices not removed yet
 
   bool synced_ = false;  ///< the maps hold desired_
   std::uint64_t applied_revision_ = 0;
@@ -120,7 +123,8 @@ class Node {
   bool read_again_ = false;  ///< the state could not be taken for a reason that may go by itself
   EventLoop::TimerId debounce_timer_ = 0;
   EventLoop::TimerId retry_timer_ = 0;
-  EventLoop::TimerId refill_timer_ = 0;
+  EventLoop::TimerId settle_timer_ = 0;
+  EventLoop::TimerId finish_timer_ = 0;
   EventLoop::TimerId verify_timer_ = 0;
   std::chrono::milliseconds retry_delay_{0};
 };

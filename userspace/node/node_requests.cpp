@@ -60,12 +60,13 @@ Result<AttachReply> Node::attach_now(const AttachRequest& request, const UniqueF
     return fail(ErrorCode::kNotFound, "pod " + request.pod.text() + " is not declared; add it to the manifests" +
                                           (state_error_.empty() ? "" : ", which are not valid now: " + state_error_));
   }
+  schedule_settle();
   auto before = existing(request, cookie);
   if (!before) return std::unexpected(before.error());
-  auto reply = before->has_value() ? Result<AttachReply>(**before) : attach_new(request, netns, cookie);
-  finish_endings();
-  schedule_refill();
-  return reply;
+  if (before->has_value()) return **before;
+  // An old device of this pod may still be in the namespace, with the same interface name.
+  if (auto finished = finish_now(request.pod); !finished) return std::unexpected(finished.error());
+  return attach_new(request, netns, cookie);
 }
 
 /// The answer if the pod is attached to this very namespace; nothing if it is not attached (any more).
@@ -104,10 +105,11 @@ Result<AttachReply> Node::attach_new(const AttachRequest& request, const UniqueF
   if (!done) {
     take(request.pod, "attach_failed");
     static_cast<void>(reconcile());
+    static_cast<void>(finish_now(request.pod));
     return fail_in("pod " + request.pod.text(), done);
   }
-  spdlog::info("event=attached pod={} device={} ifindex={} address={} pool_ready={}", request.pod.text(),
-               attachment->device, attachment->ifindex, device->address.text(), parts_.pool->ready());
+  spdlog::info("event=attached pod={} device={} ifindex={} address={}", request.pod.text(), attachment->device,
+               attachment->ifindex, device->address.text());
   return reply_of(request.pod, *attachment);
 }
 
@@ -146,13 +148,7 @@ Status Node::detach_now(const model::Name& pod) {
   take(pod, "detach");
   // Removing the device ends its traffic even if the maps cannot be written now; the retry repairs them.
   if (desired_) static_cast<void>(reconcile_at_once());
-  Status finished;
-  for (const Ending& ending : std::exchange(endings_, {})) {
-    auto one = book_.finish(ending.pod, ending.attachment);
-    if (!one) finished = std::move(one);
-  }
-  schedule_refill();
-  return finished;
+  return finish_now(pod);
 }
 
 NodeStatus Node::status_now() const {
@@ -163,7 +159,6 @@ NodeStatus Node::status_now() const {
   status.warnings = uplinks_.problems();
   status.counters = reconciler_.counters();
   status.services = service_status();
-  status.pool_ready = static_cast<std::uint32_t>(parts_.pool->ready());
   status.tcx = parts_.datapath->uses_tcx();
   for (const UplinkConfig& uplink : uplinks_.wanted()) {
     status.uplinks.push_back({uplink.device, uplinks_.ifindex_of(uplink.device)});

@@ -27,7 +27,7 @@ struct Options {
   std::chrono::milliseconds retry_minimum{50};  ///< after a failed write; doubles up to the maximum
   std::chrono::milliseconds retry_maximum{5000};
   std::chrono::milliseconds verify_interval{60'000};
-  std::chrono::milliseconds refill_delay{20};  ///< without a request, before the pool makes a pair
+  std::chrono::milliseconds settle_delay{200};  ///< without a request, before new devices get their lasting links
 };
 
 struct AttachRequest {
@@ -74,7 +74,6 @@ struct NodeStatus {
   std::vector<PodStatus> pods;
   std::vector<ServiceStatus> services;
   std::vector<UplinkStatus> uplinks;
-  std::uint32_t pool_ready = 0;
   bool tcx = false;
 };
 
