@@ -98,9 +98,11 @@ struct sluice_network_usage {
   __u32 refusals;       /* answers given in the current window */
   __u32 recount_pairs;      /* the sweep's running recount, becomes `pairs` at the end of a round */
   __u32 recount_half_open;
-  __u32 pad0;
+  __u32 changes;            /* grows with every pair made or deleted; a recount holds only if it stood still */
   __u64 refusal_window; /* coarse ns when the current window of one second began */
-  __u64 pad1[4];
+  __u32 recount_changes;    /* `changes` when the sweep's round began */
+  __u32 pad0;
+  __u64 pad1[3];
 };
 SLUICE_ASSERT_SIZE(struct sluice_network_usage, 64);
 
@@ -127,7 +129,7 @@ struct sluice_port {
   __be32 router4;
   __u16 network_slot;
   __u8 kind;                /* enum sluice_port_kind */
-  __u8 pad;
+  __u8 delivery;            /* enum sluice_delivery: how replies reach the sender through this device */
   __u8 mac[6];              /* the pod's, or the uplink's own */
   __u8 pad2[2];
 };

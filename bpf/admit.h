@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* admit: who sends, and may it. Sets network and source from the ingress device, never from the packet. */
+#ifndef SLUICE_BPF_ADMIT_H
+#define SLUICE_BPF_ADMIT_H
+
+/* The device's record. Its values are copied before `self` is compared: see abi.h, self-identifying records. */
+static __noinline int port_of(struct __sk_buff *skb, struct packet *p) {
+  p->ifindex = skb->ifindex;
+  const struct sluice_port *port = bpf_map_lookup_elem(&ports, &p->ifindex);
+  if (!port)
+    return drop(p, SLUICE_REASON_NO_PORT);
+  __u8 kind = port->kind;
+  p->network = port->network;
+  p->network_slot = port->network_slot;
+  p->source = port->endpoint;
+  p->cidr4 = port->cidr4;
+  p->mask4 = port->mask4;
+  p->router4 = port->router4;
+  p->own_address = port->address4;
+  p->own_delivery = port->delivery;
+  copy_mac(p->own_mac, port->mac);
+  barrier();
+  if (*(volatile const __u32 *)&port->self != p->ifindex || kind != SLUICE_PORT_POD)
+    return drop(p, SLUICE_REASON_NO_PORT);
+  return CONTINUE;
+}
+
+/* Frame checks of a pod's packet, up to its ethertype. */
+static __always_inline int admit_frame(struct __sk_buff *skb, const struct packet *p, __be16 *ethertype) {
+  if (skb->vlan_present)
+    return drop(p, SLUICE_REASON_VLAN);
+  pull_headers(skb);
+  const struct ethhdr *ethernet = (void *)(long)skb->data;
+  if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
+    return drop(p, SLUICE_REASON_TRUNCATED);
+  if (!same_mac(ethernet->h_source, p->own_mac))
+    return drop(p, SLUICE_REASON_SPOOFED_MAC);
+  *ethertype = ethernet->h_proto;
+  if (*ethertype == bpf_htons(ETH_P_IP) || *ethertype == bpf_htons(ETH_P_ARP))
+    return CONTINUE;
+  if (*ethertype == bpf_htons(ETH_P_8021Q) || *ethertype == bpf_htons(ETH_P_8021AD))
+    return drop(p, SLUICE_REASON_VLAN);
+  return drop(p, *ethertype == bpf_htons(ETH_P_IPV6) ? SLUICE_REASON_IPV6 : SLUICE_REASON_ETHERTYPE);
+}
+
+static __always_inline bool is_multicast(__be32 address) {
+  return (address & bpf_htonl(0xF0000000)) == bpf_htonl(0xE0000000);
+}
+
+/* Destinations that a pod cannot reach, whoever it is; 0 or a reason. */
+static __always_inline int check_pod_destination(const struct packet *p, const struct ethhdr *ethernet) {
+  __be32 host = p->key.destination & ~p->mask4;
+  if (p->key.destination == 0xFFFFFFFF ||
+      ((p->key.destination & p->mask4) == p->cidr4 && (host == 0 || host == ~p->mask4)))
+    return SLUICE_REASON_BROADCAST;
+  if (is_multicast(p->key.destination) || (ethernet->h_dest[0] & 1))
+    return SLUICE_REASON_MULTICAST;
+  return p->key.source == p->key.destination ? SLUICE_REASON_LAND : 0;
+}
+
+/* IPv4 from a pod: header, anti-spoofing, destination class, transport header. */
+static __noinline int admit_ipv4(struct __sk_buff *skb, struct packet *p) {
+  const void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+  const struct iphdr *ip = data + ETHERNET_LENGTH;
+  if ((void *)(ip + 1) > end)
+    return drop(p, SLUICE_REASON_TRUNCATED);
+  __u32 total = 0;
+  int reason = parse_ipv4_fields(ip, p, &total);
+  if (reason)
+    return drop(p, reason);
+  p->key.source = ip->saddr;
+  p->key.destination = ip->daddr;
+  p->protocol = ip->protocol;
+  p->key.network_protocol = p->network | (__u32)p->protocol << 24;
+  if (p->key.source != p->own_address)
+    return drop(p, SLUICE_REASON_SPOOFED_IP);
+  reason = check_pod_destination(p, data);
+  if (reason)
+    return drop(p, reason);
+  if (ip->frag_off & bpf_htons(0x3FFF))
+    return drop(p, SLUICE_REASON_FRAGMENT);
+  reason = parse_transport(data, end, p, total);
+  return reason ? drop(p, reason) : CONTINUE;
+}
+
+/* ---- uplink ---------------------------------------------------------------------------------------------------- */
+
+static __always_inline bool in_uplink_filter(__be32 address) {
+  __u32 bit = sluice_filter_bit(address), word = bit / 64;
+  const __u64 *bits = bpf_map_lookup_elem(&uplink_filter, &word);
+  return bits && (*bits >> (bit % 64)) & 1;
+}
+
+/* Is the address a floating IP? The filter answers first; only its few hits cost a lookup. */
+static __always_inline bool is_floating(__be32 address) {
+  if (!in_uplink_filter(address))
+    return false;
+  struct sluice_endpoint4_key key = {.network = 0, .address = address};
+  const struct sluice_endpoint4 *endpoint = bpf_map_lookup_elem(&endpoints4, &key);
+  return endpoint && endpoint->kind == SLUICE_ENDPOINT_FLOATING;
+}
+
+/* 0/8, 127/8 and 224/4 upwards are nobody's address (RFC 1122 3.2.1.3). */
+static __always_inline bool is_martian_class(__be32 address) {
+  __u8 first = *(const __u8 *)&address;
+  return first == 0 || first == 127 || first >= 224;
+}
+
+/* Shape checks of a packet for a floating IP that need no table; shared by tc and XDP. 0 or a reason. */
+static __always_inline int check_uplink_shape(const struct iphdr *ip, struct packet *p, __u32 *total) {
+  int reason = parse_ipv4_fields(ip, p, total);
+  if (reason)
+    return reason;
+  if (p->key.source == p->key.destination)
+    return SLUICE_REASON_LAND;
+  if (is_martian_class(p->key.source))
+    return SLUICE_REASON_MARTIAN;
+  return ip->frag_off & bpf_htons(0x3FFF) ? SLUICE_REASON_FRAGMENT : 0;
+}
+
+#endif
