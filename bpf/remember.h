@@ -57,18 +57,16 @@ static __always_inline void copy_to_record(struct sluice_flow4 *flow, const stru
 
 static __noinline int insert_reverse(const struct packet *p, const struct making *making) {
   struct sluice_flow4 flow = {};
-  struct action back = {
-      .new_source = p->key.destination,
-      .new_destination = p->key.source,
-      .new_source_port = p->key.destination_port,
-      .new_destination_port = p->key.source_port,
-      .ifindex = p->ifindex,
-      .delivery = p->own_delivery,
-      .role = SLUICE_FLOW_REVERSE,
-  };
-  copy_mac(back.destination_mac, p->own_mac);
-  set_action_deltas(&back, &making->reverse);
-  copy_to_record(&flow, &back);
+  struct action *back = (struct action *)&flow.new_source; /* built in place: the call chain has 512 bytes of stack */
+  back->new_source = p->key.destination;
+  back->new_destination = p->key.source;
+  back->new_source_port = p->key.destination_port;
+  back->new_destination_port = p->key.source_port;
+  back->ifindex = p->ifindex;
+  back->delivery = p->own_delivery;
+  back->role = SLUICE_FLOW_REVERSE;
+  copy_mac(back->destination_mac, p->own_mac);
+  set_action_deltas(back, &making->reverse);
   flow.self = making->reverse;
   flow.source = making->choice->backend;
   flow.endpoint = p->source;

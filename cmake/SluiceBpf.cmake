@@ -19,7 +19,7 @@ function(sluice_bpf_object name)
   endforeach()
   add_custom_command(
     OUTPUT "${object}"
-    COMMAND "${SLUICE_CLANG}" -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter
+    COMMAND "${SLUICE_CLANG}" -target bpf -mcpu=v3 -O2 -g -fno-strict-aliasing -Wall -Wextra -Werror -Wno-unused-parameter
             -Wno-address-of-packed-member -I "${PROJECT_SOURCE_DIR}/include" -I /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
             -c "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_SOURCE}" -o "${object}"
     DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_SOURCE}" ${headers}
