@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/convert.hpp"
+
+#include <string_view>
+
+namespace sluice::api {
+namespace {
+
+constexpr std::size_t kLongestName = 63;    // RFC 1123, a DNS label
+constexpr std::size_t kLongestPath = 4096;  // PATH_MAX
+constexpr std::size_t kShown = 80;          // of a wrong value, in a message
+
+std::string shown(std::string_view value) {
+  if (value.size() <= kShown) return "\"" + std::string(value) + "\"";
+  return "\"" + std::string(value.substr(0, kShown)) + "...\" (" + std::to_string(value.size()) + " bytes)";
+}
+
+Status check_name(std::string_view field, const std::string& value) {
+  if (value.empty()) return fail(ErrorCode::kInvalid, std::string(field) + ": missing");
+  if (value.size() > kLongestName) {
+    return fail(ErrorCode::kInvalid, std::string(field) + ": " + shown(value) + " is longer than 63 characters");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<model::Name> pod_name(const std::string& network, const std::string& name) {
+  if (auto valid = check_name("network", network); !valid) return std::unexpected(valid.error());
+  if (auto valid = check_name("name", name); !valid) return std::unexpected(valid.error());
+  return model::Name{network, name};
+}
+
+Result<node::AttachRequest> from_message(const v1::AttachPodRequest& message) {
+  auto name = pod_name(message.network(), message.name());
+  if (!name) return std::unexpected(name.error());
+  if (message.netns().size() > kLongestPath || message.netns().find('\0') != std::string::npos ||
+      !message.netns().starts_with('/')) {
+    return fail(ErrorCode::kInvalid, "netns: " + shown(message.netns()) +
+                                         " is no absolute path of at most 4096 bytes, e.g. /run/netns/web-1");
+  }
+  node::AttachRequest request{.pod = std::move(*name), .netns = message.netns()};
+  if (!message.interface().empty()) request.interface = message.interface();
+  if (request.interface.size() > kLongestName) {
+    return fail(ErrorCode::kInvalid, "interface: " + shown(request.interface) + " is longer than 15 characters");
+  }
+  return request;
+}
+
+v1::AttachPodResponse to_message(const node::AttachReply& reply) {
+  v1::AttachPodResponse message;
+  message.set_address4(reply.address.text() + "/" + std::to_string(reply.prefix_length));
+  message.set_mac(reply.mac.text());
+  message.set_router4(reply.router.text());
+  message.set_mtu(reply.mtu);
+  message.set_device(reply.device);
+  return message;
+}
+
+v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::string& version) {
+  v1::GetStatusResponse message;
+  message.set_version(version);
+  message.set_revision(status.revision);
+  message.set_synced(status.synced);
+  message.set_last_error(status.last_error);
+  message.set_writes(status.counters.writes);
+  message.set_write_failures(status.counters.write_failures);
+  message.set_reconciles(status.counters.reconciles);
+  message.set_drifts(status.counters.drifts);
+  message.set_last_reconcile_microseconds(static_cast<std::uint64_t>(status.counters.last_duration.count()));
+  message.set_tcx(status.tcx);
+  for (const std::string& warning : status.warnings) message.add_warnings(warning);
+  for (const node::UplinkStatus& uplink : status.uplinks) {
+    v1::UplinkStatus* added = message.add_uplinks();
+    added->set_device(uplink.device);
+    added->set_ifindex(uplink.ifindex);
+  }
+  for (const node::PodStatus& pod : status.pods) {
+    v1::PodStatus* added = message.add_pods();
+    added->set_network(pod.name.network);
+    added->set_name(pod.name.name);
+    added->set_address4(pod.address.text());
+    added->set_attached(pod.attached);
+    added->set_device(pod.device);
+  }
+  for (const node::ServiceStatus& service : status.services) {
+    v1::ServiceStatus* added = message.add_services();
+    added->set_network(service.name.network);
+    added->set_name(service.name.name);
+    added->set_address4(service.address.text());
+    added->set_floating_ip(service.floating_ip);
+    added->set_backends(service.backends);
+    added->set_ready(service.ready);
+  }
+  return message;
+}
+
+}  // namespace sluice::api

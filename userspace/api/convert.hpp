@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages of sluice.v1 against the node's values; requests are validated here.
+#pragma once
+
+#include <string>
+
+#include "api/sluice.pb.h"
+#include "base/result.hpp"
+#include "node/types.hpp"
+
+namespace sluice::api {
+
+/// kInvalid names the field, its value and what would be right.
+Result<model::Name> pod_name(const std::string& network, const std::string& name);
+Result<node::AttachRequest> from_message(const v1::AttachPodRequest& message);
+
+v1::AttachPodResponse to_message(const node::AttachReply& reply);
+v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::string& version);
+
+}  // namespace sluice::api
