@@ -25,9 +25,9 @@ struct Limits {
   std::uint32_t max_pairs = 262144;
   std::uint32_t max_endpoint_slots = SLUICE_MAX_ENDPOINT_SLOTS;
   std::uint32_t max_frontend_slots = SLUICE_MAX_FRONTEND_SLOTS;
-  std::uint32_t backend_arena = 1048576;   ///< elements of `backends`
-  std::uint32_t ring_arena = 262144;       ///< blocks of `rings`
-  std::uint32_t slots_per_backend = 100;   ///< Maglev size >= this times the backends (32 in a memory mode)
+  std::uint32_t backend_arena = 1048576;  ///< elements of `backends`
+  std::uint32_t ring_arena = 262144;      ///< blocks of `rings`
+  std::uint32_t slots_per_backend = 100;  ///< Maglev size >= this times the backends (32 in a memory mode)
 };
 
 struct Input {
@@ -44,11 +44,14 @@ struct Input {
 /// kExhausted (naming the resource) when a slot space, an arena or the guaranteed flows do not fit, and changes
 /// nothing then.
 ///
-/// A pod's slot gets a new generation when the pod is attached to another device or namespace, or gets another
-/// address; a frontend's when its (network, address, port, protocol) is bound to another service.
+/// A pod gets a new slot and generation whenever its attachment ends or begins (another ifindex, MAC or kind of
+/// delivery; 0 included) and when its address changes: its flows end. A frontend gets them when its (network, address,
+/// port, protocol) is bound to another service. Slots and regions that `previous` names are not given to anybody else
+/// in the same compile, so a change needs room for the old and the new at once.
 Result<Tables> compile(const Input& input, const Tables& previous);
 
-/// The ordered writes that turn `actual` into `wanted`.
+/// The ordered writes that turn `actual` into `wanted`; empty if and only if they are equal. diff.cpp has the order and
+/// its reasons.
 Plan diff(const Tables& actual, const Tables& wanted);
 
 /// Applies a plan to a value; tests and the node loop use it to follow what the maps hold.

@@ -44,21 +44,31 @@ using ArrayTable = std::map<std::uint32_t, Value>;
 
 struct Tables {
   sluice_settings settings{};
-  ArrayTable<sluice_network_limits> network_limits;             ///< by network slot
-  HashTable<std::uint32_t, sluice_port> ports;                  ///< by ifindex
+  ArrayTable<sluice_network_limits> network_limits;  ///< by network slot
+  HashTable<std::uint32_t, sluice_port> ports;       ///< by ifindex
   HashTable<sluice_endpoint4_key, sluice_endpoint4> endpoints4;
   HashTable<sluice_frontend4_key, sluice_frontend4> frontends4;
   ArrayTable<sluice_backend> backends;
   ArrayTable<sluice_ring_block> rings;
-  ArrayTable<std::uint32_t> endpoint_generations;               ///< by slot; 0: slot is free
+  /// By slot. A slot is free if no record names it; a freed one keeps a value that nobody else ever gets (with bit 31
+  /// set), so that generations never repeat. Absent: never used.
+  ArrayTable<std::uint32_t> endpoint_generations;
   ArrayTable<std::uint32_t> frontend_generations;
-  ArrayTable<std::uint64_t> uplink_filter;                      ///< by word
+  ArrayTable<std::uint64_t> uplink_filter;  ///< by word
 };
 
 /// The maps that the daemon writes; the order of the enumerators means nothing.
 enum class Table : std::uint8_t {
-  kSettings, kNetworkLimits, kPorts, kEndpoints4, kFrontends4, kBackends, kRings,
-  kEndpointGenerations, kFrontendGenerations, kUplinkFilter,
+  kSettings,
+  kNetworkLimits,
+  kPorts,
+  kEndpoints4,
+  kFrontends4,
+  kBackends,
+  kRings,
+  kEndpointGenerations,
+  kFrontendGenerations,
+  kUplinkFilter,
 };
 
 /// One map write. Values and keys are the raw bytes of the ABI structs; an empty value deletes (hash maps only).

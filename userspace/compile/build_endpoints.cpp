@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who has which address, and who sends through which device.
+#include <algorithm>
+
+#include "compile/build.hpp"
+
+namespace sluice::compile {
+namespace {
+
+constexpr std::array<std::uint8_t, 6> kRouterMac = SLUICE_ROUTER_MAC;
+
+sluice_endpoint4 make_endpoint(std::uint32_t network, Ipv4 address, std::uint8_t kind) {
+  sluice_endpoint4 endpoint{};
+  endpoint.self = {network, address.wire()};
+  endpoint.kind = kind;
+  return endpoint;
+}
+
+bool is_pod(const sluice_endpoint4& endpoint) {
+  return endpoint.kind == SLUICE_ENDPOINT_POD_PEER || endpoint.kind == SLUICE_ENDPOINT_POD_DEVICE;
+}
+
+}  // namespace
+
+Status Builder::add_endpoint(const sluice_endpoint4& endpoint, const std::string& holder) {
+  if (next_.endpoints4.emplace(endpoint.self, endpoint).second) return {};
+  std::string other = "another resource";
+  const Ipv4 address = Ipv4::from_wire(endpoint.self.address);
+  for (const auto& [name, view] : networks_) {
+    if (view.id != endpoint.self.network) continue;
+    if (view.network->router() == address) other = "the router";
+    for (const PodView& pod : view.pods) {
+      if (pod.address == address) other = "pod " + pod.pod->name.text();
+    }
+    for (const auto& [service, taken] : input_.assignments.service_addresses) {
+      if (service.network == name && taken == address && "service " + service.text() != holder) {
+        other = "service " + service.text();
+      }
+    }
+  }
+  return fail(ErrorCode::kExists, holder + ": address " + address.text() + " is taken by " + other);
+}
+
+Status Builder::add_port(const sluice_port& port, const std::string& holder) {
+  if (next_.ports.emplace(port.self, port).second) return {};
+  return fail(ErrorCode::kInvalid,
+              holder + ": device with ifindex " + std::to_string(port.self) + " belongs to another pod or uplink");
+}
+
+Status Builder::add_uplinks() {
+  for (const Uplink& uplink : input_.uplinks) {
+    sluice_port port{};
+    port.self = uplink.ifindex;
+    port.kind = SLUICE_PORT_UPLINK;
+    port.delivery = SLUICE_DELIVER_UPLINK;
+    std::ranges::copy(uplink.mac.bytes, port.mac);
+    if (Status done = add_port(port, "uplink"); !done) return done;
+  }
+  return {};
+}
+
+/// Same address and same attachment: the same ref, so that flows go on. Anything else, detaching included, is a new
+/// holder: the tables do not know pods by name, and flows to a device that has gone reach nobody anyway. Device
+/// kind and MAC count, because flow records hold copies of both.
+Result<sluice_ref> Builder::pod_ref(const sluice_endpoint4& endpoint) {
+  const auto before = previous_.endpoints4.find(endpoint.self);
+  if (before == previous_.endpoints4.end() || !is_pod(before->second)) return endpoint_slots_.take({});
+  const sluice_endpoint4& old = before->second;
+  if (old.ifindex == endpoint.ifindex && old.kind == endpoint.kind && std::ranges::equal(old.mac, endpoint.mac)) {
+    if (const std::optional<sluice_ref> kept = endpoint_slots_.keep(old.ref)) return *kept;
+  }
+  return endpoint_slots_.take(old.ref);
+}
+
+Status Builder::add_pod(NetworkView& network, const model::Pod& pod) {
+  const std::string holder = "pod " + pod.name.text();
+  const auto address = input_.assignments.pod_addresses.find(pod.name);
+  if (address == input_.assignments.pod_addresses.end()) {
+    return fail(ErrorCode::kPrecondition, holder + " has no address assigned");
+  }
+  PodView view{&pod, address->second, nullptr, {}};
+  const auto attached = input_.attachments.find(pod.name);
+  if (attached != input_.attachments.end() && attached->second.ifindex != 0) view.attachment = &attached->second;
+
+  const bool plain = view.attachment != nullptr && view.attachment->plain_redirect;
+  sluice_endpoint4 endpoint =
+      make_endpoint(network.id, view.address, plain ? SLUICE_ENDPOINT_POD_DEVICE : SLUICE_ENDPOINT_POD_PEER);
+  if (view.attachment != nullptr) {
+    endpoint.ifindex = view.attachment->ifindex;
+    std::ranges::copy(view.attachment->mac.bytes, endpoint.mac);
+  }
+  const Result<sluice_ref> ref = pod_ref(endpoint);
+  if (!ref) return fail_in(holder, ref);
+  endpoint.ref = view.ref = *ref;
+  if (Status done = add_endpoint(endpoint, holder); !done) return done;
+
+  const auto index = static_cast<std::uint32_t>(network.pods.size());
+  for (const auto& [label, value] : pod.labels) network.by_label[{label, value}].push_back(index);
+  network.pods.push_back(view);
+  if (view.attachment == nullptr) return {};
+
+  const model::Network& model = *network.network;
+  sluice_port port{};
+  port.self = endpoint.ifindex;
+  port.network = network.id;
+  port.endpoint = view.ref;
+  port.address4 = view.address.wire();
+  port.cidr4 = model.cidr4.address.wire();
+  port.mask4 = Ipv4{model.cidr4.mask()}.wire();
+  port.router4 = model.router().wire();
+  port.network_slot = network.slot;
+  port.kind = SLUICE_PORT_POD;
+  port.delivery = plain ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
+  std::ranges::copy(endpoint.mac, port.mac);
+  return add_port(port, holder);
+}
+
+Status Builder::add_router(const NetworkView& network) {
+  sluice_endpoint4 endpoint = make_endpoint(network.id, network.network->router(), SLUICE_ENDPOINT_ROUTER);
+  std::ranges::copy(kRouterMac, endpoint.mac);
+  return add_endpoint(endpoint, "router of network " + network.network->name);
+}
+
+Status Builder::add_pods() {
+  next_.endpoints4.reserve(input_.state.pods.size() + input_.state.services.size() + networks_.size() +
+                           input_.state.floating_ips.size());
+  for (const auto& [name, network] : networks_) {
+    if (Status done = add_router(network); !done) return done;
+  }
+  for (const auto& [name, pod] : input_.state.pods) {
+    const auto network = networks_.find(name.network);
+    if (network == networks_.end()) {
+      return fail(ErrorCode::kInvalid, "pod " + name.text() + ": network " + name.network + " does not exist");
+    }
+    if (Status done = add_pod(network->second, pod); !done) return done;
+  }
+  return {};
+}
+
+/// A floating IP has a record without a service too: it answers ARP and ping, and refuses the rest.
+Status Builder::add_floating_ips() {
+  for (const auto& [name, floating] : input_.state.floating_ips) {
+    const sluice_endpoint4 endpoint = make_endpoint(0, floating.address, SLUICE_ENDPOINT_FLOATING);
+    if (Status done = add_endpoint(endpoint, "floating IP " + name); !done) return done;
+    const std::uint32_t bit = sluice_filter_bit(endpoint.self.address);
+    next_.uplink_filter[bit / 64] |= std::uint64_t{1} << (bit % 64);
+  }
+  return {};
+}
+
+}  // namespace sluice::compile

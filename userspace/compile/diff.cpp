@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of writes, and nothing else, keeps the datapath consistent while it changes:
+//
+//  kPrepare  settings, shares, and generations of new holders: nothing refers to these slots yet (or, in a full table,
+//            the slot's former holder ends here).
+//  kFill     backends and rings in regions that no frontend refers to yet.
+//  kReach    endpoints that can be reached: a backend must be there before it is chosen.
+//  kAdmit    ports and filter bits: whoever may send now can be answered already. A port before its endpoint would let
+//  a
+//            pod speak that nobody can answer.
+//  kRaise    backends that come up (or got another pod ref) in a region in use: their endpoints stand since kReach, so
+//            no new flow runs into a pod that is not there yet.
+//  kSwitch   frontends: each write switches one service port from one region, ring and ready_count to the next. All
+//  that
+//            it names is complete. Up before and down after the switch: a set that changes from {a} to {b} has a ready
+//            backend at every moment.
+//  kRetire   frontends that go, then backends that go down in place. For a moment the switch's lower ready_count stands
+//            above more ready elements, which costs nothing; a ready_count above none at all never happens.
+//  kEnd      generations of slots that lost their holder: one write ends all its flows. After the switch, so that no
+//  new
+//            flow is made for a dead generation; before its records go and its elements are reused.
+//  kRemove   endpoints that go or are detached, ports, filter bits. In between, records name an ended generation: the
+//            packets that still find them are delivered to the pod that they always named, or dropped and counted.
+//  kClear    elements that nothing refers to any more, shares of networks that are gone.
+//
+// A plan may stop after any write. What was written then is read back, compiled and diffed again; the mark on freed
+// slots (slots.hpp) tells which ends are still to come.
+#include <algorithm>
+#include <span>
+
+#include "compile/compile.hpp"
+#include "compile/hashing.hpp"
+#include "compile/slots.hpp"
+
+namespace sluice::compile {
+namespace {
+
+enum Step : std::size_t { kPrepare, kFill, kReach, kAdmit, kRaise, kSwitch, kRetire, kEnd, kRemove, kClear, kSteps };
+
+template <AbiRecord T>
+std::vector<std::byte> bytes_of(const T& value) {
+  const auto bytes = std::bit_cast<std::array<std::byte, sizeof(T)>>(value);
+  return {bytes.begin(), bytes.end()};
+}
+
+template <AbiRecord T>
+bool same(const T& a, const T& b) {
+  return BytesEqual{}(a, b);
+}
+
+class Writer {
+ public:
+  Writer() { plan_.steps.resize(kSteps); }
+
+  template <AbiRecord Key, AbiRecord Value>
+  void put(Step step, Table table, const Key& key, const Value& value) {
+    plan_.steps[step].push_back({table, bytes_of(key), bytes_of(value)});
+  }
+  template <AbiRecord Key>
+  void remove(Step step, Table table, const Key& key) {
+    plan_.steps[step].push_back({table, bytes_of(key), {}});
+  }
+  Plan take() { return std::move(plan_); }
+
+ private:
+  Plan plan_;
+};
+
+/// Calls found(index, before, after) for each element that differs; absent is zero.
+template <AbiRecord Value, typename Found>
+void each_change(const ArrayTable<Value>& actual, const ArrayTable<Value>& wanted, Found found) {
+  const Value zero{};
+  auto before = actual.begin();
+  auto after = wanted.begin();
+  while (before != actual.end() || after != wanted.end()) {
+    const bool has_before = before != actual.end() && (after == wanted.end() || before->first <= after->first);
+    const bool has_after = after != wanted.end() && (before == actual.end() || after->first <= before->first);
+    const std::uint32_t index = has_before ? before->first : after->first;
+    const Value& old_value = has_before ? before->second : zero;
+    const Value& new_value = has_after ? after->second : zero;
+    if (!same(old_value, new_value)) found(index, old_value, new_value);
+    if (has_before) ++before;
+    if (has_after) ++after;
+  }
+}
+
+/// Calls put(wanted record, actual record or nullptr) and gone(actual record).
+template <AbiRecord Key, AbiRecord Value, typename Put, typename Gone>
+void each_change(const HashTable<Key, Value>& actual, const HashTable<Key, Value>& wanted, Put put, Gone gone) {
+  for (const auto& [key, value] : wanted) {
+    const auto before = actual.find(key);
+    if (before == actual.end()) {
+      put(key, value, static_cast<const Value*>(nullptr));
+    } else if (!same(before->second, value)) {
+      put(key, value, &before->second);
+    }
+  }
+  for (const auto& [key, value] : actual) {
+    if (!wanted.contains(key)) gone(key);
+  }
+}
+
+/// The elements of `backends` that frontends refer to.
+class Regions {
+ public:
+  explicit Regions(const Tables& tables) {
+    for (const auto& [key, frontend] : tables.frontends4) {
+      if (frontend.backend_count == 0) continue;
+      spans_.emplace_back(frontend.backend_base, std::uint64_t{frontend.backend_base} + frontend.backend_count);
+    }
+    std::ranges::sort(spans_);
+    std::uint64_t furthest = 0;
+    for (auto& [start, end] : spans_) furthest = end = std::max(furthest, end);
+  }
+
+  [[nodiscard]] bool contains(std::uint32_t index) const {
+    const auto after = std::ranges::upper_bound(spans_, std::uint64_t{index}, {}, &Span::first);
+    return after != spans_.begin() && index < std::prev(after)->second;
+  }
+
+ private:
+  using Span = std::pair<std::uint64_t, std::uint64_t>;
+  std::vector<Span> spans_;  ///< by start; ends made ascending, so that the nearest start decides
+};
+
+bool is_zero(const auto& value) {
+  return same(value, std::remove_cvref_t<decltype(value)>{});
+}
+
+void diff_networks(const Tables& actual, const Tables& wanted, Writer& writer) {
+  if (!same(actual.settings, wanted.settings)) {
+    writer.put(kPrepare, Table::kSettings, std::uint32_t{0}, wanted.settings);
+  }
+  each_change(actual.network_limits, wanted.network_limits, [&](std::uint32_t slot, const auto&, const auto& after) {
+    writer.put(is_zero(after) ? kClear : kPrepare, Table::kNetworkLimits, slot, after);
+  });
+}
+
+void diff_generations(Table table, const ArrayTable<std::uint32_t>& actual, const ArrayTable<std::uint32_t>& wanted,
+                      Writer& writer) {
+  each_change(actual, wanted, [&](std::uint32_t slot, std::uint32_t, std::uint32_t after) {
+    const bool holder = after != 0 && (after & kFreedSlot) == 0;
+    writer.put(holder ? kPrepare : kEnd, table, slot, after);
+  });
+}
+
+void diff_regions(const Tables& actual, const Tables& wanted, Writer& writer) {
+  const Regions in_use(actual);
+  each_change(actual.backends, wanted.backends,
+              [&](std::uint32_t index, const sluice_backend&, const sluice_backend& after) {
+                Step step = kFill;
+                if (is_zero(after)) {
+                  step = kClear;
+                } else if (in_use.contains(index)) {
+                  step = after.state == SLUICE_BACKEND_READY ? kRaise : kRetire;
+                }
+                writer.put(step, Table::kBackends, index, after);
+              });
+  each_change(actual.rings, wanted.rings, [&](std::uint32_t index, const auto&, const auto& after) {
+    writer.put(is_zero(after) ? kClear : kFill, Table::kRings, index, after);
+  });
+}
+
+void diff_endpoints(const Tables& actual, const Tables& wanted, Writer& writer) {
+  each_change(
+      actual.endpoints4, wanted.endpoints4,
+      [&](const auto& key, const sluice_endpoint4& after, const sluice_endpoint4* before) {
+        const bool pod = after.kind == SLUICE_ENDPOINT_POD_PEER || after.kind == SLUICE_ENDPOINT_POD_DEVICE;
+        const bool detached = before != nullptr && pod && after.ifindex == 0;
+        writer.put(detached ? kRemove : kReach, Table::kEndpoints4, key, after);
+      },
+      [&](const auto& key) { writer.remove(kRemove, Table::kEndpoints4, key); });
+  each_change(
+      actual.ports, wanted.ports,
+      [&](const auto& key, const sluice_port& after, const auto*) { writer.put(kAdmit, Table::kPorts, key, after); },
+      [&](const auto& key) { writer.remove(kRemove, Table::kPorts, key); });
+  each_change(actual.uplink_filter, wanted.uplink_filter,
+              [&](std::uint32_t word, std::uint64_t before, std::uint64_t after) {
+                const std::uint64_t both = before | after;
+                if (both != before) writer.put(kAdmit, Table::kUplinkFilter, word, both);
+                if (after != both) writer.put(kRemove, Table::kUplinkFilter, word, after);
+              });
+}
+
+void diff_frontends(const Tables& actual, const Tables& wanted, Writer& writer) {
+  each_change(
+      actual.frontends4, wanted.frontends4,
+      [&](const auto& key, const sluice_frontend4& after, const auto*) {
+        writer.put(kSwitch, Table::kFrontends4, key, after);
+      },
+      [&](const auto& key) { writer.remove(kRetire, Table::kFrontends4, key); });
+}
+
+}  // namespace
+
+Plan diff(const Tables& actual, const Tables& wanted) {
+  Writer writer;
+  diff_networks(actual, wanted, writer);
+  diff_generations(Table::kEndpointGenerations, actual.endpoint_generations, wanted.endpoint_generations, writer);
+  diff_generations(Table::kFrontendGenerations, actual.frontend_generations, wanted.frontend_generations, writer);
+  diff_regions(actual, wanted, writer);
+  diff_endpoints(actual, wanted, writer);
+  diff_frontends(actual, wanted, writer);
+  return writer.take();
+}
+
+}  // namespace sluice::compile
