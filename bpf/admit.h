@@ -97,7 +97,10 @@ static __always_inline bool is_floating(__be32 address) {
     return false;
   struct sluice_endpoint4_key key = {.network = 0, .address = address};
   const struct sluice_endpoint4 *endpoint = bpf_map_lookup_elem(&endpoints4, &key);
-  return endpoint && endpoint->kind == SLUICE_ENDPOINT_FLOATING;
+  if (!endpoint || endpoint->kind != SLUICE_ENDPOINT_FLOATING)
+    return false;
+  barrier();
+  return endpoint->self.network == 0 && endpoint->self.address == address;
 }
 
 /* 0/8, 127/8 and 224/4 upwards are nobody's address (RFC 1122 3.2.1.3). */

@@ -11,8 +11,13 @@ static __always_inline bool asks_frontend(const struct packet *p) {
 /* A frontend's new flow: select -> remember -> rewrite -> deliver. CONTINUE if there is no such frontend. */
 static __noinline int new_flow(struct __sk_buff *skb, struct packet *p) {
   struct choice choice = {};
-  if (!asks_frontend(p) || !find_frontend(p, &choice))
+  if (!asks_frontend(p))
     return CONTINUE;
+  int result = find_frontend(p, &choice);
+  if (result == MISSING)
+    return CONTINUE;
+  if (result == CHANGED && find_frontend(p, &choice) != FOUND)
+    return drop(p, SLUICE_REASON_TABLE_CHANGED);
   STAGE(select_backend(skb, p, &choice));
   STAGE(remember(p, &choice));
   return carry_out(skb, p);

@@ -27,9 +27,16 @@ static __always_inline __u32 decrement(__u32 *counter) {
   return before;
 }
 
+/* shared_used is the sum over networks of the pairs above their guarantee. It stays exact under any interleaving
+ * because every step of a network's count moves it by the same rule, refused ones included. */
+static __always_inline void leave_share(struct sluice_network_usage *usage, struct sluice_flow_totals *totals,
+                                        __u32 guaranteed) {
+  if (decrement(&usage->pairs) > guaranteed)
+    decrement(&totals->shared_used);
+}
+
 /* Takes one pair out of the network's share: free up to its guarantee, above that from the pool that all share.
- * shared_used is the sum over networks of what they have above their guarantee, exactly, because both ways decide
- * by the network's own count. 0 or a reason. */
+ * 0 or a reason. */
 static __noinline int charge_share(__u16 network_slot) {
   __u32 index = network_slot;
   const struct sluice_network_limits *limits = bpf_map_lookup_elem(&network_limits, &index);
@@ -38,16 +45,16 @@ static __noinline int charge_share(__u16 network_slot) {
   const struct sluice_settings *set = get_settings();
   if (!limits || !usage || !totals || !set)
     return SLUICE_REASON_NETWORK_CAP;
+  __u32 guaranteed = limits->guaranteed_pairs;
   usage->changes++;
   __u32 before = __sync_fetch_and_add(&usage->pairs, 1);
-  if (before < limits->guaranteed_pairs && before < limits->max_pairs)
+  bool shared = before >= guaranteed;
+  bool granted = before < limits->max_pairs;
+  if (shared && __sync_fetch_and_add(&totals->shared_used, 1) >= set->shared_pairs)
+    granted = false;
+  if (granted)
     return 0;
-  if (before < limits->max_pairs) {
-    if (__sync_fetch_and_add(&totals->shared_used, 1) < set->shared_pairs)
-      return 0;
-    decrement(&totals->shared_used);
-  }
-  decrement(&usage->pairs);
+  leave_share(usage, totals, guaranteed);
   return SLUICE_REASON_NETWORK_CAP;
 }
 
@@ -59,8 +66,7 @@ static __noinline void discharge_share(__u16 network_slot) {
   if (!limits || !usage || !totals)
     return;
   usage->changes++;
-  if (decrement(&usage->pairs) > limits->guaranteed_pairs)
-    decrement(&totals->shared_used);
+  leave_share(usage, totals, limits->guaranteed_pairs);
 }
 
 /* TCP flows from the public side count as half open until the client has shown that it gets our answers. */
@@ -105,15 +111,21 @@ static __always_inline void give_pair_index(__u32 index) {
   bpf_map_push_elem(&pairs4_free, &index, 0);
 }
 
+/* Deletes one record of a pair, if it is the pair's own. */
+static __always_inline void delete_record(const struct sluice_flow4_key *key, __u32 index) {
+  struct sluice_flow4 *flow = bpf_map_lookup_elem(&flows4, key);
+  if (!flow || flow->pair != index)
+    return;
+  discharge_half_open(flow);
+  bpf_map_delete_elem(&flows4, key);
+}
+
 /* Deletes both records of a pair that the caller has claimed (state DYING), and gives everything back. Forward
  * first: while the reverse record stands, a new flow of the same tuple cannot be half made. */
 static __always_inline void release_pair(struct sluice_pair4 *pair, __u32 index) {
-  struct sluice_flow4 *flow = bpf_map_lookup_elem(&flows4, &pair->forward);
-  if (flow && flow->pair == index)
-    discharge_half_open(flow);
   __u16 network_slot = pair->network_slot;
-  bpf_map_delete_elem(&flows4, &pair->forward);
-  bpf_map_delete_elem(&flows4, &pair->reverse);
+  delete_record(&pair->forward, index);
+  delete_record(&pair->reverse, index);
   pair->mark = 0;
   barrier();
   *(volatile __u32 *)&pair->state = SLUICE_PAIR_FREE;

@@ -4,8 +4,11 @@
 #ifndef SLUICE_BPF_SELECT_H
 #define SLUICE_BPF_SELECT_H
 
-/* Fills `choice` if the packet's destination is a frontend of the network it came from. */
-static __noinline bool find_frontend(const struct packet *p, struct choice *choice) {
+/* Fills `choice` if the packet's destination is a frontend of the network it came from. An update replaces the
+ * whole element, so a reader may find the old one reused under its eyes: that is no miss, the key is alive. */
+enum lookup_result { FOUND, MISSING, CHANGED };
+
+static __noinline int find_frontend(const struct packet *p, struct choice *choice) {
   struct sluice_frontend4_key key = {
       .network = p->network,
       .address = p->key.destination,
@@ -14,7 +17,7 @@ static __noinline bool find_frontend(const struct packet *p, struct choice *choi
   };
   const struct sluice_frontend4 *record = bpf_map_lookup_elem(&frontends4, &key);
   if (!record)
-    return false;
+    return MISSING;
   choice->frontend = record->ref;
   choice->backend_network = record->backend_network;
   choice->backend_base = record->backend_base;
@@ -26,8 +29,9 @@ static __noinline bool find_frontend(const struct packet *p, struct choice *choi
   choice->network_slot = record->network_slot;
   choice->algorithm = record->algorithm;
   barrier();
-  return record->self.network == key.network && record->self.address == key.address &&
-         record->self.port == key.port && record->self.protocol == key.protocol;
+  bool same = record->self.network == key.network && record->self.address == key.address &&
+              record->self.port == key.port && record->self.protocol == key.protocol;
+  return same ? FOUND : CHANGED;
 }
 
 static __always_inline const struct sluice_backend *backend_at(const struct choice *choice, __u32 local) {

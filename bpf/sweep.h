@@ -101,8 +101,8 @@ static long visit_pair(__u32 step, struct sweep *sweep) {
 /* ---- once a round: repair the counts of networks that stood still ------------------------------------------------ */
 
 struct round {
-  struct sluice_flow_totals *totals;
   __u32 shared;
+  __u32 changes;
 };
 
 static long finish_network(__u32 index, struct round *round) {
@@ -116,6 +116,7 @@ static long finish_network(__u32 index, struct round *round) {
     if (usage->half_open != usage->recount_half_open)
       usage->half_open = usage->recount_half_open;
   }
+  round->changes += usage->changes;
   if (usage->pairs > limits->guaranteed_pairs)
     round->shared += usage->pairs - limits->guaranteed_pairs;
   usage->recount_pairs = 0;
@@ -125,11 +126,12 @@ static long finish_network(__u32 index, struct round *round) {
 }
 
 static __noinline void finish_round(struct sluice_flow_totals *totals) {
-  struct round round = {.totals = totals, .shared = 0};
+  struct round round = {};
   __u32 before = totals->shared_used;
   bpf_loop(SLUICE_MAX_NETWORK_SLOTS, finish_network, &round, 0);
-  if (round.shared != before)
+  if (round.shared != before && round.changes == totals->recount_changes)
     __sync_val_compare_and_swap(&totals->shared_used, before, round.shared);
+  totals->recount_changes = round.changes;
   totals->rounds++;
 }
 

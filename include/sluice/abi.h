@@ -328,7 +328,7 @@ struct sluice_flow_totals {
   __u32 high_water;   /* pair indexes handed out so far; freed ones come back through pairs4_free */
   __u32 shared_used;  /* sum over networks of pairs above their guarantee */
   __u32 cursor;       /* the sweep's next pair */
-  __u32 recount_shared;
+  __u32 recount_changes; /* sum of all networks' `changes` when the sweep's round began */
   __u64 rounds;       /* finished rounds of the sweep */
   __u64 expired;      /* pairs deleted because they were idle */
   __u64 ended;        /* pairs deleted because a generation ended them */
