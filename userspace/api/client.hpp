@@ -18,7 +18,7 @@ class Client {
                                               std::chrono::milliseconds deadline = std::chrono::seconds(30));
   virtual ~Client() = default;
 
-  // The daemon's errors keep their code. kPrecondition with the socket's path: nobody answers there.
+  // The daemon's errors keep their code. kUnavailable with the socket's path: nobody answers there.
   virtual Result<v1::AttachPodResponse> attach_pod(const v1::AttachPodRequest& request) = 0;
   virtual Status detach_pod(const v1::DetachPodRequest& request) = 0;
   virtual Result<v1::GetStatusResponse> status() = 0;

@@ -7,7 +7,7 @@
 namespace sluice::api {
 namespace {
 
-constexpr std::array<std::pair<ErrorCode, grpc::StatusCode>, 8> kCodes{{
+constexpr std::array<std::pair<ErrorCode, grpc::StatusCode>, 9> kCodes{{
     {ErrorCode::kInvalid, grpc::StatusCode::INVALID_ARGUMENT},
     {ErrorCode::kNotFound, grpc::StatusCode::NOT_FOUND},
     {ErrorCode::kExists, grpc::StatusCode::ALREADY_EXISTS},
@@ -15,6 +15,7 @@ constexpr std::array<std::pair<ErrorCode, grpc::StatusCode>, 8> kCodes{{
     {ErrorCode::kUnsupported, grpc::StatusCode::UNIMPLEMENTED},
     {ErrorCode::kPermission, grpc::StatusCode::PERMISSION_DENIED},
     {ErrorCode::kExhausted, grpc::StatusCode::RESOURCE_EXHAUSTED},
+    {ErrorCode::kUnavailable, grpc::StatusCode::UNAVAILABLE},
     {ErrorCode::kSystem, grpc::StatusCode::INTERNAL},
 }};
 
@@ -31,9 +32,8 @@ Error from_grpc(const grpc::Status& status) {
   for (const auto& [ours, theirs] : kCodes) {
     if (theirs == status.error_code()) return {ours, status.error_message()};
   }
-  const bool silent = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
-                      status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
-  return {silent ? ErrorCode::kPrecondition : ErrorCode::kSystem, status.error_message()};
+  const bool silent = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  return {silent ? ErrorCode::kUnavailable : ErrorCode::kSystem, status.error_message()};
 }
 
 }  // namespace sluice::api

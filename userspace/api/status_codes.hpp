@@ -10,7 +10,7 @@ namespace sluice::api {
 
 grpc::Status to_grpc(const Error& error);
 
-/// The error behind a status that is not OK. A server that does not answer is kPrecondition.
+/// The error behind a status that is not OK. A server that does not answer is kUnavailable.
 Error from_grpc(const grpc::Status& status);
 
 }  // namespace sluice::api

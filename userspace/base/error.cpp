@@ -22,6 +22,8 @@ std::string_view name(ErrorCode code) {
       return "PERMISSION";
     case ErrorCode::kExhausted:
       return "EXHAUSTED";
+    case ErrorCode::kUnavailable:
+      return "UNAVAILABLE";
     case ErrorCode::kSystem:
       return "SYSTEM";
   }

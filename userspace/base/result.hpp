@@ -19,6 +19,7 @@ enum class ErrorCode {
   kUnsupported,   ///< this kernel or build cannot do it
   kPermission,    ///< privilege is missing
   kExhausted,     ///< a table, a pool or a limit is full
+  kUnavailable,   ///< somebody that must answer does not
   kSystem,        ///< a system call failed
 };
 
