@@ -3,6 +3,7 @@
 // reads the tables back and applies plans.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -23,6 +24,9 @@ struct Options {
   std::uint32_t backend_arena = 1048576;
   std::uint32_t ring_arena = 262144;
   std::array<std::uint8_t, 16> store_uuid{};
+  std::uint64_t store_epoch = 0;
+  /// Attach by clsact filters also where the kernel has TCX links.
+  bool force_clsact = false;
   /// Tests: called before each map write; an error is taken as that write's failure.
   std::function<Status(const compile::Write&)> inject_fault;
 };
@@ -49,21 +53,25 @@ class Datapath {
   /// write failed; the caller reads back and diffs again.
   virtual Status apply(const compile::Plan& plan) = 0;
 
-  /// Attaches from_pod to the ingress of a host-side veth: a TCX link on kernels that have it, pinned as
-  /// links/pod-<ifindex>, else a clsact filter. Idempotent.
+  /// Attaches from_pod to the ingress of a host-side veth, at once: as a clsact filter, which waits for nothing.
+  /// Idempotent; a device that has its TCX link keeps it.
   virtual Status attach_pod(std::uint32_t ifindex) = 0;
+  /// Trades one pod's clsact filter for a TCX link, pinned as links/pod-<ifindex>: cheaper for every packet, but
+  /// attaching it waits for RCU (11 to 23 ms). False when there is none left, and on kernels without TCX.
+  virtual Result<bool> settle() = 0;
   /// Removes the pinned link of a device that has gone (or goes).
   virtual Status detach_pod(std::uint32_t ifindex) = 0;
   /// Attaches from_uplink (and uplink_xdp unless the mode is off). A foreign XDP program on the device is
   /// kPrecondition and names it; foreign tc programs keep running after ours.
   virtual Status attach_uplink(std::uint32_t ifindex, XdpMode mode) = 0;
   virtual Status detach_uplink(std::uint32_t ifindex) = 0;
-  /// The ifindexes that have a pinned link, for finding leftovers.
+  /// The ifindexes that have a program of ours on record, for finding leftovers.
   virtual Result<std::vector<std::uint32_t>> attached() = 0;
 
   [[nodiscard]] virtual bool uses_tcx() const = 0;
 
-  /// Removes every pin and every program attachment of pin_root, maps included. Works without a running daemon.
+  /// Removes every pin and every program attachment of pin_root, maps included. Works without a running daemon, and
+  /// refuses with kPrecondition while one runs.
   static Status purge(const std::filesystem::path& pin_root);
 };
 

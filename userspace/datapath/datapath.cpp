@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/datapath.hpp"
+
+#include <sluice/abi.h>
+
+#include <utility>
+
+#include "datapath/attachments.hpp"
+#include "datapath/hooks.hpp"
+#include "datapath/maps.hpp"
+#include "datapath/object.hpp"
+#include "datapath/pins.hpp"
+
+namespace sluice::datapath {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Holds the maps and programs of one load. The pins keep them alive after it.
+class KernelDatapath final : public Datapath {
+ public:
+  KernelDatapath(PinFolders pins, Object object, Maps maps, const Options& options)
+      : pins_(std::move(pins)),
+        object_(std::move(object)),
+        maps_(std::move(maps)),
+        inject_fault_(options.inject_fault),
+        tcx_(!options.force_clsact && kernel_has_tcx()),
+        attachments_(pins_, object_.programs(), tcx_) {}
+
+  Status take_over() {
+    if (auto pinned = object_.pin_programs(pins_); !pinned) return pinned;
+    return attachments_.take_over();
+  }
+
+  Result<compile::Tables> read_tables() override { return maps_.read(); }
+  Status apply(const compile::Plan& plan) override { return maps_.apply(plan, inject_fault_); }
+  Status attach_pod(std::uint32_t ifindex) override { return attachments_.attach_pod(ifindex); }
+  Result<bool> settle() override { return attachments_.settle(); }
+  Status detach_pod(std::uint32_t ifindex) override { return attachments_.detach_pod(ifindex); }
+  Status attach_uplink(std::uint32_t ifindex, XdpMode mode) override {
+    return attachments_.attach_uplink(ifindex, mode);
+  }
+  Status detach_uplink(std::uint32_t ifindex) override { return attachments_.detach_uplink(ifindex); }
+  Result<std::vector<std::uint32_t>> attached() override { return attachments_.attached(); }
+  [[nodiscard]] bool uses_tcx() const override { return tcx_; }
+
+ private:
+  PinFolders pins_;
+  Object object_;
+  Maps maps_;
+  std::function<Status(const compile::Write&)> inject_fault_;
+  bool tcx_;
+  Attachments attachments_;
+};
+
+/// The pinned meta record; all zero if there is none yet. `meta` is the last thing that the first load writes and
+/// the first that purge() removes, so without it the other pins are unfinished and hold nothing of worth.
+Result<sluice_meta> pinned_meta(const PinFolders& pins) {
+  auto pin = open_pin(pins.map("meta"));
+  if (!pin && pin.error().code == ErrorCode::kNotFound) return sluice_meta{};
+  if (!pin) return std::unexpected(pin.error());
+  Maps maps;
+  if (auto added = maps.add("meta", std::move(*pin)); !added) return std::unexpected(added.error());
+  return maps.meta();
+}
+
+Status check_owner(const sluice_meta& meta, const Options& options) {
+  if (meta.abi_version != SLUICE_ABI_VERSION) {
+    return fail(ErrorCode::kPrecondition, "the maps pinned in " + options.pin_root.string() + " have ABI " +
+                                              std::to_string(meta.abi_version) + ", this build has " +
+                                              std::to_string(SLUICE_ABI_VERSION) + "; run the build that made them");
+  }
+  if (std::memcmp(meta.store_uuid, options.store_uuid.data(), sizeof(meta.store_uuid)) == 0) return {};
+  return fail(ErrorCode::kPrecondition,
+              "the maps pinned in " + options.pin_root.string() +
+                  " belong to another store; use the state folder that made them, give this daemon another pin folder, "
+                  "or remove the pins (this ends every connection through them)");
+}
+
+Status remove_folder(const PinFolders& pins, const std::string& folder) {
+  auto names = pins.names(folder);
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    if (auto removed = remove_pin(pins.root() / folder / name); !removed) return removed;
+  }
+  return {};
+}
+
+/// Detaches and unpins everything in this order: links, then `meta`, then the rest.
+Status clear(const PinFolders& pins) {
+  if (auto removed = Attachments::remove_all(pins); !removed) return removed;
+  if (auto removed = remove_pin(pins.map("meta")); !removed) return removed;
+  for (const char* folder : {"links", "programs", "maps"}) {
+    if (auto removed = remove_folder(pins, folder); !removed) return removed;
+  }
+  return {};
+}
+
+sluice_meta new_meta(const Options& options) {
+  sluice_meta meta{};
+  meta.abi_version = SLUICE_ABI_VERSION;
+  std::memcpy(meta.store_uuid, options.store_uuid.data(), sizeof(meta.store_uuid));
+  meta.store_epoch = options.store_epoch;
+  return meta;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Datapath>> Datapath::load(const Options& options) {
+  auto pins = PinFolders::make(options.pin_root);
+  if (!pins) return std::unexpected(pins.error());
+  auto meta = pinned_meta(*pins);
+  if (!meta) return std::unexpected(meta.error());
+  const bool finished = meta->abi_version != 0;
+  if (finished) {
+    if (auto owned = check_owner(*meta, options); !owned) return std::unexpected(owned.error());
+  } else if (auto cleared = clear(*pins); !cleared) {
+    return fail_in("remove the pins of an unfinished first start", cleared);
+  }
+
+  auto object = Object::load(*pins, options, finished);
+  if (!object) return std::unexpected(object.error());
+  auto maps = object->maps();
+  if (!maps) return std::unexpected(maps.error());
+  // Pinned before the sweep starts: a timer lives only as long as its map is held by a pin or a process.
+  if (!finished) {
+    if (auto pinned = object->pin_maps(*pins); !pinned) return std::unexpected(pinned.error());
+  }
+  if (auto started = object->start_sweep(); !started) return std::unexpected(started.error());
+  if (!finished) {
+    if (auto written = maps->put_meta(new_meta(options)); !written) return std::unexpected(written.error());
+  }
+  auto datapath = std::make_unique<KernelDatapath>(std::move(*pins), std::move(*object), std::move(*maps), options);
+  if (auto taken = datapath->take_over(); !taken) return std::unexpected(taken.error());
+  return datapath;
+}
+
+Status Datapath::purge(const fs::path& pin_root) {
+  if (auto mounted = check_bpffs(pin_root); !mounted) return mounted;
+  auto folders = abi_folders(pin_root);
+  if (!folders) return std::unexpected(folders.error());
+  for (const fs::path& folder : *folders) {
+    auto pins = PinFolders::open(folder);
+    if (!pins) return std::unexpected(pins.error());
+    if (auto cleared = clear(*pins); !cleared) return cleared;
+    for (const char* name : {"links", "programs", "maps"}) {
+      if (auto removed = remove_pin(folder / name); !removed) return removed;
+    }
+    if (auto removed = remove_pin(folder); !removed) return removed;
+  }
+  // The root is shared with nobody, but somebody may have put a file there: then it stays.
+  std::error_code ignored;
+  fs::remove(pin_root, ignored);
+  return {};
+}
+
+}  // namespace sluice::datapath

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The maps that the daemon owns, as typed tables: reading them back and applying plans.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "compile/tables.hpp"
+
+namespace sluice::datapath {
+
+/// What a map is: as the object declares it, or as the kernel has it.
+struct MapShape {
+  std::uint32_t type = 0;  ///< enum bpf_map_type
+  std::uint32_t key_size = 0;
+  std::uint32_t value_size = 0;
+  std::uint32_t max_entries = 0;
+  std::uint32_t flags = 0;  ///< BPF_F_*
+  bool operator==(const MapShape&) const = default;
+  [[nodiscard]] std::string text() const;
+};
+/// The shape of an open map.
+Result<MapShape> map_shape(int fd);
+
+class Maps {
+ public:
+  using InjectFault = std::function<Status(const compile::Write&)>;
+
+  /// Takes a map over under the name that abi.h gives it.
+  Status add(const std::string& name, UniqueFd fd);
+  /// kNotFound if there is no such map.
+  [[nodiscard]] Result<int> fd(const std::string& name) const;
+
+  [[nodiscard]] Result<compile::Tables> read() const;
+  /// Step by step, each step by table; `inject_fault` may be empty.
+  [[nodiscard]] Status apply(const compile::Plan& plan, const InjectFault& inject_fault) const;
+
+  [[nodiscard]] Result<sluice_meta> meta() const;
+  [[nodiscard]] Status put_meta(const sluice_meta& meta) const;
+
+ private:
+  struct Entry {
+    UniqueFd fd;
+    MapShape shape;
+  };
+  [[nodiscard]] const Entry* find(const std::string& name) const;
+  [[nodiscard]] Status check(const compile::Write& write) const;
+
+  std::map<std::string, Entry> maps_;
+};
+
+/// The map that holds a table.
+const char* map_name(compile::Table table);
+
+}  // namespace sluice::datapath

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/netlink.hpp"
+
+#include <linux/netlink.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <vector>
+
+namespace sluice::datapath {
+namespace {
+
+// The kernel answers a request before sendmsg() returns, or never; the limit only keeps a defect from hanging us.
+constexpr int kAnswerMilliseconds = 30000;
+constexpr std::size_t kReceiveBytes = 128 * 1024;
+
+void check(int status) {
+  if (status < 0) throw std::bad_alloc();  // libnl's builders fail on memory and on nothing else
+}
+
+/// The text attribute of an extended acknowledgement.
+std::string extended_text(const nlmsghdr* header, const nlmsgerr* error) {
+  if ((header->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return {};
+  std::size_t offset = sizeof(nlmsgerr);
+  if ((header->nlmsg_flags & NLM_F_CAPPED) == 0) offset += NLMSG_ALIGN(error->msg.nlmsg_len) - sizeof(nlmsghdr);
+  const std::size_t length = NLMSG_PAYLOAD(header, 0);
+  if (offset >= length) return {};
+  auto* first = reinterpret_cast<nlattr*>(reinterpret_cast<char*>(const_cast<nlmsgerr*>(error)) + offset);
+  const nlattr* text = nla_find(first, static_cast<int>(length - offset), NLMSGERR_ATTR_MSG);
+  return text == nullptr ? std::string{} : std::string(static_cast<const char*>(nla_data(text)));
+}
+
+}  // namespace
+
+NetlinkMessage::NetlinkMessage(int type, int flags)
+    : message_(nlmsg_alloc_simple(type, flags | NLM_F_REQUEST | NLM_F_ACK)) {
+  if (!message_) throw std::bad_alloc();
+}
+
+void NetlinkMessage::append(const void* data, std::size_t size) {
+  check(nlmsg_append(get(), const_cast<void*>(data), size, NLMSG_ALIGNTO));
+}
+
+NetlinkMessage& NetlinkMessage::text(int attribute, const std::string& value) {
+  check(nla_put_string(get(), attribute, value.c_str()));
+  return *this;
+}
+
+NetlinkMessage& NetlinkMessage::u8(int attribute, std::uint8_t value) {
+  check(nla_put_u8(get(), attribute, value));
+  return *this;
+}
+
+NetlinkMessage& NetlinkMessage::u32(int attribute, std::uint32_t value) {
+  check(nla_put_u32(get(), attribute, value));
+  return *this;
+}
+
+NetlinkMessage& NetlinkMessage::bytes(int attribute, const void* data, std::size_t size) {
+  check(nla_put(get(), attribute, static_cast<int>(size), data));
+  return *this;
+}
+
+nlattr* NetlinkMessage::begin(int attribute) {
+  nlattr* nest = nla_nest_start(get(), attribute);
+  if (nest == nullptr) throw std::bad_alloc();
+  return nest;
+}
+
+void NetlinkMessage::end(nlattr* nest) {
+  nla_nest_end(get(), nest);
+}
+
+Result<NetlinkSocket> NetlinkSocket::open() {
+  NetlinkSocket socket(nl_socket_alloc());
+  if (socket.get() == nullptr) throw std::bad_alloc();
+  errno = 0;
+  if (const int status = nl_connect(socket.get(), NETLINK_ROUTE); status < 0) {
+    if (errno != 0) return fail_errno("open a NETLINK_ROUTE socket");
+    return fail(ErrorCode::kSystem, std::string("open a NETLINK_ROUTE socket: ") + nl_geterror(status));
+  }
+  const int on = 1;
+  // Explanations of failures are a convenience: a kernel without them still gives the number.
+  static_cast<void>(setsockopt(socket.fd(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on)));
+  static_cast<void>(setsockopt(socket.fd(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on)));
+  return socket;
+}
+
+int NetlinkSocket::request(const NetlinkMessage& message) {
+  explanation_.clear();
+  errno = 0;
+  if (nl_send_auto(get(), message.get()) < 0) return errno != 0 ? errno : EIO;
+  return receive([](const nlmsghdr&) {}, false);
+}
+
+int NetlinkSocket::query(const NetlinkMessage& message, const std::function<void(const nlmsghdr&)>& visit) {
+  explanation_.clear();
+  errno = 0;
+  if (nl_send_auto(get(), message.get()) < 0) return errno != 0 ? errno : EIO;
+  const bool dump = (nlmsg_hdr(message.get())->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+  return receive(visit, dump);
+}
+
+int NetlinkSocket::receive(const std::function<void(const nlmsghdr&)>& visit, bool until_done) {
+  std::vector<char> buffer(kReceiveBytes);
+  while (true) {
+    pollfd ready{.fd = fd(), .events = POLLIN, .revents = 0};
+    if (const int count = poll(&ready, 1, kAnswerMilliseconds); count == 0) return ETIMEDOUT;
+    const ssize_t received = recv(fd(), buffer.data(), buffer.size(), 0);
+    if (received < 0 && errno == EINTR) continue;
+    if (received < 0) return errno;
+    auto left = static_cast<unsigned>(received);
+    for (auto* header = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(header, left);
+         header = NLMSG_NEXT(header, left)) {
+      if (header->nlmsg_type == NLMSG_DONE) return 0;
+      if (header->nlmsg_type == NLMSG_ERROR) {
+        const auto* error = static_cast<const nlmsgerr*>(NLMSG_DATA(header));
+        if (error->error != 0) explanation_ = extended_text(header, error);
+        if (error->error != 0 || !until_done) return -error->error;
+        continue;
+      }
+      visit(*header);
+    }
+  }
+}
+
+std::unexpected<Error> netlink_failure(std::string_view what, int error_number, const NetlinkSocket& socket) {
+  auto failure = fail_errno(what, error_number);
+  if (socket.explanation().empty()) return failure;
+  Error error = failure.error();
+  error.message += " (" + socket.explanation() + ")";
+  return std::unexpected(std::move(error));
+}
+
+}  // namespace sluice::datapath

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/veth.hpp"
+
+#include <linux/if.h>
+#include <linux/veth.h>
+#include <sluice/abi.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <optional>
+
+namespace sluice::datapath {
+namespace {
+
+// enum in6_addr_gen_mode; <linux/if_link.h> has it under a name that clashes with C++ on some releases.
+constexpr std::uint8_t kAddrGenModeNone = 1;
+
+ifinfomsg link_header(std::uint32_t ifindex, bool up) {
+  ifinfomsg header{};
+  header.ifi_family = AF_UNSPEC;
+  header.ifi_index = static_cast<int>(ifindex);
+  header.ifi_flags = up ? unsigned{IFF_UP} : 0U;
+  header.ifi_change = up ? unsigned{IFF_UP} : 0U;
+  return header;
+}
+
+int disable_ipv6_autoconfiguration(NetlinkSocket& socket, std::uint32_t ifindex) {
+  // Not in the request that makes the device (EAFNOSUPPORT), and not in the one that brings it up: the kernel
+  // sets the flags first, and the link-local address would already be there.
+  NetlinkMessage message(RTM_NEWLINK, 0);
+  message.header(link_header(ifindex, false));
+  nlattr* families = message.begin(IFLA_AF_SPEC);
+  nlattr* inet6 = message.begin(AF_INET6);
+  message.u8(IFLA_INET6_ADDR_GEN_MODE, kAddrGenModeNone);
+  message.end(inet6);
+  message.end(families);
+  const int error_number = socket.request(message);
+  return error_number == EAFNOSUPPORT ? 0 : error_number;  // a kernel or a device without IPv6 is silent anyway
+}
+
+int bring_up(NetlinkSocket& socket, std::uint32_t ifindex) {
+  NetlinkMessage message(RTM_NEWLINK, 0);
+  message.header(link_header(ifindex, true));
+  return socket.request(message);
+}
+
+int find_ifindex(NetlinkSocket& socket, const std::string& name, std::uint32_t& ifindex) {
+  NetlinkMessage message(RTM_GETLINK, 0);
+  message.header(link_header(0, false)).text(IFLA_IFNAME, name);
+  return socket.query(message, [&ifindex](const nlmsghdr& answer) {
+    ifindex = static_cast<std::uint32_t>(static_cast<const ifinfomsg*>(nlmsg_data(&answer))->ifi_index);
+  });
+}
+
+int add_address(NetlinkSocket& socket, std::uint32_t ifindex, const PodDevice& device) {
+  ifaddrmsg header{};
+  header.ifa_family = AF_INET;
+  header.ifa_prefixlen = device.cidr.length;
+  header.ifa_scope = RT_SCOPE_UNIVERSE;
+  header.ifa_index = ifindex;
+  NetlinkMessage message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+  const std::uint32_t address = device.address.wire();
+  const std::uint32_t broadcast = device.cidr.last().wire();
+  message.header(header).bytes(IFA_LOCAL, &address, sizeof(address)).bytes(IFA_ADDRESS, &address, sizeof(address));
+  if (device.cidr.length < 31) message.bytes(IFA_BROADCAST, &broadcast, sizeof(broadcast));
+  return socket.request(message);
+}
+
+int add_default_route(NetlinkSocket& socket, std::uint32_t ifindex, const PodDevice& device) {
+  rtmsg header{};
+  header.rtm_family = AF_INET;
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = RTPROT_STATIC;
+  header.rtm_scope = RT_SCOPE_UNIVERSE;
+  header.rtm_type = RTN_UNICAST;
+  header.rtm_flags = RTNH_F_ONLINK;  // the router may stand outside a /32 pod address
+  NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+  const std::uint32_t router = device.router.wire();
+  message.header(header).bytes(RTA_GATEWAY, &router, sizeof(router)).u32(RTA_OIF, ifindex);
+  return socket.request(message);
+}
+
+}  // namespace
+
+int create_pair(NetlinkSocket& socket, const std::string& host, const UniqueFd& netns, const PodDevice& device) {
+  // Both MACs are given here: udev then neither renames the device nor gives it an address of its policy.
+  constexpr std::array<unsigned char, 6> kHostMac = SLUICE_ROUTER_MAC;
+  NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  message.header(link_header(0, false)).text(IFLA_IFNAME, host).u32(IFLA_MTU, device.mtu);
+  message.bytes(IFLA_ADDRESS, kHostMac.data(), kHostMac.size()).u32(IFLA_GROUP, kDeviceGroup);
+  nlattr* info = message.begin(IFLA_LINKINFO);
+  message.text(IFLA_INFO_KIND, "veth");
+  nlattr* data = message.begin(IFLA_INFO_DATA);
+  nlattr* peer = message.begin(VETH_INFO_PEER);
+  message.header(link_header(0, false)).text(IFLA_IFNAME, device.interface).u32(IFLA_MTU, device.mtu);
+  message.bytes(IFLA_ADDRESS, device.mac.bytes.data(), device.mac.bytes.size());
+  message.u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(netns.get()));
+  message.end(peer);
+  message.end(data);
+  message.end(info);
+  return socket.request(message);
+}
+
+Status delete_device(NetlinkSocket& socket, std::uint32_t ifindex) {
+  NetlinkMessage message(RTM_DELLINK, 0);
+  message.header(link_header(ifindex, false));
+  const int error_number = socket.request(message);
+  if (error_number == 0 || error_number == ENODEV) return {};
+  return netlink_failure("delete device " + std::to_string(ifindex), error_number, socket);
+}
+
+Status bring_up_silently(NetlinkSocket& socket, std::uint32_t ifindex) {
+  if (const int error_number = disable_ipv6_autoconfiguration(socket, ifindex); error_number != 0) {
+    return netlink_failure("switch IPv6 autoconfiguration off on device " + std::to_string(ifindex), error_number,
+                           socket);
+  }
+  if (const int error_number = bring_up(socket, ifindex); error_number != 0) {
+    return netlink_failure("bring device " + std::to_string(ifindex) + " up", error_number, socket);
+  }
+  return {};
+}
+
+Status configure_pod(NetlinkSocket& socket, const PodDevice& device) {
+  std::uint32_t loopback = 0;
+  std::uint32_t ifindex = 0;
+  if (const int error = find_ifindex(socket, "lo", loopback); error != 0) {
+    return netlink_failure("find lo in the pod's namespace", error, socket);
+  }
+  if (const int error = find_ifindex(socket, device.interface, ifindex); error != 0) {
+    return netlink_failure("find " + device.interface + " in the pod's namespace", error, socket);
+  }
+  if (const int error = bring_up(socket, loopback); error != 0) {
+    return netlink_failure("bring lo up in the pod's namespace", error, socket);
+  }
+  if (auto up = bring_up_silently(socket, ifindex); !up) return fail_in("in the pod's namespace", up);
+  if (const int error = add_address(socket, ifindex, device); error != 0) {
+    return netlink_failure("add address " + device.address.text() + " to " + device.interface, error, socket);
+  }
+  if (const int error = add_default_route(socket, ifindex, device); error == EEXIST) {
+    return fail(ErrorCode::kExists,
+                "the pod's namespace has a default route already; remove it, or give the pod "
+                "another namespace");
+  } else if (error != 0) {
+    return netlink_failure("add the default route through " + device.router.text(), error, socket);
+  }
+  return {};
+}
+
+}  // namespace sluice::datapath
