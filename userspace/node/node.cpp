@@ -271,8 +271,8 @@ void Node::retry_later() {
 
 void Node::retry() {
   retry_timer_ = 0;
-  if (read_again_ && !read_desired()) return;
-  static_cast<void>(reconcile());
+  if (read_again_) read_desired();
+  if (desired_) static_cast<void>(reconcile());
   finish_later();
 }
 

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon's configuration file (docs/config.md).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "node/types.hpp"
+
+namespace sluice::daemon {
+
+struct Config {
+  std::filesystem::path state_dir = "/var/lib/sluice";
+  std::filesystem::path manifests;
+  std::filesystem::path socket = "/run/sluice/sluice.sock";
+  std::filesystem::path pin_root = "/sys/fs/bpf/sluice";
+  std::string log_level = "info";
+  bool force_clsact = false;                  ///< tests: do not use TCX links
+  std::uint32_t fault_injection_percent = 0;  ///< tests: so many of 100 map writes fail
+  node::Options node;
+};
+
+/// Every key is checked; all problems come back in one error, each with file and line.
+Result<Config> parse_config(const std::string& file, std::string_view text);
+Result<Config> load_config(const std::filesystem::path& file);
+
+/// "100ms", "30s", "5m", "2h": a whole number and a unit.
+Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
+
+}  // namespace sluice::daemon

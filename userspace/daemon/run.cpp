@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/run.hpp"
+
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <memory>
+#include <random>
+#include <utility>
+
+#include "api/server.hpp"
+#include "base/fd.hpp"
+#include "datapath/datapath.hpp"
+#include "datapath/links.hpp"
+#include "datapath/pod_devices.hpp"
+#include "node/event_loop.hpp"
+#include "node/log.hpp"
+#include "node/node.hpp"
+#include "store/allocations.hpp"
+#include "store/manifest_store.hpp"
+
+namespace sluice::daemon {
+namespace {
+
+std::function<Status(const compile::Write&)> faults(std::uint32_t percent) {
+  if (percent == 0) return {};
+  spdlog::warn("event=fault_injection percent={}", percent);
+  return [percent, random = std::mt19937(std::random_device{}())](const compile::Write&) mutable -> Status {
+    if (std::uniform_int_distribution<std::uint32_t>(0, 99)(random) >= percent) return {};
+    return fail(ErrorCode::kSystem, "failed on purpose (fault_injection_percent)");
+  };
+}
+
+datapath::Options datapath_options(const Config& config, const store::Allocations& allocations) {
+  datapath::Options options;
+  options.pin_root = config.pin_root;
+  options.max_pairs = config.node.limits.max_pairs;
+  options.backend_arena = config.node.limits.backend_arena;
+  options.ring_arena = config.node.limits.ring_arena;
+  options.store_uuid = allocations.uuid();
+  options.force_clsact = config.force_clsact;
+  options.inject_fault = faults(config.fault_injection_percent);
+  return options;
+}
+
+/// The lock on the state folder comes first: whoever holds it may change pins and devices.
+Result<node::Parts> make_parts(const Config& config) {
+  if (auto kernel = datapath::Datapath::check_kernel(); !kernel) return std::unexpected(kernel.error());
+  node::Parts parts;
+  auto allocations = store::Allocations::open(config.state_dir);
+  if (!allocations) return std::unexpected(allocations.error());
+  parts.allocations = std::move(*allocations);
+  auto manifests = store::ManifestStore::open(config.manifests);
+  if (!manifests) return std::unexpected(manifests.error());
+  parts.store = std::move(*manifests);
+  auto datapath = datapath::Datapath::load(datapath_options(config, *parts.allocations));
+  if (!datapath) return std::unexpected(datapath.error());
+  parts.datapath = std::move(*datapath);
+  auto devices = datapath::PodDevices::open(*parts.datapath, config.node.device_prefix);
+  if (!devices) return std::unexpected(devices.error());
+  parts.devices = std::move(*devices);
+  auto links = datapath::LinkWatch::open();
+  if (!links) return std::unexpected(links.error());
+  parts.links = std::move(*links);
+  return parts;
+}
+
+class Signals {
+ public:
+  static Result<Signals> open() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+    UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!fd.valid()) return fail_errno("signalfd");
+    return Signals(std::move(fd));
+  }
+
+  Status watch(node::EventLoop& loop, node::Node& node) {
+    return loop.watch(fd_.get(), [this, &loop, &node] {
+      signalfd_siginfo info{};
+      if (::read(fd_.get(), &info, sizeof(info)) != sizeof(info)) return;
+      spdlog::info("event=signal number={}", info.ssi_signo);
+      if (info.ssi_signo == SIGHUP) {
+        node.reload();
+      } else {
+        loop.stop();
+      }
+    });
+  }
+
+ private:
+  explicit Signals(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+}  // namespace
+
+Status run(const Config& config, const std::string& version) {
+  auto loop = node::EventLoop::open();
+  if (!loop) return std::unexpected(loop.error());
+  auto parts = make_parts(config);
+  if (!parts) return std::unexpected(parts.error());
+  node::Node node(**loop, std::move(*parts), config.node);
+  if (auto started = node.start(); !started) return started;
+  auto signals = Signals::open();
+  if (!signals) return std::unexpected(signals.error());
+  if (auto watched = signals->watch(**loop, node); !watched) return watched;
+  auto server = api::Server::start(node, {.socket = config.socket, .version = version});
+  if (!server) return std::unexpected(server.error());
+  ::sd_notify(0, "READY=1");
+  spdlog::info("event=ready version={} socket={}", version, config.socket.string());
+  const Status outcome = (*loop)->run();
+  ::sd_notify(0, "STOPPING=1");
+  (*server)->stop();
+  spdlog::info("event=stopped datapath=running");
+  return outcome;
+}
+
+Result<std::string> check(const Config& config) {
+  auto manifests = store::ManifestStore::open(config.manifests);
+  if (!manifests) return std::unexpected(manifests.error());
+  auto snapshot = (*manifests)->read();
+  if (!snapshot) return std::unexpected(snapshot.error());
+  const model::State& state = *snapshot->state;
+  return "configuration and manifests are valid: " + std::to_string(state.networks.size()) + " networks, " +
+         std::to_string(state.pods.size()) + " pods, " + std::to_string(state.services.size()) + " services, " +
+         std::to_string(state.floating_ips.size()) + " floating IPs";
+}
+
+Status purge(const Config& config, bool state) {
+  std::unique_ptr<store::Allocations> lock;
+  if (std::filesystem::exists(config.state_dir)) {
+    auto allocations = store::Allocations::open(config.state_dir);
+    if (!allocations) return std::unexpected(allocations.error());
+    lock = std::move(*allocations);
+  }
+  // Devices first: a pod whose device has gone sends nothing past the programs that go next.
+  auto removed = datapath::remove_leftover_devices(config.node.device_prefix, {});
+  if (!removed) return std::unexpected(removed.error());
+  for (const std::string& device : *removed) spdlog::info("event=device_removed device={}", device);
+  if (auto purged = datapath::Datapath::purge(config.pin_root); !purged) return purged;
+  if (!state || !lock) return {};
+  std::error_code failure;
+  // Only what the daemon has made: the folder may be shared by mistake, and this cannot be undone.
+  for (const auto& entry : std::filesystem::directory_iterator(config.state_dir, failure)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("state.db") || name == "lock") std::filesystem::remove(entry.path(), failure);
+    if (failure) return fail_errno("remove " + entry.path().string(), failure.value());
+  }
+  lock.reset();
+  std::filesystem::remove(config.state_dir, failure);
+  if (failure) return fail_errno("remove " + config.state_dir.string(), failure.value());
+  return {};
+}
+
+}  // namespace sluice::daemon
