@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cases.hpp"
+
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+
+#include <array>
+#include <utility>
+
+#include "frame.hpp"
+
+namespace sluice::benchmark {
+
+namespace {
+
+constexpr std::array<std::uint32_t, 4> kSizes = {1, 1024, 65536, 131072};
+constexpr std::uint32_t kRepeat = 1U << 18;  // twice around the largest number of flows
+constexpr std::uint32_t kWarmUp = 1U << 15;
+constexpr std::uint32_t kBatch = 1024;  // flows opened in one run
+constexpr std::uint32_t kBatches = 24;
+constexpr std::uint32_t kOpeningBackends = 16;
+
+// Targets by number of flows, as in kSizes; none is stated for 1,024.
+using Targets = std::array<std::optional<double>, 4>;
+constexpr Targets kEstablished = {60, {}, 300, 450};
+constexpr Targets kPodToPod = {90, {}, 330, 480};
+constexpr double kForeign = 25;
+
+int trivial_verdict(Hook hook) {
+  return hook == Hook::kTc ? int{TC_ACT_REDIRECT} : int{XDP_PASS};
+}
+
+Result<Case> make_case(const std::string& name, const World& world, const std::string& program, Traffic traffic,
+                       std::uint32_t device) {
+  const auto descriptor = world.tables().program(program);
+  if (!descriptor) return fail_in("case " + name, descriptor);
+  Case made;
+  made.name = name;
+  made.program = *descriptor;
+  made.traffic = std::move(traffic);
+  made.device = device;
+  made.entry = program == "from_pod" ? SLUICE_ENTRY_FROM_POD : SLUICE_ENTRY_FROM_UPLINK;
+  made.verdict = TC_ACT_REDIRECT;
+  return made;
+}
+
+// Each packet was counted once, with the reason that it should end with.
+Status check_counts(const Case& measured, const Counts& before, const Counts& after, std::uint64_t packets) {
+  for (std::size_t reason = 0; reason < after.size(); ++reason) {
+    const std::uint64_t counted = after.at(reason) - before.at(reason);
+    const std::uint64_t wanted = reason == measured.reason ? packets : 0;
+    if (counted == wanted) continue;
+    return fail(ErrorCode::kPrecondition, std::to_string(counted) + " packets ended with reason " +
+                                              std::to_string(reason) + " (reasons.h), and not " +
+                                              std::to_string(wanted));
+  }
+  return {};
+}
+
+// Nanoseconds a packet of one program.
+Result<double> run_program(Engine& engine, const Group& group, const Case& settings, int program, int verdict) {
+  const Flows flows{0, group.flows};
+  if (auto selected = engine.select(group.hook, program, settings.traffic, flows); !selected) {
+    return fail_in("select", selected);
+  }
+  if (auto warm = engine.run(settings.device, kWarmUp, verdict); !warm) return warm;
+  const auto time = engine.run(settings.device, kRepeat, verdict);
+  return time ? Result<double>(*time / kRepeat) : time;
+}
+
+// The same in batches. The trivial program runs in them too, so that the cost of a call cancels out.
+Result<double> run_batches(Engine& engine, const Group& group, const Case& settings, int program, bool opens) {
+  double sum = 0;
+  for (std::uint32_t batch = 0; batch <= kBatches; ++batch) {
+    const Flows flows = group.world->next_new(kBatch);
+    if (auto selected = engine.select(group.hook, program, settings.traffic, flows); !selected) {
+      return fail_in("select", selected);
+    }
+    const auto time = engine.run(settings.device, kBatch, TC_ACT_REDIRECT);
+    if (!time) return time;
+    if (batch > 0) sum += *time;  // the first one is the warm-up
+    if (!opens) continue;
+    if (auto closed = group.world->close_oldest(kBatch); !closed) return fail_in("close flows", closed);
+  }
+  return sum / (double{kBatches} * kBatch);
+}
+
+Result<double> measure(Engine& engine, const Group& group, const Case& measured) {
+  const auto before = group.world->tables().counts(measured.entry);
+  if (!before) return fail_in("counters", before);
+  const auto time = group.opens_flows ? run_batches(engine, group, measured, measured.program, true)
+                                      : run_program(engine, group, measured, measured.program, measured.verdict);
+  if (!time) return time;
+  const auto after = group.world->tables().counts(measured.entry);
+  if (!after) return fail_in("counters", after);
+  const std::uint64_t packets = group.opens_flows ? std::uint64_t{kBatches + 1} * kBatch : kRepeat + kWarmUp;
+  if (auto counted = check_counts(measured, *before, *after, packets); !counted) return fail_in("counters", counted);
+  return time;
+}
+
+Status measure_group(Engine& engine, Group& group) {
+  const int trivial = engine.trivial(group.hook);
+  const auto floor = group.opens_flows
+                         ? run_batches(engine, group, group.cases.front(), trivial, false)
+                         : run_program(engine, group, group.cases.front(), trivial, trivial_verdict(group.hook));
+  if (!floor) return fail_in("trivial program", floor);
+  group.floors.push_back(*floor);
+  for (Case& measured : group.cases) {
+    const auto time = measure(engine, group, measured);
+    if (!time) return fail_in(measured.name + " at " + std::to_string(group.flows) + " flows", time);
+    measured.nets.push_back(*time - *floor);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<World*> Suite::add_world(const WorldShape& shape, const Devices& devices, const std::string& object,
+                                Engine& engine) {
+  auto world = World::make(shape, devices, object, engine);
+  if (!world) return fail_in("prepare", world);
+  worlds_.push_back(std::move(*world));
+  return worlds_.back().get();
+}
+
+Status Suite::add_pod_side(std::uint32_t flows, std::size_t size) {
+  World& world = *worlds_.back();
+  auto request =
+      make_case("pod to service, established", world, "from_pod", world.request(kAck), world.request_device());
+  auto reply = make_case("reply of the backend", world, "from_pod", world.reply(kAck), world.reply_device());
+  auto peer = make_case("pod to pod", world, "from_pod", World::pod_to_pod(), world.request_device());
+  for (const auto* made : {&request, &reply, &peer}) {
+    if (!*made) return fail_in("pod side", *made);
+  }
+  request->reason = SLUICE_REASON_TO_BACKEND;
+  request->target = kEstablished.at(size);
+  reply->reason = SLUICE_REASON_TO_CLIENT;
+  peer->reason = SLUICE_REASON_TO_POD;
+  peer->target = kPodToPod.at(size);
+  groups_.push_back({Hook::kTc, flows, &world, false, {*request, *reply, *peer}, {}});
+  return {};
+}
+
+Status Suite::add_public_side(std::uint32_t flows, std::size_t size) {
+  World& world = *worlds_.back();
+  auto request = make_case("floating IP to local pod, established", world, "from_uplink", world.request(kAck),
+                           world.request_device());
+  auto reply = make_case("reply to the public side", world, "from_pod", world.reply(kAck), world.reply_device());
+  auto foreign =
+      make_case("foreign packet on the uplink", world, "from_uplink", World::foreign(), world.request_device());
+  auto early =
+      make_case("foreign packet on the uplink, XDP", world, "uplink_xdp", World::foreign(), world.request_device());
+  for (const auto* made : {&request, &reply, &foreign, &early}) {
+    if (!*made) return fail_in("public side", *made);
+  }
+  request->reason = SLUICE_REASON_TO_BACKEND;
+  request->target = kEstablished.at(size);
+  reply->reason = SLUICE_REASON_TO_UPLINK;
+  foreign->reason = SLUICE_REASON_FOREIGN;
+  foreign->verdict = TC_ACT_UNSPEC;
+  foreign->target = kForeign;
+  early->hook = Hook::kXdp;
+  early->entry = SLUICE_ENTRY_UPLINK_XDP;
+  early->reason = SLUICE_REASON_FOREIGN;
+  early->verdict = XDP_PASS;
+  early->target = kForeign;
+  groups_.push_back({Hook::kTc, flows, &world, false, {*request, *reply, *foreign}, {}});
+  groups_.push_back({Hook::kXdp, flows, &world, false, {*early}, {}});
+  return {};
+}
+
+Status Suite::add_opening(std::uint32_t flows, double target) {
+  World& world = *worlds_.back();
+  auto opening = make_case("new TCP flow", world, "from_pod", world.request(kSyn), world.request_device());
+  if (!opening) return fail_in("new flows", opening);
+  opening->reason = SLUICE_REASON_TO_BACKEND;
+  opening->target = target;
+  groups_.push_back({Hook::kTc, flows, &world, true, {*opening}, {}});
+  return {};
+}
+
+Result<Suite> Suite::make(const Devices& devices, const std::string& object, Engine& engine) {
+  Suite suite;
+  for (std::size_t size = 0; size < kSizes.size(); ++size) {
+    const std::uint32_t flows = kSizes.at(size);
+    auto world = suite.add_world({Side::kPod, flows, 1}, devices, object, engine);
+    if (!world) return fail_in("pod side", world);
+    if (auto added = suite.add_pod_side(flows, size); !added) return fail_in("cases", added);
+    world = suite.add_world({Side::kPublic, flows, 1}, devices, object, engine);
+    if (!world) return fail_in("public side", world);
+    if (auto added = suite.add_public_side(flows, size); !added) return fail_in("cases", added);
+  }
+  for (const auto& [flows, target] : {std::pair{kSizes[1], 450.0}, {kSizes[3], 600.0}}) {
+    auto world = suite.add_world({Side::kPod, flows, kOpeningBackends}, devices, object, engine);
+    if (!world) return fail_in("new flows", world);
+    if (auto added = suite.add_opening(flows, target); !added) return fail_in("cases", added);
+  }
+  return suite;
+}
+
+Status Suite::measure_round(Engine& engine) {
+  for (Group& group : groups_) {
+    if (auto measured = measure_group(engine, group); !measured) return measured;
+  }
+  return {};
+}
+
+}  // namespace sluice::benchmark

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "world.hpp"
+
+#include <linux/in.h>
+#include <linux/pkt_cls.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "frame.hpp"
+
+namespace sluice::benchmark {
+
+namespace {
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint32_t kNetwork = 100;
+constexpr std::uint16_t kNetworkSlot = 1;
+constexpr std::uint32_t kGeneration = 1000;  // of every slot here
+constexpr std::uint32_t kMaxPairs = 262144;  // the default of max_pairs
+constexpr std::uint32_t kGuaranteed = 512;   // so that most flows are charged to the shared part, the longer way
+
+constexpr Ipv4 kCidr{0xac100000};  // 172.16.0.0/16
+constexpr std::uint32_t kMask = 0xffff0000;
+constexpr Ipv4 kRouter{0xac100001};
+constexpr Ipv4 kClient{0xac100101};    // 172.16.1.1
+constexpr Ipv4 kBackend{0xac100201};   // 172.16.2.1 and following
+constexpr Ipv4 kService{0xac108000};   // 172.16.128.0 + high part of the flow index
+constexpr Ipv4 kFloating{0xcb00710a};  // 203.0.113.10
+constexpr Ipv4 kPublic{0xc6120000};    // 198.18.0.0 + high part
+constexpr Ipv4 kForeign{0xc0000200};   // 192.0.2.0 + high part
+
+constexpr std::uint16_t kClientPort = 0x8000;  // + low part of the flow index
+constexpr std::uint16_t kServicePort = 80;
+constexpr std::uint16_t kTargetPort = 0x2000;  // + service, so that each flow has its own reverse tuple
+constexpr std::uint16_t kPeerPort = 0x4000;    // + high part
+constexpr std::uint32_t kServices = kFlowSpace / kLowSpace;
+
+constexpr std::uint32_t kClientSequence = 1000;
+constexpr std::uint32_t kServerSequence = 2000;
+
+constexpr std::uint32_t kRingSize = 1601;  // a prime >= 100 for each of 16 backends
+constexpr std::uint32_t kRingBlocks = (kRingSize + SLUICE_RING_BLOCK - 1) / SLUICE_RING_BLOCK;
+
+constexpr Mac kRouterMac{SLUICE_ROUTER_MAC};
+constexpr Mac kUplinkMac{{0x02, 0xaa, 0, 0, 0, 1}};
+constexpr Mac kGatewayMac{{0x02, 0xbb, 0, 0, 0, 1}};
+
+constexpr std::uint32_t kClientSlot = 1;
+constexpr std::uint32_t kBackendSlot = 2;  // and following
+
+Mac pod_mac(std::uint32_t slot) {
+  return {{0x02, 0x10, 0, 0, 0, static_cast<std::uint8_t>(slot)}};
+}
+
+sluice_endpoint4 endpoint(std::uint32_t network, Ipv4 address, std::uint8_t kind, const Mac& mac) {
+  sluice_endpoint4 record{};
+  record.self = {network, address.wire()};
+  record.kind = kind;
+  std::ranges::copy(mac.bytes, record.mac);
+  return record;
+}
+
+// Writes in order until one fails.
+template <typename... Steps>
+Status all(Steps&&... steps) {
+  Status status;
+  ((status ? status = steps() : status), ...);
+  return status;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<World>> World::make(const WorldShape& shape, const Devices& devices, const std::string& object,
+                                           Engine& engine) {
+  auto tables = Tables::load(object, kMaxPairs);
+  if (!tables) return fail_in("tables for " + std::to_string(shape.flows) + " flows", tables);
+  std::unique_ptr<World> world(new World(shape, devices, std::move(*tables)));
+  const Status made = all([&] { return world->write_settings(); }, [&] { return world->write_pods(); },
+                          [&] { return world->write_frontends(); }, [&] { return world->open_flows(engine); },
+                          [&] { return world->check_flows(); });
+  if (!made) return fail_in("world with " + std::to_string(shape.flows) + " flows", made);
+  return world;
+}
+
+std::uint32_t World::request_device() const {
+  return shape_.side == Side::kPod ? devices_.client : devices_.uplink;
+}
+
+Status World::write_settings() const {
+  sluice_settings settings{};
+  settings.secret[0] = 0x0706050403020100;
+  settings.secret[1] = 0x0f0e0d0c0b0a0908;
+  settings.tcp_half_open = 30 * kSecond;
+  settings.tcp_established = 7440 * kSecond;
+  settings.tcp_closing = 240 * kSecond;
+  settings.tcp_closed = 10 * kSecond;
+  settings.udp_new = 30 * kSecond;
+  settings.udp_stream = 120 * kSecond;
+  settings.icmp = 30 * kSecond;
+  settings.sweep_interval = kSecond / 1000;
+  settings.delete_grace = kSecond;
+  settings.sweep_pairs = 16;
+  settings.max_pairs = tables_.max_pairs();
+  settings.shared_pairs = tables_.max_pairs() - kGuaranteed;
+  settings.refusals_per_second = 100;
+  const sluice_network_limits limits{kNetwork, kGuaranteed, tables_.max_pairs(), tables_.max_pairs()};
+  return all([&] { return tables_.put("settings", std::uint32_t{0}, settings); },
+             [&] { return tables_.put("network_limits", std::uint32_t{kNetworkSlot}, limits); });
+}
+
+Status World::write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex) const {
+  sluice_endpoint4 record = endpoint(kNetwork, address, SLUICE_ENDPOINT_POD_PEER, pod_mac(slot));
+  record.ref = {slot, kGeneration};
+  record.ifindex = ifindex;
+  sluice_port port{};
+  port.self = ifindex;
+  port.network = kNetwork;
+  port.endpoint = record.ref;
+  port.address4 = address.wire();
+  port.cidr4 = kCidr.wire();
+  port.mask4 = Ipv4{kMask}.wire();
+  port.router4 = kRouter.wire();
+  port.network_slot = kNetworkSlot;
+  port.kind = SLUICE_PORT_POD;
+  port.delivery = SLUICE_DELIVER_PEER;
+  std::ranges::copy(pod_mac(slot).bytes, port.mac);
+  return all([&] { return tables_.put("endpoint_generations", slot, kGeneration); },
+             [&] { return tables_.put("endpoints4", record.self, record); },
+             [&] { return tables_.put("ports", port.self, port); });
+}
+
+Status World::write_pods() const {
+  Status status = write_pod(kClientSlot, kClient, devices_.client);
+  // The first backend last: all share its device, which then stands for the first one as a sender.
+  for (std::uint32_t number = shape_.backends; status && number-- > 0;) {
+    status = write_pod(kBackendSlot + number, Ipv4{kBackend.value + number}, devices_.backend);
+  }
+  sluice_port uplink{};
+  uplink.self = devices_.uplink;
+  uplink.kind = SLUICE_PORT_UPLINK;
+  std::ranges::copy(kUplinkMac.bytes, uplink.mac);
+  return status ? tables_.put("ports", uplink.self, uplink) : status;
+}
+
+Status World::write_frontend(std::uint32_t index, const sluice_frontend4_key& key, std::uint16_t target_port) const {
+  sluice_frontend4 record{};
+  record.self = key;
+  record.backend_network = kNetwork;
+  record.ref = {index + 1, kGeneration};
+  record.backend_base = index * shape_.backends;
+  record.backend_count = shape_.backends;
+  record.ready_count = shape_.backends;
+  record.ring_size = shape_.backends > SLUICE_RENDEZVOUS_MAX ? kRingSize : 0;
+  record.ring_base = index * kRingBlocks;
+  record.router4 = kRouter.wire();
+  record.network_slot = kNetworkSlot;
+  for (std::uint32_t number = 0; number < shape_.backends; ++number) {
+    sluice_backend backend{};
+    backend.network = kNetwork;
+    backend.address4 = Ipv4{kBackend.value + number}.wire();
+    backend.endpoint = {kBackendSlot + number, kGeneration};
+    backend.port = to_wire(target_port);
+    backend.state = SLUICE_BACKEND_READY;
+    backend.identity = 0x9e3779b1u * (number + 7);
+    if (auto put = tables_.put("backends", record.backend_base + number, backend); !put) return put;
+  }
+  return all([&] { return record.ring_size != 0 ? write_ring(index) : Status{}; },
+             [&] { return tables_.put("frontend_generations", record.ref.slot, kGeneration); },
+             [&] { return tables_.put("frontends4", record.self, record); });
+}
+
+// Every backend in turn: what a ring holds does not change what it costs to look at.
+Status World::write_ring(std::uint32_t index) const {
+  for (std::uint32_t number = 0; number < kRingBlocks; ++number) {
+    sluice_ring_block block{};
+    for (std::uint32_t slot = 0; slot < SLUICE_RING_BLOCK; ++slot) {
+      block.entries[slot] = static_cast<__u16>((number * SLUICE_RING_BLOCK + slot) % shape_.backends);
+    }
+    if (auto put = tables_.put("rings", index * kRingBlocks + number, block); !put) return put;
+  }
+  return {};
+}
+
+Status World::write_frontends() const {
+  for (std::uint32_t index = 0; index < kServices; ++index) {
+    const Ipv4 address{kService.value + index};
+    const auto record = endpoint(kNetwork, address, SLUICE_ENDPOINT_SERVICE, kRouterMac);
+    const sluice_frontend4_key key{kNetwork, address.wire(), to_wire(kServicePort), IPPROTO_TCP, 0};
+    const Status put = all([&] { return tables_.put("endpoints4", record.self, record); },
+                           [&] { return write_frontend(index, key, static_cast<std::uint16_t>(kTargetPort + index)); });
+    if (!put) return put;
+  }
+  const auto record = endpoint(0, kFloating, SLUICE_ENDPOINT_FLOATING, kUplinkMac);
+  const std::uint32_t bit = sluice_filter_bit(record.self.address);
+  const sluice_frontend4_key key{0, kFloating.wire(), to_wire(kServicePort), IPPROTO_TCP, 0};
+  return all([&] { return tables_.put("endpoints4", record.self, record); },
+             [&] { return tables_.put("uplink_filter", bit / 64, std::uint64_t{1} << (bit % 64)); },
+             [&] { return write_frontend(kServices, key, kTargetPort); });
+}
+
+Traffic World::request(std::uint8_t flags) const {
+  TcpFrame frame{kRouterMac, pod_mac(kClientSlot), kClient, kService, kClientPort, kServicePort,
+                 flags,      kClientSequence,      0};
+  Traffic traffic;
+  if (shape_.side == Side::kPublic) {
+    frame.destination_mac = kUplinkMac;
+    frame.source_mac = kGatewayMac;
+    frame.source = kPublic;
+    frame.destination = kFloating;
+    traffic.high = Field::kSourceAddress;
+  }
+  if ((flags & kAck) != 0) {
+    frame.sequence = kClientSequence + 1;
+    frame.acknowledgement = kServerSequence + 1;
+  }
+  traffic.frame = build(frame);
+  return traffic;
+}
+
+Traffic World::reply(std::uint8_t flags) const {
+  TcpFrame frame{kRouterMac, pod_mac(kBackendSlot), kBackend,           kClient, kTargetPort, kClientPort,
+                 flags,      kServerSequence,       kClientSequence + 1};
+  Traffic traffic;
+  traffic.low = Field::kDestinationPort;
+  traffic.high = Field::kSourcePort;
+  if (shape_.side == Side::kPublic) {
+    frame.destination = kPublic;
+    traffic.high = Field::kDestinationAddress;
+  }
+  traffic.frame = build(frame);
+  return traffic;
+}
+
+// The frame goes to the neighbour's own MAC, so the host's side of the veth sees it as another host's.
+Traffic World::pod_to_pod() {
+  Traffic traffic;
+  traffic.frame = build({pod_mac(kBackendSlot), pod_mac(kClientSlot), kClient, kBackend, kClientPort, kPeerPort, kAck,
+                         kClientSequence, kServerSequence});
+  traffic.high = Field::kDestinationPort;
+  traffic.for_this_host = false;
+  return traffic;
+}
+
+Traffic World::foreign() {
+  Traffic traffic;
+  traffic.frame =
+      build({kUplinkMac, kGatewayMac, kPublic, kForeign, kClientPort, kServicePort, kAck, kClientSequence, 0});
+  return traffic;
+}
+
+Status World::open_flows(Engine& engine) const {
+  const auto from_pod = tables_.program("from_pod");
+  const auto opener = tables_.program(shape_.side == Side::kPod ? "from_pod" : "from_uplink");
+  if (!from_pod) return fail_in("open flows", from_pod);
+  if (!opener) return fail_in("open flows", opener);
+  const Flows every{0, shape_.flows};
+  const auto send = [&](int program, const Traffic& traffic, std::uint32_t ifindex) -> Status {
+    if (auto selected = engine.select(Hook::kTc, program, traffic, every); !selected) return selected;
+    const auto time = engine.run(ifindex, every.count, TC_ACT_REDIRECT);
+    return time ? Status{} : fail_in("open flows", time);
+  };
+  const Status opened = send(*opener, request(kSyn), request_device());
+  // With several backends the flows stay half open: only the first backend's device is there to answer.
+  if (!opened || shape_.backends > 1) return opened;
+  return all([&] { return send(*from_pod, reply(kSyn | kAck), reply_device()); },
+             [&] { return send(*opener, request(kAck), request_device()); });
+}
+
+Status World::check_flows() const {
+  std::uint32_t forward = 0;
+  std::uint32_t reverse = 0;
+  std::uint32_t established = 0;
+  sluice_flow4_key key{};
+  const int map = tables_.map("flows4");
+  for (int error = bpf_map_get_next_key(map, nullptr, &key); error == 0;
+       error = bpf_map_get_next_key(map, &key, &key)) {
+    sluice_flow4 flow{};
+    if (bpf_map_lookup_elem(map, &key, &flow) != 0) return fail_errno("read a flow record");
+    forward += flow.role == SLUICE_FLOW_FORWARD ? 1 : 0;
+    reverse += flow.role == SLUICE_FLOW_REVERSE ? 1 : 0;
+    established += (flow.state & SLUICE_STATE_ESTABLISHED) != 0 ? 1 : 0;
+  }
+  const std::uint32_t wanted = shape_.backends > 1 ? 0 : shape_.flows;
+  if (forward == shape_.flows && reverse == shape_.flows && established == wanted) return {};
+  return fail(ErrorCode::kPrecondition, "there are " + std::to_string(forward) + " forward and " +
+                                            std::to_string(reverse) + " reverse records, " +
+                                            std::to_string(established) + " of them established");
+}
+
+sluice_flow4_key World::forward_key(std::uint32_t flow) const {
+  const std::uint32_t index = flow % kFlowSpace;
+  const std::uint32_t high = index / kLowSpace;
+  const auto port = static_cast<std::uint16_t>(kClientPort + index % kLowSpace);
+  const bool pod = shape_.side == Side::kPod;
+  return {(pod ? kNetwork : 0) | IPPROTO_TCP << 24, (pod ? kClient : Ipv4{kPublic.value + high}).wire(),
+          (pod ? Ipv4{kService.value + high} : kFloating).wire(), to_wire(port), to_wire(kServicePort)};
+}
+
+Result<std::uint32_t> World::close_flow(std::uint32_t flow) const {
+  const auto key = forward_key(flow);
+  const auto record = tables_.get<sluice_flow4>("flows4", key);
+  if (!record) return fail_in("close flow " + std::to_string(flow), record);
+  const auto pair = tables_.get<sluice_pair4>("pairs4", record->pair);
+  if (!pair) return fail_in("close flow " + std::to_string(flow), pair);
+  const int map = tables_.map("flows4");
+  if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &pair->reverse) != 0 ||
+      bpf_map_update_elem(tables_.map("pairs4_free"), nullptr, &record->pair, BPF_ANY) != 0) {
+    return fail_errno("close flow " + std::to_string(flow));
+  }
+  return record->pair;
+}
+
+Status World::close_oldest(std::uint32_t count) {
+  for (std::uint32_t number = 0; number < count; ++number) {
+    if (const auto closed = close_flow(oldest_ + number); !closed) return fail_in("make room", closed);
+  }
+  oldest_ = (oldest_ + count) % kFlowSpace;
+  auto usage = tables_.get<sluice_network_usage>("network_usage", std::uint32_t{kNetworkSlot});
+  auto totals = tables_.get<sluice_flow_totals>("flow_totals", std::uint32_t{0});
+  if (!usage) return fail_in("make room", usage);
+  if (!totals) return fail_in("make room", totals);
+  usage->pairs -= count;
+  totals->shared_used = usage->pairs > kGuaranteed ? usage->pairs - kGuaranteed : 0;
+  return all([&] { return tables_.put("network_usage", std::uint32_t{kNetworkSlot}, *usage); },
+             [&] { return tables_.put("flow_totals", std::uint32_t{0}, *totals); });
+}
+
+}  // namespace sluice::benchmark

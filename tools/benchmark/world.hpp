@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// A network with a client pod, backends, services and a floating IP, written as the daemon would, and flows that the
+// programs themselves have made from packets.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "devices.hpp"
+#include "engine.hpp"
+#include "tables.hpp"
+
+namespace sluice::benchmark {
+
+/// Who opens the flows.
+enum class Side : std::uint8_t {
+  kPod,     ///< the client pod, to 256 services
+  kPublic,  ///< clients on the public side, to the floating IP
+};
+
+struct WorldShape {
+  Side side = Side::kPod;
+  std::uint32_t flows = 1;     ///< in the table from the beginning
+  std::uint32_t backends = 1;  ///< of each service; above SLUICE_RENDEZVOUS_MAX a ring chooses among them
+};
+
+class World {
+ public:
+  /// Loads the programs, fills the tables and opens the flows (SYN, SYN+ACK, ACK); checks that they are there.
+  static Result<std::unique_ptr<World>> make(const WorldShape& shape, const Devices& devices, const std::string& object,
+                                             Engine& engine);
+
+  // The packets. Flow index i is the same flow in request() and reply().
+  [[nodiscard]] Traffic request(std::uint8_t flags) const;
+  [[nodiscard]] Traffic reply(std::uint8_t flags) const;
+  /// From the client to a backend's own address: no service, no flow.
+  [[nodiscard]] static Traffic pod_to_pod();
+  /// On the uplink, to addresses that are not ours.
+  [[nodiscard]] static Traffic foreign();
+
+  [[nodiscard]] const Tables& tables() const { return tables_; }
+  [[nodiscard]] std::uint32_t request_device() const;
+  [[nodiscard]] std::uint32_t reply_device() const { return devices_.backend; }
+  [[nodiscard]] std::uint32_t flows() const { return shape_.flows; }
+
+  /// The next `count` flows that are not in the table: for SYNs. Every flow of the window must be opened.
+  [[nodiscard]] Flows next_new(std::uint32_t count) const { return {oldest_ + shape_.flows, count}; }
+  /// After next_new() flows were opened: closes as many of the oldest, giving back their records, pair indexes and
+  /// share as the sweep does.
+  [[nodiscard]] Status close_oldest(std::uint32_t count);
+
+ private:
+  World(const WorldShape& shape, const Devices& devices, Tables tables)
+      : shape_(shape), devices_(devices), tables_(std::move(tables)) {}
+  [[nodiscard]] Status write_settings() const;
+  [[nodiscard]] Status write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex) const;
+  [[nodiscard]] Status write_pods() const;
+  [[nodiscard]] Status write_frontend(std::uint32_t index, const sluice_frontend4_key& key,
+                                      std::uint16_t target_port) const;
+  [[nodiscard]] Status write_ring(std::uint32_t index) const;
+  [[nodiscard]] Status write_frontends() const;
+  [[nodiscard]] Status open_flows(Engine& engine) const;
+  [[nodiscard]] Status check_flows() const;
+  [[nodiscard]] sluice_flow4_key forward_key(std::uint32_t flow) const;
+  [[nodiscard]] Result<std::uint32_t> close_flow(std::uint32_t flow) const;
+
+  WorldShape shape_;
+  Devices devices_;
+  Tables tables_;
+  std::uint32_t oldest_ = 0;
+};
+
+}  // namespace sluice::benchmark
