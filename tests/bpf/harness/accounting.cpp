@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness/accounting.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <sstream>
+#include <tuple>
+
+namespace bpftest {
+
+namespace {
+
+using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint16_t, std::uint16_t>;
+
+Key key_of(const sluice_flow4_key& key) {
+  return {key.network_protocol, key.source, key.destination, key.source_port, key.destination_port};
+}
+
+struct Held {
+  std::map<Key, sluice_flow4> flows;
+  std::map<std::uint16_t, std::uint32_t> pairs;      ///< by network slot
+  std::map<std::uint16_t, std::uint32_t> half_open;  ///< by network slot
+  std::set<std::uint32_t> live;
+};
+
+void check_record(const Held& held, std::uint32_t index, const sluice_flow4_key& key, std::uint8_t role,
+                  std::ostream& errors) {
+  const auto found = held.flows.find(key_of(key));
+  if (found == held.flows.end()) {
+    errors << "pair " << index << " lacks its record of role " << unsigned{role} << "\n";
+  } else if (found->second.pair != index || found->second.role != role) {
+    errors << "pair " << index << " names a record of pair " << found->second.pair << ", role "
+           << unsigned{found->second.role} << "\n";
+  }
+}
+
+void check_pairs(const Datapath& datapath, Held& held, std::ostream& errors) {
+  for (std::uint32_t index = 0; index < datapath.pairs(); ++index) {
+    const auto pair = datapath.element<sluice_pair4>("pairs4", index);
+    if (pair.state == SLUICE_PAIR_FREE) continue;
+    if (pair.state != SLUICE_PAIR_LIVE) {
+      errors << "pair " << index << " was left in state " << pair.state << "\n";
+      continue;
+    }
+    held.live.insert(index);
+    ++held.pairs[pair.network_slot];
+    check_record(held, index, pair.forward, SLUICE_FLOW_FORWARD, errors);
+    check_record(held, index, pair.reverse, SLUICE_FLOW_REVERSE, errors);
+  }
+  for (const auto& [key, flow] : held.flows) {
+    if (!held.live.contains(flow.pair)) errors << "a record names pair " << flow.pair << ", which is not live\n";
+  }
+  if (held.flows.size() != 2 * held.live.size()) {
+    errors << held.flows.size() << " records for " << held.live.size() << " live pairs\n";
+  }
+}
+
+void check_free(const Datapath& datapath, const Held& held, std::ostream& errors) {
+  const std::vector<std::uint32_t> free = datapath.free_pairs();
+  const std::set<std::uint32_t> unique(free.begin(), free.end());
+  const sluice_flow_totals totals = datapath.totals();
+  if (unique.size() != free.size()) errors << "an index stands twice in pairs4_free\n";
+  for (std::uint32_t index : unique) {
+    if (held.live.contains(index)) errors << "pair " << index << " is free and live\n";
+    if (index >= totals.high_water) errors << "pair " << index << " is free and was never handed out\n";
+  }
+  // Above its end the mark may count attempts that found the table full.
+  const std::uint32_t handed_out = std::min(totals.high_water, datapath.pairs());
+  if (free.size() + held.live.size() != handed_out) {
+    errors << free.size() << " free + " << held.live.size() << " live != " << handed_out << " handed out\n";
+  }
+}
+
+void check_usage(const Datapath& datapath, Held& held, std::ostream& errors) {
+  std::uint32_t shared = 0;
+  for (std::uint16_t slot = 0; slot < 32; ++slot) {
+    const sluice_network_usage usage = datapath.usage(slot);
+    const auto limits = datapath.element<sluice_network_limits>("network_limits", slot);
+    const std::uint32_t pairs = held.pairs[slot];
+    if (usage.pairs != pairs) errors << "slot " << slot << " is charged " << usage.pairs << " of " << pairs << " pairs\n";
+    if (usage.half_open != held.half_open[slot]) {
+      errors << "slot " << slot << " is charged " << usage.half_open << " half-open, has " << held.half_open[slot]
+             << "\n";
+    }
+    if (pairs > limits.guaranteed_pairs) shared += pairs - limits.guaranteed_pairs;
+  }
+  if (datapath.totals().shared_used != shared) {
+    errors << "shared_used is " << datapath.totals().shared_used << ", should be " << shared << "\n";
+  }
+}
+
+}  // namespace
+
+std::string inconsistency(const Datapath& datapath) {
+  std::ostringstream errors;
+  Held held;
+  for (const sluice_flow4& flow : datapath.flows()) {
+    held.flows[key_of(flow.self)] = flow;
+    if ((flow.state & SLUICE_STATE_HALF_OPEN_CHARGED) != 0) ++held.half_open[flow.network_slot];
+  }
+  check_pairs(datapath, held, errors);
+  check_free(datapath, held, errors);
+  check_usage(datapath, held, errors);
+  return errors.str();
+}
+
+void expect_consistent(const Datapath& datapath) { EXPECT_EQ(inconsistency(datapath), ""); }
+
+unsigned live_pairs(const Datapath& datapath) {
+  unsigned live = 0;
+  for (std::uint32_t index = 0; index < datapath.pairs(); ++index) {
+    if (datapath.element<sluice_pair4>("pairs4", index).state == SLUICE_PAIR_LIVE) ++live;
+  }
+  return live;
+}
+
+}  // namespace bpftest

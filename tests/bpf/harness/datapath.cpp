@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness/datapath.hpp"
+
+#include <gtest/gtest.h>
+#include <linux/pkt_cls.h>
+#include <sluice.skel.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <ostream>
+#include <stdexcept>
+
+#include "harness/devices.hpp"
+
+namespace {
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::size_t kRoom = 4096;
+
+struct ReasonText {
+  const char* name;
+  const char* kind;
+};
+
+constexpr ReasonText kReasons[] = {
+#define SLUICE_REASON_TEXT(NAME, name, class, help) {#name, #class},
+    SLUICE_REASONS(SLUICE_REASON_TEXT)
+#undef SLUICE_REASON_TEXT
+};
+
+const char* const kPrograms[] = {"from_pod", "from_uplink", "uplink_xdp"};
+
+bool verdict_fits(int verdict, const std::string& kind, sluice_entry entry) {
+  if (entry == SLUICE_ENTRY_UPLINK_XDP) return verdict == (kind == "PASS" ? XDP_PASS : XDP_DROP);
+  if (kind == "PASS") return verdict == TC_ACT_UNSPEC;
+  if (kind == "DROP") return verdict == TC_ACT_SHOT;
+  return verdict == TC_ACT_REDIRECT;
+}
+
+}  // namespace
+
+void PrintTo(sluice_reason reason, std::ostream* out) { *out << bpftest::reason_name(reason); }
+
+namespace bpftest {
+
+std::string reason_class(sluice_reason reason) { return kReasons[reason].kind; }
+std::string reason_name(sluice_reason reason) { return kReasons[reason].name; }
+
+std::uint64_t coarse_now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * kSecond + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+void Datapath::require(int error, const std::string& what) {
+  if (error != 0) throw std::runtime_error(what + ": " + std::strerror(errno));
+}
+
+Datapath::Datapath(const Sizes& sizes) : sizes_(sizes), cpus_(libbpf_num_possible_cpus()) {
+  if (sizes_.flows == 0) sizes_.flows = 2 * sizes_.pairs + 64;
+  struct sluice* skeleton = sluice__open();
+  if (skeleton == nullptr) throw std::runtime_error(std::string("open the BPF object: ") + std::strerror(errno));
+  holder_ = skeleton;
+  object_ = skeleton->obj;
+  const std::pair<const char*, std::uint32_t> entries[] = {
+      {"flows4", sizes_.flows}, {"pairs4", sizes_.pairs}, {"pairs4_free", sizes_.pairs},
+      {"backends", 4096},       {"rings", 4096},
+  };
+  for (const auto& [name, count] : entries) {
+    require(bpf_map__set_max_entries(bpf_object__find_map_by_name(object_, name), count), "size of the map");
+  }
+  require(sluice__load(skeleton), "load the BPF object");
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object_) maps_[bpf_map__name(map)] = bpf_map__fd(map);
+  for (std::size_t entry = 0; entry < std::size(kPrograms); ++entry) programs_[entry] = program(kPrograms[entry]);
+  write_defaults();
+}
+
+Datapath::~Datapath() { sluice__destroy(static_cast<struct sluice*>(holder_)); }
+
+void Datapath::write_defaults() {
+  sluice_settings settings{};
+  settings.secret[0] = 0x0706050403020100;
+  settings.secret[1] = 0x0f0e0d0c0b0a0908;
+  settings.tcp_half_open = 30 * kSecond;
+  settings.tcp_established = 7440 * kSecond;
+  settings.tcp_closing = 240 * kSecond;
+  settings.tcp_closed = 10 * kSecond;
+  settings.udp_new = 30 * kSecond;
+  settings.udp_stream = 120 * kSecond;
+  settings.icmp = 30 * kSecond;
+  settings.sweep_interval = kSecond / 1000;
+  settings.delete_grace = kSecond;
+  settings.sweep_pairs = 16;
+  settings.max_pairs = sizes_.pairs;
+  settings.shared_pairs = sizes_.pairs;
+  settings.refusals_per_second = 1'000'000;
+  set_settings(settings);
+  sluice_meta meta{};
+  meta.abi_version = SLUICE_ABI_VERSION;
+  put("meta", std::uint32_t{0}, meta);
+  // Slot 0 is the public side: it is charged refusals, never flows.
+}
+
+int Datapath::map(const std::string& name) const {
+  const auto found = maps_.find(name);
+  if (found == maps_.end()) throw std::runtime_error("the object has no map " + name);
+  return found->second;
+}
+
+int Datapath::program(const std::string& name) const {
+  const bpf_program* found = bpf_object__find_program_by_name(object_, name.c_str());
+  if (found == nullptr) throw std::runtime_error("the object has no program " + name);
+  return bpf_program__fd(found);
+}
+
+Outcome Datapath::run(sluice_entry entry, std::uint32_t ifindex, const Frame& frame) {
+  const Counters before = counters();
+  Outcome outcome;
+  outcome.frame.resize(kRoom);
+
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  __sk_buff skb{};
+  skb.ifindex = ifindex;
+  skb.ingress_ifindex = ifindex;
+  options.data_in = frame.bytes.data();
+  options.data_size_in = static_cast<std::uint32_t>(frame.size());
+  options.data_out = outcome.frame.bytes.data();
+  options.data_size_out = kRoom;
+  if (entry != SLUICE_ENTRY_UPLINK_XDP) {
+    options.ctx_in = &skb;
+    options.ctx_size_in = sizeof(skb);
+  }
+  options.repeat = 1;
+  require(bpf_prog_test_run_opts(programs_[entry], &options), "run " + std::string(kPrograms[entry]));
+  outcome.verdict = static_cast<int>(options.retval);
+  outcome.frame.resize(options.data_size_out);
+
+  const Counters after = counters();
+  unsigned counted = 0;
+  for (unsigned index = 0; index < after.size(); ++index) {
+    if (after[index].packets == before[index].packets) continue;
+    counted += static_cast<unsigned>(after[index].packets - before[index].packets);
+    outcome.reason = static_cast<sluice_reason>(index % SLUICE_COUNTER_STRIDE);
+    EXPECT_EQ(index / SLUICE_COUNTER_STRIDE, static_cast<unsigned>(entry)) << reason_name(outcome.reason);
+    EXPECT_EQ(after[index].bytes - before[index].bytes, frame.size()) << reason_name(outcome.reason);
+  }
+  EXPECT_EQ(counted, 1U) << "every run counts exactly one reason, the last here was " << reason_name(outcome.reason);
+  EXPECT_NE(outcome.reason, SLUICE_REASON_NONE);
+  const std::string kind = reason_class(outcome.reason);
+  EXPECT_TRUE(verdict_fits(outcome.verdict, kind, entry))
+      << "verdict " << outcome.verdict << " for " << reason_name(outcome.reason) << " of class " << kind;
+  if (kind == "PASS") {
+    EXPECT_EQ(outcome.frame, frame) << "what is passed must be untouched";
+  }
+  return outcome;
+}
+
+int Datapath::run_uncounted(sluice_entry entry, std::uint32_t ifindex, const Frame& frame) const {
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  __sk_buff skb{};
+  skb.ifindex = ifindex;
+  skb.ingress_ifindex = ifindex;
+  options.data_in = frame.bytes.data();
+  options.data_size_in = static_cast<std::uint32_t>(frame.size());
+  options.ctx_in = &skb;
+  options.ctx_size_in = sizeof(skb);
+  options.repeat = 1;
+  if (bpf_prog_test_run_opts(programs_[entry], &options) != 0) return -1000;
+  return static_cast<int>(options.retval);
+}
+
+void Datapath::start_sweep() {
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  require(bpf_prog_test_run_opts(program("sweep_start"), &options), "run sweep_start");
+  EXPECT_EQ(static_cast<int>(options.retval), 0) << "sweep_start";
+}
+
+Counters Datapath::counters() const {
+  std::vector<sluice_counter> values(SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE * static_cast<std::size_t>(cpus_));
+  std::vector<std::uint32_t> keys(SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE);
+  std::uint32_t position = 0;
+  auto count = static_cast<std::uint32_t>(keys.size());
+  const int error = bpf_map_lookup_batch(map("counters"), nullptr, &position, keys.data(), values.data(), &count,
+                                         nullptr);
+  if (error != 0 && errno != ENOENT) require(error, "read counters");
+  Counters sums{};
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t cpu = 0; cpu < static_cast<std::size_t>(cpus_); ++cpu) {
+      const sluice_counter& value = values[i * static_cast<std::size_t>(cpus_) + cpu];
+      sums.at(keys[i]).packets += value.packets;
+      sums.at(keys[i]).bytes += value.bytes;
+    }
+  }
+  return sums;
+}
+
+std::vector<sluice_flow4> Datapath::flows() const {
+  std::vector<sluice_flow4> found;
+  sluice_flow4_key key{};
+  sluice_flow4_key next{};
+  const int fd = map("flows4");
+  for (int error = bpf_map_get_next_key(fd, nullptr, &next); error == 0;
+       error = bpf_map_get_next_key(fd, &key, &next)) {
+    key = next;
+    sluice_flow4 flow{};
+    if (bpf_map_lookup_elem(fd, &key, &flow) != 0) continue;
+    EXPECT_EQ(std::memcmp(&flow.self, &key, sizeof(key)), 0) << "a flow record stands under another key";
+    found.push_back(flow);
+  }
+  return found;
+}
+
+std::vector<std::uint32_t> Datapath::free_pairs() const {
+  std::vector<std::uint32_t> indexes;
+  std::uint32_t index = 0;
+  const int fd = map("pairs4_free");
+  while (bpf_map_lookup_and_delete_elem(fd, nullptr, &index) == 0) indexes.insert(indexes.begin(), index);
+  for (std::uint32_t value : indexes) {
+    require(bpf_map_update_elem(fd, nullptr, &value, BPF_ANY), "put back a pair index");
+  }
+  return indexes;
+}
+
+}  // namespace bpftest

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shipped BPF object, loaded with small tables: runs programs on frames and reads and writes its maps.
+#pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sluice/abi.h>
+#include <sluice/reasons.h>
+
+#include <array>
+#include <cstdint>
+#include <iosfwd>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/frame.hpp"
+
+/// Prints a reason by name in test failures.
+void PrintTo(sluice_reason reason, std::ostream* out);
+
+namespace bpftest {
+
+/// FORWARD, PASS, REPLY or DROP: the class that reasons.h gives the reason.
+std::string reason_class(sluice_reason reason);
+std::string reason_name(sluice_reason reason);
+
+/// What one run of a program did.
+struct Outcome {
+  int verdict = 0;                            ///< TC_ACT_* or XDP_*
+  sluice_reason reason = SLUICE_REASON_NONE;  ///< the one that was counted
+  Frame frame;                                ///< the whole packet as the program left it
+};
+
+struct Sizes {
+  std::uint32_t pairs = 64;
+  std::uint32_t flows = 0;  ///< elements of flows4; 0: 2 * pairs + 64
+};
+
+using Counters = std::array<sluice_counter, SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE>;
+
+/// Owns one loaded object. A failed load or map access throws: a test cannot go on without.
+class Datapath {
+ public:
+  explicit Datapath(const Sizes& sizes = {});
+  ~Datapath();
+  Datapath(const Datapath&) = delete;
+  Datapath& operator=(const Datapath&) = delete;
+
+  /// Runs the program of `entry` on `frame`, received on device `ifindex`. Fails the test unless exactly one reason
+  /// was counted, for this entry and this frame's length, and the verdict is one of that reason's class.
+  Outcome run(sluice_entry entry, std::uint32_t ifindex, const Frame& frame);
+  /// The same without reading counters: for loops in several threads.
+  [[nodiscard]] int run_uncounted(sluice_entry entry, std::uint32_t ifindex, const Frame& frame) const;
+  /// Starts the sweep's timer.
+  void start_sweep();
+
+  [[nodiscard]] int map(const std::string& name) const;
+  [[nodiscard]] int program(const std::string& name) const;
+  [[nodiscard]] std::uint32_t pairs() const { return sizes_.pairs; }
+
+  template <typename Value, typename Key>
+  [[nodiscard]] std::optional<Value> lookup(const std::string& name, const Key& key) const {
+    Value value{};
+    if (bpf_map_lookup_elem(map(name), &key, &value) != 0) return std::nullopt;
+    return value;
+  }
+  template <typename Value>
+  [[nodiscard]] Value element(const std::string& name, std::uint32_t index) const {
+    Value value{};
+    require(bpf_map_lookup_elem(map(name), &index, &value), "read " + name);
+    return value;
+  }
+  template <typename Key, typename Value>
+  void put(const std::string& name, const Key& key, const Value& value) {
+    require(bpf_map_update_elem(map(name), &key, &value, BPF_ANY), "write " + name);
+  }
+  template <typename Key>
+  void remove(const std::string& name, const Key& key) {
+    require(bpf_map_delete_elem(map(name), &key), "delete from " + name);
+  }
+
+  [[nodiscard]] Counters counters() const;
+  [[nodiscard]] std::vector<sluice_flow4> flows() const;
+  /// The indexes that were given back, lowest of the stack first. Must not run beside the programs.
+  [[nodiscard]] std::vector<std::uint32_t> free_pairs() const;
+  [[nodiscard]] sluice_flow_totals totals() const { return element<sluice_flow_totals>("flow_totals", 0); }
+  [[nodiscard]] sluice_network_usage usage(std::uint16_t slot) const {
+    return element<sluice_network_usage>("network_usage", slot);
+  }
+  [[nodiscard]] sluice_settings settings() const { return element<sluice_settings>("settings", 0); }
+  void set_settings(const sluice_settings& settings) { put("settings", std::uint32_t{0}, settings); }
+
+ private:
+  static void require(int error, const std::string& what);
+  void write_defaults();
+
+  Sizes sizes_;
+  bpf_object* object_ = nullptr;
+  std::map<std::string, int> maps_;
+  std::array<int, SLUICE_ENTRY_COUNT> programs_{};
+  void* holder_ = nullptr;  ///< the generated skeleton, known to datapath.cpp only
+  int cpus_ = 0;
+};
+
+/// Nanoseconds of the clock that the programs stamp flows with.
+std::uint64_t coarse_now();
+
+}  // namespace bpftest

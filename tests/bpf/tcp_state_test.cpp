@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// TCP flows: what makes them, what ends them, what is charged as half open.
+#include "harness/program_test.hpp"
+
+namespace bpftest {
+namespace {
+
+class TcpState : public ProgramTest {
+ protected:
+  TcpState() {
+    world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
+    world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
+  }
+
+  Outcome from_client(unsigned flags, std::uint32_t acknowledgement = 0) {
+    return send(client, tcp(client.to_router(), there, flags, {.acknowledgement = acknowledgement}));
+  }
+  Outcome from_server(unsigned flags, std::uint32_t sequence = 5000) {
+    return send(server, tcp(server.to_router(), behind.reversed(), flags, {.sequence = sequence}));
+  }
+  Outcome from_internet(unsigned flags, std::uint32_t acknowledgement = 0) {
+    return receive(tcp(kInbound, outside, flags, {.acknowledgement = acknowledgement}));
+  }
+  Outcome to_internet(unsigned flags, std::uint32_t sequence = 5000) {
+    return send(server, tcp(server.to_router(), {server.address, 8080, outside.source, outside.source_port}, flags,
+                            {.sequence = sequence}));
+  }
+  [[nodiscard]] std::uint32_t forward_state() const { return flow(7, kTcp, there).value().state; }
+  [[nodiscard]] std::uint32_t reverse_state() const { return flow(7, kTcp, behind.reversed()).value().state; }
+  [[nodiscard]] std::uint32_t outside_state() const { return flow(0, kTcp, outside).value().state; }
+  /// Opens the client's connection up to the end of its handshake.
+  void establish() {
+    ASSERT_EQ(from_client(kSyn).reason, SLUICE_REASON_TO_BACKEND);
+    ASSERT_EQ(from_server(kSyn | kAck, 5000).reason, SLUICE_REASON_TO_CLIENT);
+    ASSERT_EQ(from_client(kAck, 5001).reason, SLUICE_REASON_TO_BACKEND);
+  }
+
+  Network network = world.network(7, 1);
+  Pod client = world.pod(network, "172.16.0.10");
+  Pod server = world.pod(network, "172.16.0.20");
+  Tuple there{client.address, 40000, ip("172.16.1.1"), 80};
+  Tuple behind{client.address, 40000, server.address, 8080};
+  Tuple outside{ip("203.0.113.9"), 50000, ip("192.0.2.1"), 80};
+};
+
+TEST_F(TcpState, TheHandshakeIsFollowedBitByBit) {
+  from_client(kSyn);
+  EXPECT_EQ(forward_state(), SLUICE_STATE_SYN);
+  from_server(kSyn | kAck, 5000);
+  EXPECT_EQ(forward_state(), SLUICE_STATE_SYN | SLUICE_STATE_SYNACK);
+  EXPECT_EQ(flow(7, kTcp, there).value().handshake, 5001U);
+  from_client(kAck, 5001);
+  EXPECT_EQ(forward_state(), SLUICE_STATE_SYN | SLUICE_STATE_SYNACK | SLUICE_STATE_ESTABLISHED);
+  EXPECT_EQ(reverse_state() & (SLUICE_STATE_FIN | SLUICE_STATE_RST), 0U);
+}
+
+TEST_F(TcpState, OnlyAFittingAcknowledgementFinishesTheHandshake) {
+  from_client(kSyn);
+  from_client(kAck, 5001);
+  EXPECT_EQ(forward_state() & SLUICE_STATE_ESTABLISHED, 0U) << "before the SYN+ACK";
+  from_server(kSyn | kAck, 5000);
+  for (std::uint32_t wrong : {5000U, 0U, 5001U + (1U << 20) + 1, 0x80000000U, 5001U - (1U << 20)}) {
+    EXPECT_EQ(from_client(kAck, wrong).reason, SLUICE_REASON_TO_BACKEND);
+    EXPECT_EQ(forward_state() & SLUICE_STATE_ESTABLISHED, 0U) << wrong;
+  }
+  from_client(kSyn | kAck, 5001);
+  EXPECT_EQ(forward_state() & SLUICE_STATE_ESTABLISHED, 0U) << "with SYN";
+  from_client(0, 5001);
+  EXPECT_EQ(forward_state() & SLUICE_STATE_ESTABLISHED, 0U) << "without ACK";
+  from_client(kAck, 5001 + 100000);
+  EXPECT_NE(forward_state() & SLUICE_STATE_ESTABLISHED, 0U) << "the server has sent data by then";
+}
+
+TEST_F(TcpState, TheSequenceNumberMayWrap) {
+  from_client(kSyn);
+  from_server(kSyn | kAck, 0xffffffff);
+  EXPECT_EQ(flow(7, kTcp, there).value().handshake, 0U);
+  from_client(kAck, 10);
+  EXPECT_NE(forward_state() & SLUICE_STATE_ESTABLISHED, 0U);
+}
+
+TEST_F(TcpState, FinAndResetAreNotedOnTheirOwnSide) {
+  establish();
+  from_client(kFin | kAck, 5001);
+  EXPECT_NE(forward_state() & SLUICE_STATE_FIN, 0U);
+  EXPECT_EQ(reverse_state() & SLUICE_STATE_FIN, 0U);
+  EXPECT_EQ(from_server(kFin | kAck).reason, SLUICE_REASON_TO_CLIENT) << "a closing flow still carries packets";
+  EXPECT_NE(reverse_state() & SLUICE_STATE_FIN, 0U);
+  from_server(kRst);
+  EXPECT_NE(reverse_state() & SLUICE_STATE_RST, 0U);
+  EXPECT_EQ(forward_state() & SLUICE_STATE_RST, 0U);
+}
+
+TEST_F(TcpState, TrafficAfterABlindResetClearsIt) {
+  establish();
+  from_client(kRst);
+  EXPECT_NE(forward_state() & SLUICE_STATE_RST, 0U);
+  from_server(kAck);
+  EXPECT_NE(forward_state() & SLUICE_STATE_RST, 0U) << "the other side's packets do not";
+  from_client(kAck, 5001);
+  EXPECT_EQ(forward_state() & SLUICE_STATE_RST, 0U);
+}
+
+TEST_F(TcpState, ASynOnALiveFlowKeepsItAndItsBackend) {
+  establish();
+  const auto before = flow(7, kTcp, there).value();
+  EXPECT_EQ(from_client(kSyn).reason, SLUICE_REASON_TO_BACKEND);
+  const auto after = flow(7, kTcp, there).value();
+  EXPECT_EQ(after.pair, before.pair);
+  EXPECT_EQ(after.packets, before.packets + 1);
+  EXPECT_NE(after.state & SLUICE_STATE_ESTABLISHED, 0U);
+}
+
+class TcpClosing : public TcpState, public ::testing::WithParamInterface<std::pair<const char*, unsigned>> {};
+
+TEST_P(TcpClosing, ASynOnAClosingFlowStartsAnew) {
+  const auto& [side, flags] = GetParam();
+  establish();
+  if (std::string(side) == "client") {
+    from_client(flags, 5001);
+  } else {
+    from_server(flags);
+  }
+  const Outcome outcome = from_client(kSyn);
+  EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);
+  EXPECT_EQ(outcome.frame, translated(tcp(client.to_router(), there, kSyn), to_pod(server), behind));
+  EXPECT_EQ(forward_state(), SLUICE_STATE_SYN);
+  EXPECT_EQ(reverse_state(), 0U);
+  EXPECT_EQ(flow(7, kTcp, there).value().packets, 1U);
+  EXPECT_EQ(datapath.flows().size(), 2U);
+}
+
+INSTANTIATE_TEST_SUITE_P(EverySide, TcpClosing,
+                         ::testing::Values(std::pair{"client", kFin | kAck}, std::pair{"client", kRst},
+                                           std::pair{"server", kFin | kAck}, std::pair{"server", kRst | kAck}));
+
+TEST_F(TcpState, ASynOnAClosingFlowWhoseServiceHasNoBackendIsRefused) {
+  establish();
+  from_server(kRst);
+  const sluice_frontend4_key key{7, be(there.destination), be(std::uint16_t{80}), kTcp, 0};
+  auto record = datapath.lookup<sluice_frontend4>("frontends4", key).value();
+  record.ready_count = 0;
+  datapath.put("frontends4", key, record);
+  EXPECT_EQ(from_client(kSyn).reason, SLUICE_REASON_REFUSED_TCP);
+  EXPECT_TRUE(datapath.flows().empty());
+}
+
+TEST_F(TcpState, AFlowFromAPodIsNeverChargedAsHalfOpen) {
+  from_client(kSyn);
+  EXPECT_EQ(forward_state() & SLUICE_STATE_HALF_OPEN_CHARGED, 0U);
+  EXPECT_EQ(datapath.usage(network.slot).half_open, 0U);
+}
+
+TEST_F(TcpState, AFlowFromTheInternetIsHalfOpenUntilItsHandshakeEnds) {
+  EXPECT_EQ(from_internet(kSyn).reason, SLUICE_REASON_TO_BACKEND);
+  EXPECT_NE(outside_state() & SLUICE_STATE_HALF_OPEN_CHARGED, 0U);
+  EXPECT_EQ(datapath.usage(network.slot).half_open, 1U);
+  from_internet(kSyn);
+  EXPECT_EQ(datapath.usage(network.slot).half_open, 1U) << "a repeated SYN is charged once";
+  EXPECT_EQ(to_internet(kSyn | kAck, 5000).reason, SLUICE_REASON_TO_UPLINK);
+  from_internet(kAck, 4000);
+  EXPECT_EQ(datapath.usage(network.slot).half_open, 1U) << "a guessed ACK";
+  from_internet(kAck, 5001);
+  EXPECT_EQ(datapath.usage(network.slot).half_open, 0U);
+  EXPECT_EQ(outside_state() & SLUICE_STATE_HALF_OPEN_CHARGED, 0U);
+  from_internet(kAck, 5001);
+  EXPECT_EQ(datapath.usage(network.slot).half_open, 0U);
+  EXPECT_EQ(datapath.usage(network.slot).pairs, 1U);
+}
+
+TEST_F(TcpState, AHalfOpenFlowThatIsResetAndOpenedAgainIsChargedOnce) {
+  from_internet(kSyn);
+  from_internet(kRst);
+  EXPECT_EQ(from_internet(kSyn).reason, SLUICE_REASON_TO_BACKEND);
+  EXPECT_EQ(datapath.usage(network.slot).half_open, 1U);
+  EXPECT_EQ(datapath.usage(network.slot).pairs, 1U);
+}
+
+}  // namespace
+}  // namespace bpftest
