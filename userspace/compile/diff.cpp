@@ -14,8 +14,10 @@
 //  that
 //            it names is complete. Up before and down after the switch: a set that changes from {a} to {b} has a ready
 //            backend at every moment.
-//  kRetire   frontends that go, then backends that go down in place. For a moment the switch's lower ready_count stands
-//            above more ready elements, which costs nothing; a ready_count above none at all never happens.
+//  kRetire   frontends that go.
+//  kLower    backends that go down in place. The switch's lower ready_count stands above more ready elements for a
+//            moment, which costs nothing; a ready_count above no ready element at all never happens, because every
+//            frontend that counted this one has been switched or is gone.
 //  kEnd      generations of slots that lost their holder: one write ends all its flows. After the switch, so that no
 //  new
 //            flow is made for a dead generation; before its records go and its elements are reused.
@@ -35,7 +37,20 @@
 namespace sluice::compile {
 namespace {
 
-enum Step : std::size_t { kPrepare, kFill, kReach, kAdmit, kRaise, kSwitch, kRetire, kEnd, kRemove, kClear, kSteps };
+enum Step : std::size_t {
+  kPrepare,
+  kFill,
+  kReach,
+  kAdmit,
+  kRaise,
+  kSwitch,
+  kRetire,
+  kLower,
+  kEnd,
+  kRemove,
+  kClear,
+  kSteps
+};
 
 template <AbiRecord T>
 std::vector<std::byte> bytes_of(const T& value) {
@@ -152,7 +167,7 @@ void diff_regions(const Tables& actual, const Tables& wanted, Writer& writer) {
                 if (is_zero(after)) {
                   step = kClear;
                 } else if (in_use.contains(index)) {
-                  step = after.state == SLUICE_BACKEND_READY ? kRaise : kRetire;
+                  step = after.state == SLUICE_BACKEND_READY ? kRaise : kLower;
                 }
                 writer.put(step, Table::kBackends, index, after);
               });
