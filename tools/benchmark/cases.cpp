@@ -115,16 +115,25 @@ Status measure_group(Engine& engine, Group& group) {
 
 }  // namespace
 
-Result<World*> Suite::add_world(const WorldShape& shape, const Devices& devices, const std::string& object,
-                                Engine& engine) {
-  auto world = World::make(shape, devices, object, engine);
+template <typename MakeGroups>
+Status Suite::add(const WorldShape& shape, const Devices& devices, const Choice& choice, Engine& engine,
+                  const MakeGroups& groups) {
+  if (choice.flows != 0 && choice.flows != shape.flows) return {};
+  auto world = World::make(shape, devices, choice.object, engine);
   if (!world) return fail_in("prepare", world);
+  auto made = groups(**world);
+  if (!made) return fail_in("prepare", made);
+  for (Group& group : *made) {
+    std::erase_if(group.cases, [&](const Case& one) { return one.name.find(choice.name) == std::string::npos; });
+  }
+  std::erase_if(*made, [](const Group& group) { return group.cases.empty(); });
+  if (made->empty()) return {};
+  groups_.insert(groups_.end(), made->begin(), made->end());
   worlds_.push_back(std::move(*world));
-  return worlds_.back().get();
+  return {};
 }
 
-Status Suite::add_pod_side(std::uint32_t flows, std::size_t size) {
-  World& world = *worlds_.back();
+Result<Suite::Groups> Suite::pod_side(World& world, std::size_t size) {
   auto request =
       make_case("pod to service, established", world, "from_pod", world.request(kAck), world.request_device());
   auto reply = make_case("reply of the backend", world, "from_pod", world.reply(kAck), world.reply_device());
@@ -137,12 +146,10 @@ Status Suite::add_pod_side(std::uint32_t flows, std::size_t size) {
   reply->reason = SLUICE_REASON_TO_CLIENT;
   peer->reason = SLUICE_REASON_TO_POD;
   peer->target = kPodToPod.at(size);
-  groups_.push_back({Hook::kTc, flows, &world, false, {*request, *reply, *peer}, {}});
-  return {};
+  return Groups{{Hook::kTc, world.flows(), &world, false, {*request, *reply, *peer}, {}}};
 }
 
-Status Suite::add_public_side(std::uint32_t flows, std::size_t size) {
-  World& world = *worlds_.back();
+Result<Suite::Groups> Suite::public_side(World& world, std::size_t size) {
   auto request = make_case("floating IP to local pod, established", world, "from_uplink", world.request(kAck),
                            world.request_device());
   auto reply = make_case("reply to the public side", world, "from_pod", world.reply(kAck), world.reply_device());
@@ -164,36 +171,38 @@ Status Suite::add_public_side(std::uint32_t flows, std::size_t size) {
   early->reason = SLUICE_REASON_FOREIGN;
   early->verdict = XDP_PASS;
   early->target = kForeign;
-  groups_.push_back({Hook::kTc, flows, &world, false, {*request, *reply, *foreign}, {}});
-  groups_.push_back({Hook::kXdp, flows, &world, false, {*early}, {}});
-  return {};
+  return Groups{{Hook::kTc, world.flows(), &world, false, {*request, *reply, *foreign}, {}},
+                {Hook::kXdp, world.flows(), &world, false, {*early}, {}}};
 }
 
-Status Suite::add_opening(std::uint32_t flows, double target) {
-  World& world = *worlds_.back();
+Result<Suite::Groups> Suite::opening(World& world, double target) {
   auto opening = make_case("new TCP flow", world, "from_pod", world.request(kSyn), world.request_device());
   if (!opening) return fail_in("new flows", opening);
   opening->reason = SLUICE_REASON_TO_BACKEND;
   opening->target = target;
-  groups_.push_back({Hook::kTc, flows, &world, true, {*opening}, {}});
-  return {};
+  return Groups{{Hook::kTc, world.flows(), &world, true, {*opening}, {}}};
 }
 
-Result<Suite> Suite::make(const Devices& devices, const std::string& object, Engine& engine) {
+Result<Suite> Suite::make(const Devices& devices, const Choice& choice, Engine& engine) {
   Suite suite;
-  for (std::size_t size = 0; size < kSizes.size(); ++size) {
+  Status added;
+  for (std::size_t size = 0; added && size < kSizes.size(); ++size) {
     const std::uint32_t flows = kSizes.at(size);
-    auto world = suite.add_world({Side::kPod, flows, 1}, devices, object, engine);
-    if (!world) return fail_in("pod side", world);
-    if (auto added = suite.add_pod_side(flows, size); !added) return fail_in("cases", added);
-    world = suite.add_world({Side::kPublic, flows, 1}, devices, object, engine);
-    if (!world) return fail_in("public side", world);
-    if (auto added = suite.add_public_side(flows, size); !added) return fail_in("cases", added);
+    added = suite.add({Side::kPod, flows, 1}, devices, choice, engine,
+                      [size](World& world) { return pod_side(world, size); });
+    if (!added) break;
+    added = suite.add({Side::kPublic, flows, 1}, devices, choice, engine,
+                      [size](World& world) { return public_side(world, size); });
   }
   for (const auto& [flows, target] : {std::pair{kSizes[1], 450.0}, {kSizes[3], 600.0}}) {
-    auto world = suite.add_world({Side::kPod, flows, kOpeningBackends}, devices, object, engine);
-    if (!world) return fail_in("new flows", world);
-    if (auto added = suite.add_opening(flows, target); !added) return fail_in("cases", added);
+    if (!added) break;
+    added = suite.add({Side::kPod, flows, kOpeningBackends}, devices, choice, engine,
+                      [target](World& world) { return opening(world, target); });
+  }
+  if (!added) return fail_in("cases", added);
+  if (suite.groups_.empty()) {
+    return fail(ErrorCode::kNotFound, "no case has \"" + choice.name + "\" in its name and " +
+                                          std::to_string(choice.flows) + " flows; flows are 1, 1024, 65536 or 131072");
   }
   return suite;
 }

@@ -38,22 +38,31 @@ struct Group {
   std::vector<double> floors;
 };
 
+/// What to measure.
+struct Choice {
+  std::string object;       ///< an object file instead of the shipped one; empty: the shipped one
+  std::string name;         ///< only cases with this in their name
+  std::uint32_t flows = 0;  ///< only with this many flows; 0: all
+};
+
 class Suite {
  public:
-  /// Makes a world for each number of flows and the cases in them. `object`: an object file to measure instead of
-  /// the shipped one, or empty.
-  static Result<Suite> make(const Devices& devices, const std::string& object, Engine& engine);
+  /// Makes a world for each number of flows and the cases in them; kNotFound if the choice leaves none.
+  static Result<Suite> make(const Devices& devices, const Choice& choice, Engine& engine);
 
   /// Every case once, next to its floor; appends to `nets`.
   [[nodiscard]] Status measure_round(Engine& engine);
   [[nodiscard]] const std::vector<Group>& groups() const { return groups_; }
 
  private:
-  [[nodiscard]] Status add_pod_side(std::uint32_t flows, std::size_t size);
-  [[nodiscard]] Status add_public_side(std::uint32_t flows, std::size_t size);
-  [[nodiscard]] Status add_opening(std::uint32_t flows, double target);
-  [[nodiscard]] Result<World*> add_world(const WorldShape& shape, const Devices& devices, const std::string& object,
-                                         Engine& engine);
+  using Groups = std::vector<Group>;
+  static Result<Groups> pod_side(World& world, std::size_t size);
+  static Result<Groups> public_side(World& world, std::size_t size);
+  static Result<Groups> opening(World& world, double target);
+  /// Makes the world, and keeps it if any of the cases that `groups` makes in it is chosen.
+  template <typename MakeGroups>
+  [[nodiscard]] Status add(const WorldShape& shape, const Devices& devices, const Choice& choice, Engine& engine,
+                           const MakeGroups& groups);
 
   std::vector<std::unique_ptr<World>> worlds_;
   std::vector<Group> groups_;

@@ -21,7 +21,7 @@ struct Options {
   bool json = false;
   unsigned rounds = 15;
   unsigned cpu = 0;
-  std::string object;
+  Choice choice;
 };
 
 // One CPU for all rounds: what is in its caches is part of what is measured.
@@ -40,7 +40,7 @@ Status measure(const Options& options) {
   if (!devices) return fail_in("benchmark", devices);
   auto engine = Engine::open();
   if (!engine) return fail_in("benchmark", engine);
-  auto suite = Suite::make(*devices, options.object, *engine);
+  auto suite = Suite::make(*devices, options.choice, *engine);
   if (!suite) return fail_in("benchmark", suite);
   for (unsigned round = 0; round < options.rounds; ++round) {
     if (isatty(STDERR_FILENO) != 0) std::cerr << "\rround " << round + 1 << " of " << options.rounds << std::flush;
@@ -63,8 +63,10 @@ int main(int argc, char** argv) {
   app.add_flag("--json", options.json, "print JSON");
   app.add_option("--rounds", options.rounds, "rounds; a figure is claimed from 15 on")->check(CLI::Range(1, 10000));
   app.add_option("--cpu", options.cpu, "the CPU to run on; the last one if not given");
-  app.add_option("--object", options.object, "measure this object file instead of the shipped object")
+  app.add_option("--object", options.choice.object, "measure this object file instead of the shipped object")
       ->check(CLI::ExistingFile);
+  app.add_option("--case", options.choice.name, "only cases with this in their name");
+  app.add_option("--flows", options.choice.flows, "only with this many flows: 1, 1024, 65536 or 131072");
   CLI11_PARSE(app, argc, argv);
   if (const auto measured = measure(options); !measured) {
     std::cerr << "sluice_benchmark: " << measured.error().message << '\n';
