@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/application.hpp"
+
+#include <sluice/abi.h>
+
+#include <map>
+#include <ostream>
+
+#include "cli/bpf_commands.hpp"
+#include "cli/node_commands.hpp"
+#include "cli/reason_commands.hpp"
+
+namespace sluice::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Exit status:
+  0  success
+  1  not found, nothing matches a filter, a check failed, or a comparison differs
+  2  the command line is wrong
+  3  sluiced does not answer on its socket
+  4  privilege is missing
+  5  the pinned maps are not where they were looked for
+  6  any other failure
+  7  sluiced refused: exists already, wrong moment, or a limit is reached)";
+
+void add_version_command(CLI::App& root, Invocation& invocation) {
+  root.add_subcommand("version", "Show the version of sluicectl and of the map layout (ABI) that it reads")
+      ->callback([&invocation] {
+        invocation.run = [](const Streams& streams) {
+          streams.out << "sluicectl " << SLUICE_VERSION << " (ABI " << SLUICE_ABI_VERSION << ")\n";
+          return ExitStatus::kOk;
+        };
+      });
+}
+
+}  // namespace
+
+ExitStatus complain(const Streams& streams, std::string_view message, ExitStatus status) {
+  streams.err << "sluicectl: " << printable(message) << '\n';
+  return status;
+}
+
+void add_output_option(CLI::App& command, Format& format, bool has_wide) {
+  std::map<std::string, Format> formats = {{"table", Format::kTable}, {"json", Format::kJson}};
+  if (has_wide) formats.emplace("wide", Format::kWide);
+  add_parsed_option(
+      command, "-o,--output",
+      has_wide ? "Format: table (default), wide (a table with more columns) or json"
+               : "Format: table (default) or json",
+      "FORMAT",
+      [formats](const std::string& text) -> Result<Format> {
+        const auto found = formats.find(text);
+        if (found != formats.end()) return found->second;
+        std::string list;
+        for (const auto& [name, ignored] : formats) list += (list.empty() ? "" : ", ") + name;
+        return fail(ErrorCode::kInvalid, "'" + text + "' is not an output format: write one of " + list);
+      },
+      [&format](Format chosen) { format = chosen; });
+}
+
+ExitStatus run_application(int argc, const char* const* argv, const Streams& streams) {
+  Invocation invocation;
+  CLI::App root("Attaches pods to Sluice networks, shows the node's state and its datapath.", "sluicectl");
+  root.require_subcommand(1);
+  root.set_help_all_flag("--help-all", "Print the help of every command and exit");
+  root.footer(kFooter);
+  add_socket_option(root, invocation);
+  add_bpf_commands(root, invocation);
+  add_node_commands(root, invocation);
+  add_reason_commands(root, invocation);
+  add_version_command(root, invocation);
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    streams.out << root.help();
+    return ExitStatus::kOk;
+  } catch (const CLI::CallForAllHelp&) {
+    streams.out << root.help("", CLI::AppFormatMode::All);
+    return ExitStatus::kOk;
+  } catch (const CLI::ParseError& error) {
+    return complain(streams, std::string(error.what()) + "; see 'sluicectl --help'", ExitStatus::kUsage);
+  }
+  const ExitStatus status = invocation.run(streams);
+  streams.out.flush();
+  if (!streams.out) return complain(streams, "cannot write the output", ExitStatus::kFailed);
+  return status;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// `sluicectl bpf flows`: the two records of each pair side by side, with what the sweep knows about the pair.
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "cli/inspect.hpp"
+#include "cli/records.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using Align = Column::Align;
+
+constexpr std::uint32_t network_of(const sluice_flow4& flow) {
+  return flow.self.network_protocol & 0xFFFFFF;
+}
+constexpr std::uint8_t protocol_of(const sluice_flow4& flow) {
+  return static_cast<std::uint8_t>(flow.self.network_protocol >> 24);
+}
+
+/// Either side is missing while the pair is made or deleted, and for good in an orphan until the sweep repairs it.
+struct Pair {
+  std::uint32_t index = 0;
+  const sluice_flow4* forward = nullptr;
+  const sluice_flow4* reverse = nullptr;
+  [[nodiscard]] const sluice_flow4& any() const { return forward != nullptr ? *forward : *reverse; }
+};
+
+struct Tables {
+  std::vector<std::pair<sluice_flow4_key, sluice_flow4>> flows;
+  std::vector<sluice_pair4> pairs;
+  std::vector<sluice_frontend4> selected;  ///< the frontends that --service names
+  Generations generations;
+  std::uint64_t now = 0;
+};
+
+Result<Tables> read_tables(const PinnedMaps& maps, const Filters& filters) {
+  Tables tables;
+  auto flows = maps.read_hash<sluice_flow4_key, sluice_flow4>("flows4");
+  if (!flows) return std::unexpected(flows.error());
+  tables.now = coarse_now();
+  auto pairs = maps.read_array<sluice_pair4>("pairs4");
+  if (!pairs) return std::unexpected(pairs.error());
+  Result<Generations> generations = Generations::read(maps);
+  if (!generations) return std::unexpected(generations.error());
+  if (filters.service) {
+    Filters wanted;
+    wanted.service = filters.service;
+    auto selected = read_frontends(maps, wanted);
+    if (!selected) return std::unexpected(selected.error());
+    tables.selected = std::move(*selected);
+  }
+  tables.flows = std::move(*flows);
+  tables.pairs = std::move(*pairs);
+  tables.generations = std::move(*generations);
+  return tables;
+}
+
+/// Joins records by their pair index. Two records of one role with the same index (an orphan whose index was given
+/// out again) become two pairs.
+std::vector<Pair> join(const Tables& tables) {
+  std::multimap<std::uint32_t, Pair> pairs;
+  for (const auto& [key, flow] : tables.flows) {
+    const bool is_forward = flow.role == SLUICE_FLOW_FORWARD;
+    auto [candidate, end] = pairs.equal_range(flow.pair);
+    while (candidate != end && (is_forward ? candidate->second.forward : candidate->second.reverse) != nullptr) {
+      ++candidate;
+    }
+    if (candidate == end) candidate = pairs.emplace(flow.pair, Pair{flow.pair, nullptr, nullptr});
+    (is_forward ? candidate->second.forward : candidate->second.reverse) = &flow;
+  }
+  std::vector<Pair> joined;
+  for (const auto& [index, pair] : pairs) joined.push_back(pair);
+  std::ranges::stable_sort(joined, {}, [](const Pair& pair) {
+    const sluice_flow4& flow = pair.any();
+    return std::tuple(network_of(flow), protocol_of(flow), Ipv4::from_wire(flow.self.source),
+                      from_wire(flow.self.source_port), Ipv4::from_wire(flow.self.destination),
+                      from_wire(flow.self.destination_port));
+  });
+  return joined;
+}
+
+/// What of a record no longer is: its packets count as having no flow.
+std::vector<std::string> ended_parts(const sluice_flow4& flow, const Generations& generations) {
+  std::vector<std::string> parts;
+  if (!generations.endpoint_is_current(flow.source)) parts.emplace_back("source");
+  if (!generations.endpoint_is_current(flow.endpoint)) parts.emplace_back("endpoint");
+  if (!generations.frontend_is_current(flow.frontend)) parts.emplace_back("frontend");
+  return parts;
+}
+
+bool matches_flow(const Filters& filters, const sluice_flow4& flow) {
+  if (filters.network && *filters.network != network_of(flow)) return false;
+  if (filters.protocol && *filters.protocol != protocol_of(flow)) return false;
+  if (filters.slot && *filters.slot != flow.source.slot && *filters.slot != flow.endpoint.slot) return false;
+  const auto has_address = [&](__be32 address) { return *filters.address == Ipv4::from_wire(address); };
+  if (filters.address && !has_address(flow.self.source) && !has_address(flow.self.destination)) return false;
+  const auto has_port = [&](__be16 port) { return *filters.port == from_wire(port); };
+  return !filters.port || has_port(flow.self.source_port) || has_port(flow.self.destination_port);
+}
+
+/// `--service` means the flows that this service port made: by its current generation, or, for flows that outlived
+/// it, by the destination that the client used.
+bool made_by_service(const Tables& tables, const Filters& filters, const sluice_flow4& flow) {
+  const bool current = std::ranges::any_of(tables.selected, [&](const sluice_frontend4& frontend) {
+    return compile::BytesEqual{}(frontend.ref, flow.frontend);
+  });
+  if (current) return true;
+  const bool is_forward = flow.role == SLUICE_FLOW_FORWARD;
+  const sluice_frontend4_key used{0, is_forward ? flow.self.destination : flow.new_source,
+                                  is_forward ? flow.self.destination_port : flow.new_source_port, protocol_of(flow), 0};
+  return matches(*filters.service, used);
+}
+
+bool matches_pair(const Tables& tables, const Filters& filters, const Pair& pair) {
+  const auto passes = [&](const sluice_flow4* flow) {
+    if (flow == nullptr || !matches_flow(filters, *flow)) return false;
+    if (filters.ended && ended_parts(*flow, tables.generations).empty()) return false;
+    return !filters.service || made_by_service(tables, filters, *flow);
+  };
+  return passes(pair.forward) || passes(pair.reverse);
+}
+
+std::uint64_t age_of(const sluice_flow4& flow, std::uint64_t now) {
+  return now > flow.last_seen ? now - flow.last_seen : 0;
+}
+
+Json flow_json(const Tables& tables, const sluice_flow4& flow) {
+  return {
+      {"network", network_of(flow)},
+      {"source", address_text(flow.self.source)},
+      {"source_port", from_wire(flow.self.source_port)},
+      {"destination", address_text(flow.self.destination)},
+      {"destination_port", from_wire(flow.self.destination_port)},
+      {"new_source", address_text(flow.new_source)},
+      {"new_source_port", from_wire(flow.new_source_port)},
+      {"new_destination", address_text(flow.new_destination)},
+      {"new_destination_port", from_wire(flow.new_destination_port)},
+      {"state", flow_state_names(flow.state)},
+      {"age_ms", age_of(flow, tables.now) / 1'000'000},
+      {"packets", flow.packets},
+      {"bytes", flow.bytes},
+      {"delivery", delivery_name(flow.delivery)},
+      {"ifindex", flow.ifindex},
+      {"destination_mac", mac_text(flow.destination_mac)},
+      {"source_pod", ref_json(flow.source)},
+      {"endpoint_pod", ref_json(flow.endpoint)},
+      {"frontend", ref_json(flow.frontend)},
+      {"ended", ended_parts(flow, tables.generations)},
+  };
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : "+") + word;
+  return text;
+}
+
+std::string validity_of(const sluice_flow4& flow, const Generations& generations) {
+  const std::vector<std::string> parts = ended_parts(flow, generations);
+  return parts.empty() ? validity(true) : validity(false) + "(" + joined(parts) + ")";
+}
+
+void add_row(Report& report, const Tables& tables, const Pair& pair, const sluice_flow4& flow,
+             const std::string& pair_state) {
+  report.rows.push_back({std::to_string(pair.index),
+                         flow.role == SLUICE_FLOW_FORWARD ? "forward" : "reverse",
+                         std::to_string(network_of(flow)),
+                         protocol_name(protocol_of(flow)),
+                         endpoint_text(flow.self.source, flow.self.source_port),
+                         endpoint_text(flow.self.destination, flow.self.destination_port),
+                         endpoint_text(flow.new_source, flow.new_source_port),
+                         endpoint_text(flow.new_destination, flow.new_destination_port),
+                         or_dash(joined(flow_state_names(flow.state))),
+                         age_text(age_of(flow, tables.now)),
+                         std::to_string(flow.packets),
+                         std::to_string(flow.bytes),
+                         delivery_name(flow.delivery),
+                         validity_of(flow, tables.generations),
+                         std::to_string(flow.ifindex),
+                         mac_text(flow.destination_mac),
+                         ref_text(flow.source),
+                         ref_text(flow.endpoint),
+                         ref_text(flow.frontend),
+                         std::to_string(flow.network_slot),
+                         pair_state});
+}
+
+void add_pair(Report& report, const Tables& tables, const Pair& pair) {
+  const bool known = pair.index < tables.pairs.size();
+  const sluice_pair4 record = known ? tables.pairs[pair.index] : sluice_pair4{};
+  const std::string state = known ? pair_state_name(record.state) : "missing";
+  report.document["flows"].push_back({
+      {"pair", pair.index},
+      {"pair_state", state},
+      {"marked", record.mark != 0},
+      {"protocol", protocol_name(protocol_of(pair.any()))},
+      {"network_slot", pair.any().network_slot},
+      {"forward", pair.forward != nullptr ? flow_json(tables, *pair.forward) : Json()},
+      {"reverse", pair.reverse != nullptr ? flow_json(tables, *pair.reverse) : Json()},
+  });
+  const std::string shown = record.mark != 0 ? state + "(marked)" : state;
+  if (pair.forward != nullptr) add_row(report, tables, pair, *pair.forward, shown);
+  if (pair.reverse != nullptr) add_row(report, tables, pair, *pair.reverse, shown);
+  report.matched++;
+}
+
+std::vector<Column> columns() {
+  return {{"PAIR", Align::kRight},
+          {"DIRECTION"},
+          {"NETWORK", Align::kRight},
+          {"PROTOCOL"},
+          {"SOURCE"},
+          {"DESTINATION"},
+          {"NEW-SOURCE"},
+          {"NEW-DESTINATION"},
+          {"STATE"},
+          {"AGE", Align::kRight},
+          {"PACKETS", Align::kRight},
+          {"BYTES", Align::kRight},
+          {"DELIVERY"},
+          {"VALID"},
+          {"IFINDEX", Align::kRight, true},
+          {"DESTINATION-MAC", Align::kLeft, true},
+          {"SOURCE-POD", Align::kLeft, true},
+          {"ENDPOINT-POD", Align::kLeft, true},
+          {"FRONTEND", Align::kLeft, true},
+          {"NETWORK-SLOT", Align::kRight, true},
+          {"PAIR-STATE", Align::kLeft, true}};
+}
+
+}  // namespace
+
+Result<Report> inspect_flows(const PinnedMaps& maps, const Filters& filters) {
+  const Result<Tables> tables = read_tables(maps, filters);
+  if (!tables) return std::unexpected(tables.error());
+  Report report{document_of(maps), columns(), {}, 0, {}};
+  report.document["flows"] = Json::array();
+  for (const Pair& pair : join(*tables)) {
+    if (matches_pair(*tables, filters, pair)) add_pair(report, *tables, pair);
+  }
+  return report;
+}
+
+}  // namespace sluice::cli

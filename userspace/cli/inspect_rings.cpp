@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// `sluicectl bpf rings`: what each service port's Maglev ring gives to whom, and whether it is what its inputs make.
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/inspect.hpp"
+#include "cli/records.hpp"
+#include "compile/hashing.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using Align = Column::Align;
+
+/// A frontend with its regions of the two arenas; shorter than the record says where the record points outside.
+struct Ring {
+  const sluice_frontend4& frontend;
+  std::span<const sluice_backend> backends;
+  std::vector<std::uint16_t> slots;
+
+  [[nodiscard]] bool whole() const {
+    return backends.size() == frontend.backend_count && slots.size() == frontend.ring_size;
+  }
+};
+
+Ring ring_of(const sluice_frontend4& frontend, const std::vector<sluice_backend>& backends,
+             const std::vector<sluice_ring_block>& blocks) {
+  Ring ring{frontend, {}, {}};
+  if (frontend.backend_base < backends.size()) {
+    const std::size_t room = backends.size() - frontend.backend_base;
+    ring.backends =
+        std::span(backends).subspan(frontend.backend_base, std::min<std::size_t>(room, frontend.backend_count));
+  }
+  for (std::uint32_t slot = 0; slot < frontend.ring_size; slot++) {
+    const std::uint64_t block = std::uint64_t{frontend.ring_base} + slot / SLUICE_RING_BLOCK;
+    if (block >= blocks.size()) break;
+    ring.slots.push_back(blocks[block].entries[slot % SLUICE_RING_BLOCK]);
+  }
+  return ring;
+}
+
+std::string title_of(const sluice_frontend4_key& key) {
+  return "network " + std::to_string(key.network) + " " + endpoint_text(key.address, key.port) + "/" +
+         protocol_name(key.protocol);
+}
+
+/// What is wrong with a ring: empty if it is exactly what its backends, its size and the secret make.
+std::string difference(const Ring& ring, const compile::Secret& secret) {
+  if (!ring.whole()) return "its record points outside the arenas";
+  std::vector<compile::RingMember> members;
+  for (const sluice_backend& backend : ring.backends) members.push_back({backend.identity, 1});
+  const std::uint64_t expected = compile::fingerprint(members, ring.frontend.ring_size, secret);
+  if (expected != ring.frontend.fingerprint) {
+    return "fingerprint is " + hex_text(ring.frontend.fingerprint, 16) + ", its inputs make " + hex_text(expected, 16);
+  }
+  const std::vector<std::uint16_t> built = compile::build_ring(members, ring.frontend.ring_size, secret);
+  std::size_t different = 0;
+  std::size_t first = 0;
+  for (std::size_t slot = built.size(); slot-- > 0;) {
+    if (built[slot] == ring.slots[slot]) continue;
+    different++;
+    first = slot;
+  }
+  if (different == 0) return {};
+  return std::to_string(different) + " of " + std::to_string(built.size()) + " slots differ; the first is slot " +
+         std::to_string(first) + ": backend " + std::to_string(ring.slots[first]) + ", its inputs make backend " +
+         std::to_string(built[first]);
+}
+
+std::string percent(std::size_t part, std::size_t whole) {
+  std::array<char, 16> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%.2f%%", whole == 0 ? 0.0 : 100.0 * double(part) / double(whole));
+  return buffer.data();
+}
+
+std::vector<std::string> row_start(const Ring& ring) {
+  const sluice_frontend4_key& key = ring.frontend.self;
+  return {std::to_string(key.network), endpoint_text(key.address, key.port), protocol_name(key.protocol)};
+}
+
+std::string backend_text(const Ring& ring, std::size_t index) {
+  if (index >= ring.backends.size()) return "-";
+  return endpoint_text(ring.backends[index].address4, ring.backends[index].port);
+}
+
+std::string backend_state(const Ring& ring, std::size_t index) {
+  return index < ring.backends.size() ? backend_state_name(ring.backends[index].state) : "invalid";
+}
+
+/// One row a slot: what the datapath looks at before it re-hashes past backends that are not ready.
+void add_slot_rows(Report& report, const Ring& ring) {
+  for (std::size_t slot = 0; slot < ring.slots.size(); slot++) {
+    const std::size_t backend = ring.slots[slot];
+    std::vector<std::string> row = row_start(ring);
+    row.insert(row.end(), {std::to_string(slot), std::to_string(backend), backend_text(ring, backend),
+                           backend_state(ring, backend)});
+    report.rows.push_back(std::move(row));
+  }
+}
+
+struct Shares {
+  std::vector<std::size_t> slots;  ///< by local backend index
+  std::size_t invalid = 0;         ///< slots that name no backend
+};
+
+Shares shares_of(const Ring& ring) {
+  Shares shares{std::vector<std::size_t>(ring.backends.size()), 0};
+  for (const std::uint16_t backend : ring.slots) {
+    if (backend < shares.slots.size()) {
+      shares.slots[backend]++;
+    } else {
+      shares.invalid++;
+    }
+  }
+  return shares;
+}
+
+void add_share_rows(Report& report, const Ring& ring, const Shares& shares) {
+  const auto add = [&](const std::string& index, const std::string& address, const std::string& state,
+                       std::size_t slots) {
+    std::vector<std::string> row = row_start(ring);
+    row.insert(row.end(),
+               {std::to_string(ring.frontend.ring_size), std::to_string(ring.frontend.ring_base), index, address, state,
+                std::to_string(slots), percent(slots, ring.slots.size()), hex_text(ring.frontend.fingerprint, 16)});
+    report.rows.push_back(std::move(row));
+  };
+  for (std::size_t i = 0; i < shares.slots.size(); i++) {
+    add(std::to_string(i), backend_text(ring, i), backend_state(ring, i), shares.slots[i]);
+  }
+  if (shares.invalid != 0) add("-", "-", "invalid", shares.invalid);
+}
+
+Json ring_json(const Ring& ring, const Shares& shares, bool with_slots) {
+  const sluice_frontend4_key& key = ring.frontend.self;
+  Json json = {
+      {"network", key.network},
+      {"address", address_text(key.address)},
+      {"port", from_wire(key.port)},
+      {"protocol", protocol_name(key.protocol)},
+      {"ring_size", ring.frontend.ring_size},
+      {"ring_base", ring.frontend.ring_base},
+      {"fingerprint", hex_text(ring.frontend.fingerprint, 16)},
+      {"invalid_slots", shares.invalid},
+      {"backends", Json::array()},
+  };
+  for (std::size_t i = 0; i < shares.slots.size(); i++) {
+    json["backends"].push_back({{"index", i},
+                                {"address", address_text(ring.backends[i].address4)},
+                                {"port", from_wire(ring.backends[i].port)},
+                                {"state", backend_state_name(ring.backends[i].state)},
+                                {"slots", shares.slots[i]}});
+  }
+  if (with_slots) json["slots"] = ring.slots;
+  return json;
+}
+
+std::vector<Column> columns(bool with_slots) {
+  std::vector<Column> list = {{"NETWORK", Align::kRight}, {"ADDRESS:PORT"}, {"PROTOCOL"}};
+  if (with_slots) {
+    list.insert(list.end(), {{"SLOT", Align::kRight}, {"INDEX", Align::kRight}, {"BACKEND"}, {"STATE"}});
+  } else {
+    list.insert(list.end(), {{"RING-SIZE", Align::kRight},
+                             {"RING-BASE", Align::kRight},
+                             {"INDEX", Align::kRight},
+                             {"BACKEND"},
+                             {"STATE"},
+                             {"SLOTS", Align::kRight},
+                             {"SHARE", Align::kRight},
+                             {"FINGERPRINT", Align::kLeft, true}});
+  }
+  return list;
+}
+
+Result<compile::Secret> read_secret(const PinnedMaps& maps) {
+  const auto settings = maps.read_array<sluice_settings>("settings");
+  if (!settings) return std::unexpected(settings.error());
+  return compile::Secret{settings->at(0).secret[0], settings->at(0).secret[1]};
+}
+
+}  // namespace
+
+Result<Report> inspect_rings(const PinnedMaps& maps, const Filters& filters) {
+  const auto frontends = read_frontends(maps, filters);
+  if (!frontends) return std::unexpected(frontends.error());
+  const auto backends = maps.read_array<sluice_backend>("backends");
+  if (!backends) return std::unexpected(backends.error());
+  const auto blocks = maps.read_array<sluice_ring_block>("rings");
+  if (!blocks) return std::unexpected(blocks.error());
+  const Result<compile::Secret> secret = read_secret(maps);
+  if (!secret) return std::unexpected(secret.error());
+
+  Report report{document_of(maps), columns(filters.slots), {}, 0, {}};
+  report.document["rings"] = Json::array();
+  for (const sluice_frontend4& frontend : *frontends) {
+    if (frontend.ring_size == 0) continue;  // up to SLUICE_RENDEZVOUS_MAX backends need no ring
+    const Ring ring = ring_of(frontend, *backends, *blocks);
+    const Shares shares = shares_of(ring);
+    Json json = ring_json(ring, shares, filters.slots);
+    if (filters.verify) {
+      const std::string wrong = difference(ring, *secret);
+      json["verified"] = wrong.empty();
+      if (!wrong.empty()) {
+        json["difference"] = wrong;
+        report.problems.push_back("ring of " + title_of(frontend.self) + ": " + wrong);
+      }
+    }
+    report.document["rings"].push_back(std::move(json));
+    if (filters.slots) {
+      add_slot_rows(report, ring);
+    } else {
+      add_share_rows(report, ring, shares);
+    }
+    report.matched++;
+  }
+  if (report.matched == 0 && !frontends->empty() && filters.names_something()) {
+    return fail(ErrorCode::kNotFound, "the matching service ports have no ring: up to " +
+                                          std::to_string(SLUICE_RENDEZVOUS_MAX) +
+                                          " backends are chosen without one ('sluicectl bpf backends' shows them)");
+  }
+  return report;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// `sluicectl bpf frontends` and `sluicectl bpf backends`.
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "cli/inspect.hpp"
+#include "cli/records.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using Align = Column::Align;
+
+void add_frontend(Report& report, const sluice_frontend4& frontend, bool current) {
+  const sluice_frontend4_key& key = frontend.self;
+  report.document["frontends"].push_back({
+      {"network", key.network},
+      {"address", address_text(key.address)},
+      {"port", from_wire(key.port)},
+      {"protocol", protocol_name(key.protocol)},
+      {"backend_network", frontend.backend_network},
+      {"frontend", ref_json(frontend.ref)},
+      {"current", current},
+      {"algorithm", algorithm_name(frontend.algorithm)},
+      {"backend_count", frontend.backend_count},
+      {"ready_count", frontend.ready_count},
+      {"backend_base", frontend.backend_base},
+      {"ring_size", frontend.ring_size},
+      {"ring_base", frontend.ring_base},
+      {"router", address_text(frontend.router4)},
+      {"network_slot", frontend.network_slot},
+      {"owner", hex_text(frontend.owner, 8)},
+      {"fingerprint", hex_text(frontend.fingerprint, 16)},
+  });
+  report.rows.push_back(
+      {std::to_string(key.network), endpoint_text(key.address, key.port), protocol_name(key.protocol),
+       std::to_string(frontend.backend_network), ref_text(frontend.ref), validity(current),
+       algorithm_name(frontend.algorithm), std::to_string(frontend.backend_count), std::to_string(frontend.ready_count),
+       std::to_string(frontend.backend_base), frontend.ring_size == 0 ? "-" : std::to_string(frontend.ring_size),
+       frontend.ring_size == 0 ? "-" : std::to_string(frontend.ring_base), address_text(frontend.router4),
+       std::to_string(frontend.network_slot), hex_text(frontend.owner, 8), hex_text(frontend.fingerprint, 16)});
+  report.matched++;
+}
+
+/// Which frontends use each element of the arena. More than one may: they then share the region.
+using Users = std::multimap<std::uint32_t, const sluice_frontend4*>;
+
+Users users_of(const std::vector<sluice_frontend4>& frontends, std::size_t arena) {
+  Users users;
+  for (const sluice_frontend4& frontend : frontends) {
+    for (std::uint64_t i = 0; i < frontend.backend_count && frontend.backend_base + i < arena; i++) {
+      users.emplace(static_cast<std::uint32_t>(frontend.backend_base + i), &frontend);
+    }
+  }
+  return users;
+}
+
+bool is_empty(const sluice_backend& backend) {
+  return compile::BytesEqual{}(backend, sluice_backend{});
+}
+
+bool matches_backend(const Filters& filters, const sluice_backend& backend, Users::const_iterator first,
+                     Users::const_iterator last) {
+  if (filters.network && *filters.network != backend.network) return false;
+  if (filters.address && *filters.address != Ipv4::from_wire(backend.address4)) return false;
+  if (filters.port && *filters.port != from_wire(backend.port)) return false;
+  if (filters.slot && *filters.slot != backend.endpoint.slot) return false;
+  return !filters.service ||
+         std::any_of(first, last, [&](const auto& user) { return matches(*filters.service, user.second->self); });
+}
+
+std::string frontend_text(const sluice_frontend4_key& key) {
+  return std::to_string(key.network) + ":" + endpoint_text(key.address, key.port) + "/" + protocol_name(key.protocol);
+}
+
+void add_backend(Report& report, std::uint32_t index, const sluice_backend& backend, bool current,
+                 Users::const_iterator first, Users::const_iterator last) {
+  Json frontends = Json::array();
+  std::string used_by;
+  for (auto user = first; user != last; ++user) {
+    const sluice_frontend4_key& key = user->second->self;
+    frontends.push_back({{"network", key.network},
+                         {"address", address_text(key.address)},
+                         {"port", from_wire(key.port)},
+                         {"protocol", protocol_name(key.protocol)}});
+    used_by += (used_by.empty() ? "" : ",") + frontend_text(key);
+  }
+  report.document["backends"].push_back({
+      {"index", index},
+      {"network", backend.network},
+      {"address", address_text(backend.address4)},
+      {"port", from_wire(backend.port)},
+      {"state", backend_state_name(backend.state)},
+      {"pod", ref_json(backend.endpoint)},
+      {"current", current},
+      {"identity", hex_text(backend.identity, 8)},
+      {"frontends", frontends},
+  });
+  report.rows.push_back({std::to_string(index), std::to_string(backend.network),
+                         endpoint_text(backend.address4, backend.port), backend_state_name(backend.state),
+                         ref_text(backend.endpoint), validity(current), or_dash(used_by),
+                         hex_text(backend.identity, 8)});
+  report.matched++;
+}
+
+}  // namespace
+
+Result<std::vector<sluice_frontend4>> read_frontends(const PinnedMaps& maps, const Filters& filters) {
+  const auto records = maps.read_hash<sluice_frontend4_key, sluice_frontend4>("frontends4");
+  if (!records) return std::unexpected(records.error());
+  std::vector<sluice_frontend4> frontends;
+  for (const auto& [key, frontend] : *records) {
+    if (matches(filters, frontend)) frontends.push_back(frontend);
+  }
+  std::ranges::sort(frontends, {}, [](const sluice_frontend4& frontend) {
+    const sluice_frontend4_key& key = frontend.self;
+    return std::tuple(key.network, Ipv4::from_wire(key.address), key.protocol, from_wire(key.port));
+  });
+  return frontends;
+}
+
+Result<Report> inspect_frontends(const PinnedMaps& maps, const Filters& filters) {
+  const auto frontends = read_frontends(maps, filters);
+  if (!frontends) return std::unexpected(frontends.error());
+  const Result<Generations> generations = Generations::read(maps);
+  if (!generations) return std::unexpected(generations.error());
+
+  Report report{document_of(maps),
+                {{"NETWORK", Align::kRight},
+                 {"ADDRESS:PORT"},
+                 {"PROTOCOL"},
+                 {"BACKEND-NETWORK", Align::kRight},
+                 {"FRONTEND"},
+                 {"VALID"},
+                 {"ALGORITHM"},
+                 {"BACKENDS", Align::kRight},
+                 {"READY", Align::kRight},
+                 {"BASE", Align::kRight},
+                 {"RING-SIZE", Align::kRight},
+                 {"RING-BASE", Align::kRight},
+                 {"ROUTER", Align::kLeft, true},
+                 {"NETWORK-SLOT", Align::kRight, true},
+                 {"OWNER", Align::kLeft, true},
+                 {"FINGERPRINT", Align::kLeft, true}},
+                {},
+                0,
+                {}};
+  report.document["frontends"] = Json::array();
+  for (const sluice_frontend4& frontend : *frontends) {
+    add_frontend(report, frontend, generations->frontend_is_current(frontend.ref));
+  }
+  return report;
+}
+
+Result<Report> inspect_backends(const PinnedMaps& maps, const Filters& filters) {
+  const auto frontends = read_frontends(maps, Filters{});
+  if (!frontends) return std::unexpected(frontends.error());
+  const auto backends = maps.read_array<sluice_backend>("backends");
+  if (!backends) return std::unexpected(backends.error());
+  const Result<Generations> generations = Generations::read(maps);
+  if (!generations) return std::unexpected(generations.error());
+  const Users users = users_of(*frontends, backends->size());
+
+  Report report{document_of(maps),
+                {{"INDEX", Align::kRight},
+                 {"NETWORK", Align::kRight},
+                 {"ADDRESS:PORT"},
+                 {"STATE"},
+                 {"POD"},
+                 {"VALID"},
+                 {"FRONTENDS"},
+                 {"IDENTITY", Align::kLeft, true}},
+                {},
+                0,
+                {}};
+  report.document["backends"] = Json::array();
+  for (std::uint32_t index = 0; index < backends->size(); index++) {
+    const sluice_backend& backend = (*backends)[index];
+    const auto [first, last] = users.equal_range(index);
+    if (is_empty(backend) && first == last) continue;
+    if (!matches_backend(filters, backend, first, last)) continue;
+    add_backend(report, index, backend, generations->endpoint_is_current(backend.endpoint), first, last);
+  }
+  return report;
+}
+
+}  // namespace sluice::cli

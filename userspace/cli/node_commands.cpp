@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/node_commands.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <ostream>
+
+#include "api/client.hpp"
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "cli/preflight_command.hpp"
+#include "cli/status_report.hpp"
+#include "model/resources.hpp"
+
+namespace sluice::cli {
+namespace {
+
+Result<model::Name> parse_pod(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  const bool good = slash != std::string_view::npos && slash != 0 && slash + 1 != text.size() &&
+                    text.find('/', slash + 1) == std::string_view::npos;
+  if (!good) {
+    return fail(ErrorCode::kInvalid,
+                "'" + std::string(text) + "' does not name a pod: write NETWORK/POD, like shop/web-1");
+  }
+  return model::Name{std::string(text.substr(0, slash)), std::string(text.substr(slash + 1))};
+}
+
+/// The status for an answer of the daemon, where kPrecondition is its refusal.
+ExitStatus exit_status_of_call(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kUnavailable:
+      return ExitStatus::kUnreachable;
+    case ErrorCode::kExists:
+    case ErrorCode::kPrecondition:
+    case ErrorCode::kExhausted:
+      return ExitStatus::kRefused;
+    default:
+      return exit_status_of(code);
+  }
+}
+
+ExitStatus complain_about_call(const Streams& streams, const Error& error) {
+  return complain(streams, error.message, exit_status_of_call(error.code));
+}
+
+/// gRPC does not tell a socket that may not be used from one on which nobody listens; connecting once does.
+Status check_permission(const std::string& socket) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (socket.size() >= sizeof(address.sun_path)) return {};  // api::Client says it better
+  socket.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!probe.valid()) return fail_errno("make a unix socket");
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return {};
+  if (errno != EACCES && errno != EPERM) return {};
+  return fail(ErrorCode::kPermission, "no permission to use the socket " + socket + "; run sluicectl as root");
+}
+
+Result<std::unique_ptr<api::Client>> open_client(const Invocation& invocation) {
+  const std::string socket = std::filesystem::absolute(invocation.socket).lexically_normal().string();
+  if (const Status permitted = check_permission(socket); !permitted) return std::unexpected(permitted.error());
+  return api::Client::open(socket);
+}
+
+struct PodCommand {
+  const Invocation* invocation = nullptr;  ///< for the socket, which is parsed after the command is made
+  Format format = Format::kTable;
+  model::Name pod;
+  std::string netns;
+  std::string interface = "eth0";
+};
+
+Report report_of_attachment(const model::Name& pod, const v1::AttachPodResponse& response) {
+  Report report;
+  report.columns = {{"POD"}, {"ADDRESS"}, {"ROUTER"}, {"MAC"}, {"MTU", Column::Align::kRight}, {"DEVICE"}};
+  report.document = {{"network", pod.network},       {"name", pod.name},      {"address", response.address4()},
+                     {"router", response.router4()}, {"mac", response.mac()}, {"mtu", response.mtu()},
+                     {"device", response.device()}};
+  report.rows.push_back({pod.text(), response.address4(), response.router4(), response.mac(),
+                         std::to_string(response.mtu()), response.device()});
+  return report;
+}
+
+ExitStatus attach(const PodCommand& command, const Streams& streams) {
+  const auto client = open_client(*command.invocation);
+  if (!client) return complain_about_call(streams, client.error());
+  v1::AttachPodRequest request;
+  request.set_network(command.pod.network);
+  request.set_name(command.pod.name);
+  request.set_netns(netns_path_for_daemon(command.netns));
+  request.set_interface(command.interface);
+  const auto response = (*client)->attach_pod(request);
+  if (!response) return complain_about_call(streams, response.error());
+  print(report_of_attachment(command.pod, *response), command.format, streams.out);
+  return ExitStatus::kOk;
+}
+
+ExitStatus detach(const PodCommand& command, const Streams& streams) {
+  const auto client = open_client(*command.invocation);
+  if (!client) return complain_about_call(streams, client.error());
+  v1::DetachPodRequest request;
+  request.set_network(command.pod.network);
+  request.set_name(command.pod.name);
+  const auto response = (*client)->detach_pod(request);
+  if (!response) return complain_about_call(streams, response.error());
+  return ExitStatus::kOk;
+}
+
+CLI::App& add_pod_command(CLI::App& pod, Invocation& invocation, const std::shared_ptr<PodCommand>& command,
+                          const std::string& name, const std::string& help,
+                          ExitStatus (*run)(const PodCommand&, const Streams&)) {
+  command->invocation = &invocation;
+  CLI::App& app = *pod.add_subcommand(name, help);
+  add_parsed_option(app, "pod", "The pod", "NETWORK/POD", parse_pod, [command](const model::Name& parsed) {
+    command->pod = parsed;
+  })->required();
+  add_socket_option(app, invocation);
+  app.callback([command, run, &invocation] {
+    invocation.run = [command, run](const Streams& streams) { return run(*command, streams); };
+  });
+  return app;
+}
+
+void add_pod_commands(CLI::App& root, Invocation& invocation) {
+  CLI::App& pod = *root.add_subcommand("pod", "Attach and detach pods");
+  pod.require_subcommand(1);
+  const auto attaching = std::make_shared<PodCommand>();
+  CLI::App& app = add_pod_command(pod, invocation, attaching, "attach",
+                                  "Give a network namespace an interface in the pod's network", attach);
+  app.add_option("--netns", attaching->netns, "Path of the pod's network namespace, like /run/netns/web-1")
+      ->type_name("PATH")
+      ->required();
+  app.add_option("--interface", attaching->interface, "Name of the interface inside the namespace")
+      ->type_name("NAME")
+      ->capture_default_str();
+  add_output_option(app, attaching->format, false);
+  add_pod_command(pod, invocation, std::make_shared<PodCommand>(), "detach",
+                  "Remove the pod's interface; the pod keeps its address", detach);
+}
+
+struct StatusCommand {
+  const Invocation* invocation = nullptr;
+  Format format = Format::kTable;
+  PreflightRequest preflight;
+  bool wants_preflight = false;
+};
+
+ExitStatus show_status(const StatusCommand& command, const Streams& streams) {
+  if (command.wants_preflight) return run_preflight(command.preflight, command.format, streams);
+  const auto client = open_client(*command.invocation);
+  if (!client) return complain_about_call(streams, client.error());
+  const auto status = (*client)->status();
+  if (!status) return complain_about_call(streams, status.error());
+  print_status(*status, command.format, streams.out);
+  return ExitStatus::kOk;
+}
+
+void add_status_command(CLI::App& root, Invocation& invocation) {
+  const auto command = std::make_shared<StatusCommand>();
+  command->invocation = &invocation;
+  CLI::App& app = *root.add_subcommand("status", "Show the state of sluiced, its pods and its services");
+  add_output_option(app, command->format, false);
+  add_socket_option(app, invocation);
+  CLI::Option* preflight = app.add_flag("--preflight", command->wants_preflight,
+                                        "Check whether this machine can run sluiced, without it; exit status 1 if not");
+  app.add_option("--uplink", command->preflight.uplinks, "With --preflight: check this device too (repeatable)")
+      ->type_name("DEVICE")
+      ->needs(preflight);
+  app.add_option("--pin-root", command->preflight.pin_root,
+                 "With --preflight: folder on a BPF file system in which sluiced pins its maps")
+      ->type_name("PATH")
+      ->needs(preflight)
+      ->capture_default_str();
+  app.callback([command, &invocation] {
+    invocation.run = [command](const Streams& streams) { return show_status(*command, streams); };
+  });
+}
+
+}  // namespace
+
+void add_socket_option(CLI::App& command, Invocation& invocation) {
+  command.add_option("--socket", invocation.socket, "Socket of sluiced")->type_name("PATH")->capture_default_str();
+}
+
+std::string netns_path_for_daemon(const std::string& path) {
+  const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
+  for (const std::string_view own : {"/proc/self/", "/proc/thread-self/"}) {
+    if (absolute.starts_with(own)) return "/proc/" + std::to_string(::getpid()) + "/" + absolute.substr(own.size());
+  }
+  return absolute;
+}
+
+void add_node_commands(CLI::App& root, Invocation& invocation) {
+  add_pod_commands(root, invocation);
+  add_status_command(root, invocation);
+}
+
+}  // namespace sluice::cli

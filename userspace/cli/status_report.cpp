@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/status_report.hpp"
+
+#include <ostream>
+
+#include "cli/records.hpp"
+
+namespace sluice::cli {
+namespace {
+
+using Align = Column::Align;
+
+Json status_json(const v1::GetStatusResponse& status) {
+  Json json = {
+      {"version", status.version()},
+      {"revision", status.revision()},
+      {"synced", status.synced()},
+      {"last_error", status.last_error()},
+      {"writes", status.writes()},
+      {"write_failures", status.write_failures()},
+      {"reconciles", status.reconciles()},
+      {"drifts", status.drifts()},
+      {"last_reconcile_microseconds", status.last_reconcile_microseconds()},
+      {"tcx", status.tcx()},
+      {"warnings", Json::array()},
+      {"uplinks", Json::array()},
+      {"pods", Json::array()},
+      {"services", Json::array()},
+  };
+  for (const std::string& warning : status.warnings()) json["warnings"].push_back(warning);
+  for (const v1::UplinkStatus& uplink : status.uplinks()) {
+    const bool present = uplink.ifindex() != 0;
+    json["uplinks"].push_back({{"device", uplink.device()}, {"ifindex", present ? Json(uplink.ifindex()) : Json()}});
+  }
+  for (const v1::PodStatus& pod : status.pods()) {
+    json["pods"].push_back({{"network", pod.network()},
+                            {"name", pod.name()},
+                            {"address", pod.address4()},
+                            {"attached", pod.attached()},
+                            {"device", pod.device()}});
+  }
+  for (const v1::ServiceStatus& service : status.services()) {
+    json["services"].push_back({{"network", service.network()},
+                                {"name", service.name()},
+                                {"address", service.address4()},
+                                {"floating_ip", service.floating_ip()},
+                                {"backends", service.backends()},
+                                {"ready", service.ready()}});
+  }
+  return json;
+}
+
+void print_summary(const v1::GetStatusResponse& status, std::ostream& out) {
+  out << "version:         " << printable(status.version()) << '\n'
+      << "revision:        " << status.revision() << '\n'
+      << "synced:          " << (status.synced() ? "yes" : "no") << '\n'
+      << "last error:      " << or_dash(printable(status.last_error())) << '\n'
+      << "map writes:      " << status.writes() << " (" << status.write_failures() << " failed)\n"
+      << "reconciliations: " << status.reconciles() << " (last " << status.last_reconcile_microseconds() << " us, "
+      << status.drifts() << " found foreign changes)\n"
+      << "attachment:      " << (status.tcx() ? "tcx" : "clsact") << '\n';
+  for (const std::string& warning : status.warnings()) out << "warning:         " << printable(warning) << '\n';
+}
+
+Report uplinks_table(const v1::GetStatusResponse& status) {
+  Report report;
+  report.columns = {{"UPLINK"}, {"IFINDEX", Align::kRight}};
+  for (const v1::UplinkStatus& uplink : status.uplinks()) {
+    report.rows.push_back({uplink.device(), uplink.ifindex() != 0 ? std::to_string(uplink.ifindex()) : "missing"});
+  }
+  return report;
+}
+
+Report pods_table(const v1::GetStatusResponse& status) {
+  Report report;
+  report.columns = {{"POD"}, {"ADDRESS"}, {"ATTACHED"}, {"DEVICE"}};
+  for (const v1::PodStatus& pod : status.pods()) {
+    report.rows.push_back({pod.network() + "/" + pod.name(), or_dash(pod.address4()), pod.attached() ? "yes" : "no",
+                           or_dash(pod.device())});
+  }
+  return report;
+}
+
+Report services_table(const v1::GetStatusResponse& status) {
+  Report report;
+  report.columns = {{"SERVICE"}, {"ADDRESS"}, {"FLOATING-IP"}, {"BACKENDS", Align::kRight}, {"READY", Align::kRight}};
+  for (const v1::ServiceStatus& service : status.services()) {
+    report.rows.push_back({service.network() + "/" + service.name(), or_dash(service.address4()),
+                           or_dash(service.floating_ip()), std::to_string(service.backends()),
+                           std::to_string(service.ready())});
+  }
+  return report;
+}
+
+}  // namespace
+
+void print_status(const v1::GetStatusResponse& status, Format format, std::ostream& out) {
+  if (format == Format::kJson) {
+    Report report;
+    report.document = status_json(status);
+    print(report, format, out);
+    return;
+  }
+  print_summary(status, out);
+  for (const Report& table : {uplinks_table(status), pods_table(status), services_table(status)}) {
+    out << '\n';
+    print(table, format, out);
+  }
+}
+
+}  // namespace sluice::cli
