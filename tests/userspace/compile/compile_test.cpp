@@ -71,7 +71,7 @@ TEST(Compile, MakesPortAndEndpointOfAnAttachedPod) {
   EXPECT_EQ(port.cidr4, wire("172.16.0.0"));
   EXPECT_EQ(port.mask4, wire("255.255.0.0"));
   EXPECT_EQ(port.router4, wire("172.16.0.1"));
-  EXPECT_EQ(port.mac[5], 11);
+  EXPECT_EQ(port.mac[5], 2);
   const sluice_endpoint4* pod = endpoint(tables, 7, "172.16.0.2");
   ASSERT_NE(pod, nullptr);
   EXPECT_EQ(pod->self.address, wire("172.16.0.2"));

@@ -36,8 +36,9 @@ void World::attach(const std::string& network, const std::string& name, std::uin
   attachment.ifindex = ifindex;
   attachment.netns_cookie = 4000 + ifindex;
   attachment.device = "slc" + std::to_string(ifindex);
-  const auto low = static_cast<std::uint8_t>(ifindex);
-  attachment.mac = Mac{{2, 0, 0, 0, static_cast<std::uint8_t>(ifindex >> 8), low}};
+  // As in the product: a function of the address, so every attachment of a pod has the same one.
+  const std::uint32_t address = assignments.pod_addresses.at({network, name}).value;
+  attachment.mac = Mac{{2, 0, 0, 0, static_cast<std::uint8_t>(address >> 8), static_cast<std::uint8_t>(address)}};
   attachment.plain_redirect = plain_redirect;
   attachments[{network, name}] = attachment;
 }
