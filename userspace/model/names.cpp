@@ -45,10 +45,9 @@ bool is_label_value(std::string_view text) {
   return text.size() <= 63 && std::ranges::all_of(text, is_printable);
 }
 
-std::string printable(std::string_view text) {
-  constexpr std::size_t kLongest = 80;
+std::string escaped(std::string_view text) {
   std::string result;
-  for (char c : text.substr(0, kLongest)) {
+  for (char c : text) {
     if (is_printable(c)) {
       result += c;
       continue;
@@ -57,8 +56,12 @@ std::string printable(std::string_view text) {
     std::snprintf(buffer, sizeof(buffer), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
     result += buffer;
   }
-  if (text.size() > kLongest) result += "...";
   return result;
+}
+
+std::string printable(std::string_view text) {
+  constexpr std::size_t kLongest = 80;
+  return escaped(text.substr(0, kLongest)) + (text.size() > kLongest ? "..." : "");
 }
 
 std::string quoted(std::string_view text) {

@@ -17,6 +17,8 @@ bool is_label_key(std::string_view text);
 /// Up to 63 printable ASCII characters; may be empty.
 bool is_label_value(std::string_view text);
 
+/// Control and non-ASCII bytes as \xNN, so that a terminal takes no orders from a manifest.
+std::string escaped(std::string_view text);
 /// The text for a message: control and non-ASCII bytes as \xNN, cut after 80 characters.
 std::string printable(std::string_view text);
 /// The same in single quotes.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "model/names.hpp"
 #include "model/resources.hpp"
 #include "store/yaml.hpp"
 
@@ -30,7 +31,7 @@ class Report {
   static constexpr std::size_t kMaxProblems = 1000;
 
   void add(ErrorCode code, const Place& place, std::string_view message) {
-    if (!full()) errors_.push_back(Error{code, place.text() + ": " + std::string(message)});
+    if (!full()) errors_.push_back(Error{code, place.text() + ": " + model::escaped(message)});
   }
   [[nodiscard]] bool full() const { return errors_.size() >= kMaxProblems; }
   [[nodiscard]] bool empty() const { return errors_.empty(); }
@@ -63,6 +64,8 @@ struct FieldNames {
 
 class Fields {
  public:
+  static constexpr std::size_t kLongestAddress = 64;
+
   /// `prefix` stands before field names in messages, like "ports[0]." Duplicate, unknown, later and non-text keys
   /// are reported by check().
   Fields(const YamlNode& map, const Context& context, std::string prefix = "")
@@ -89,6 +92,10 @@ class Fields {
   std::optional<Address> address(std::string_view field, bool required = false) const {
     const std::optional<std::string> value = text(field, required);
     if (!value) return std::nullopt;
+    if (value->size() > kLongestAddress) {
+      problem(field, model::quoted(*value) + " is too long for an address");
+      return std::nullopt;
+    }
     Result<Address> parsed = Address::parse(*value);
     if (parsed) return *parsed;
     problem(field, parsed.error().message);

@@ -126,6 +126,8 @@ INSTANTIATE_TEST_SUITE_P(
              "f.yaml:3: network n: cidr4: 'fd00::' is not an IPv4 address; write it like 172.16.0.2"},
         Case{"AddressShort", kPod + "address4: 172.16.1\n",
              "f.yaml:3: pod default/a: address4: '172.16.1' is not an IPv4 address; write it like 172.16.0.2"},
+        Case{"AddressWithControlCharacters", kPod + "address4: \"1.2.3.4\\t\"\n",
+             "f.yaml:3: pod default/a: address4: '1.2.3.4\\x09' is not an IPv4 address; write it like 172.16.0.2"},
         Case{"NameInUpperCase", "kind: Pod\nname: Web\n",
              "f.yaml:2: Pod: name: 'Web' is not a DNS label; use 1 to 63 characters a-z, 0-9 and '-', not '-' first "
              "or last"},
