@@ -63,8 +63,8 @@ TEST_F(ArpFromPod, NothingIsAnsweredForAddressesThatNobodyHas) {
   const Network other = world.network(8, 2);
   const Pod elsewhere = world.pod(other, "172.16.0.50");
   world.floating_address("192.0.2.1");
-  for (std::uint32_t target : {ip("172.16.0.99"), ip("8.8.8.8"), ip("255.255.255.255"), ip("0.0.0.0"),
-                               detached.address, gone.address, elsewhere.address, ip("192.0.2.1")}) {
+  for (std::uint32_t target : {ip("172.16.0.99"), ip("8.8.8.8"), ip("255.255.255.255"), ip("0.0.0.0"), detached.address,
+                               gone.address, elsewhere.address, ip("192.0.2.1")}) {
     EXPECT_EQ(send(pod, question(target)).reason, SLUICE_REASON_ARP_NO_TARGET) << std::hex << target;
   }
 }
@@ -89,17 +89,14 @@ TEST_F(ArpFromPod, SenderFieldsMustBeThePods) {
   EXPECT_EQ(send(pod, arp(everyone, 1, neighbour.mac, pod.address, {}, neighbour.address)).reason,
             SLUICE_REASON_SPOOFED_ARP);
   for (const char* sender : {"172.16.0.20", "172.16.0.1", "255.255.255.255", "8.8.8.8"}) {
-    EXPECT_EQ(send(pod, arp(everyone, 1, pod.mac, ip(sender), {}, neighbour.address)).reason,
-              SLUICE_REASON_SPOOFED_ARP)
+    EXPECT_EQ(send(pod, arp(everyone, 1, pod.mac, ip(sender), {}, neighbour.address)).reason, SLUICE_REASON_SPOOFED_ARP)
         << sender;
-    EXPECT_EQ(send(pod, arp(everyone, 2, pod.mac, ip(sender), {}, neighbour.address)).reason,
-              SLUICE_REASON_SPOOFED_ARP)
+    EXPECT_EQ(send(pod, arp(everyone, 2, pod.mac, ip(sender), {}, neighbour.address)).reason, SLUICE_REASON_SPOOFED_ARP)
         << sender;
   }
   EXPECT_EQ(send(pod, arp(everyone, 2, pod.mac, 0, {}, neighbour.address)).reason, SLUICE_REASON_SPOOFED_ARP)
       << "0.0.0.0 is for questions only";
-  EXPECT_EQ(send(pod, arp(everyone, 1, pod.mac, ip("172.16.0.20"), {}, pod.address)).reason,
-            SLUICE_REASON_SPOOFED_ARP)
+  EXPECT_EQ(send(pod, arp(everyone, 1, pod.mac, ip("172.16.0.20"), {}, pod.address)).reason, SLUICE_REASON_SPOOFED_ARP)
       << "before the question for its own address";
 }
 
@@ -154,7 +151,8 @@ TEST_F(ArpFromUplink, EverythingElseIsTheHosts) {
       question(gateway, address).set16(kEthernet + 6, 3),
       vlan(question(gateway, address), 0x8100, 7),
   };
-  for (const Frame& frame : frames) EXPECT_EQ(receive(frame).reason, SLUICE_REASON_FOREIGN) << ::testing::PrintToString(frame);
+  for (const Frame& frame : frames)
+    EXPECT_EQ(receive(frame).reason, SLUICE_REASON_FOREIGN) << ::testing::PrintToString(frame);
   for (std::size_t size = kEthernet; size < kEthernet + 28; ++size) {
     EXPECT_EQ(receive(question(gateway, address).resize(size)).reason, SLUICE_REASON_FOREIGN) << size;
   }

@@ -80,8 +80,7 @@ TEST_F(Isolation, WhatOnlyOneTenantHasTheOtherCannotReach) {
   world.service(red.network, "172.16.1.9", 443, kTcp, {{secret, 443}});
   world.floating("192.0.2.1", 80, kTcp, red.network, {{secret, 80}});
   const Pod& pod = blue.client;
-  EXPECT_EQ(send(pod, udp(pod.to_router(), {pod.address, 1, secret.address, 2})).reason,
-            SLUICE_REASON_NO_SUCH_ADDRESS);
+  EXPECT_EQ(send(pod, udp(pod.to_router(), {pod.address, 1, secret.address, 2})).reason, SLUICE_REASON_NO_SUCH_ADDRESS);
   EXPECT_EQ(send(pod, udp({pod.mac, secret.mac}, {pod.address, 1, secret.address, 2})).reason,
             SLUICE_REASON_NO_SUCH_ADDRESS)
       << "addressed to its MAC";
@@ -97,15 +96,15 @@ TEST_F(Isolation, EveryAddressOfTheOtherTenantStaysClosedForEveryProtocol) {
   const Pod outsider = world.pod(green, "10.0.0.10");
   for (std::uint32_t target : {red.client.address, red.server.address, red.service.address, red.network.router}) {
     for (unsigned protocol = 0; protocol < 256; ++protocol) {
-      const Frame frame = ipv4({outsider.mac, red.server.mac}, outsider.address, target,
-                               static_cast<std::uint8_t>(protocol), [&] {
-                                 Bytes body(40, 0);
-                                 body[1] = body[3] = 80;
-                                 if (protocol == kUdp) body[5] = 40;
-                                 if (protocol == kTcp) body[12] = 0x50, body[13] = kSyn;
-                                 if (protocol == kIcmp) body = {8, 0, 0, 0, 0, 1, 0, 1};
-                                 return body;
-                               }());
+      const Frame frame =
+          ipv4({outsider.mac, red.server.mac}, outsider.address, target, static_cast<std::uint8_t>(protocol), [&] {
+            Bytes body(40, 0);
+            body[1] = body[3] = 80;
+            if (protocol == kUdp) body[5] = 40;
+            if (protocol == kTcp) body[12] = 0x50, body[13] = kSyn;
+            if (protocol == kIcmp) body = {8, 0, 0, 0, 0, 1, 0, 1};
+            return body;
+          }());
       EXPECT_EQ(send(outsider, frame).reason, SLUICE_REASON_NO_EGRESS) << std::hex << target << " " << protocol;
     }
   }
@@ -124,8 +123,8 @@ TEST_F(Isolation, AFloatingIpReachesItsOwnTenantAlone) {
   const Pod other = world.pod(blue.network, "172.16.0.99");
   const Frame forged = tcp(other.to_router(), {other.address, 8080, client, 40000}, kSyn | kAck);
   EXPECT_EQ(send(other, forged).reason, SLUICE_REASON_NO_EGRESS);
-  const Outcome reply = send(blue.server, tcp(blue.server.to_router(), {blue.server.address, 8080, client, 40000},
-                                              kSyn | kAck));
+  const Outcome reply =
+      send(blue.server, tcp(blue.server.to_router(), {blue.server.address, 8080, client, 40000}, kSyn | kAck));
   EXPECT_EQ(reply.reason, SLUICE_REASON_TO_UPLINK);
   EXPECT_EQ(reply.frame.get32(kIp + 12), ip("192.0.2.2"));
 }

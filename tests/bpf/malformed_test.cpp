@@ -89,10 +89,10 @@ TEST_F(MalformedFromPod, DropsFramesShorterThanTheirHeaders) {
   }
   for (unsigned total = 20; total < 28; ++total) {
     const auto shorten = [&](Frame& f) { f.set16(kIp + 2, total); };
-    cases.push_back({"UDP, total length " + std::to_string(total), repaired(good_udp(), shorten),
-                     SLUICE_REASON_TRUNCATED});
-    cases.push_back({"ICMP, total length " + std::to_string(total), repaired(good_echo(), shorten),
-                     SLUICE_REASON_TRUNCATED});
+    cases.push_back(
+        {"UDP, total length " + std::to_string(total), repaired(good_udp(), shorten), SLUICE_REASON_TRUNCATED});
+    cases.push_back(
+        {"ICMP, total length " + std::to_string(total), repaired(good_echo(), shorten), SLUICE_REASON_TRUNCATED});
   }
   expect(cases);
 }
@@ -152,8 +152,7 @@ TEST_F(MalformedFromPod, DropsBroadcastAndMulticastAndLand) {
       {"limited broadcast", addressed(good_udp(), "255.255.255.255"), SLUICE_REASON_BROADCAST},
       {"the network's broadcast address", addressed(good_udp(), "172.16.255.255"), SLUICE_REASON_BROADCAST},
       {"the network address", addressed(good_udp(), "172.16.0.0"), SLUICE_REASON_BROADCAST},
-      {"broadcast in a group frame", changed(addressed(good_udp(), "255.255.255.255"), group),
-       SLUICE_REASON_BROADCAST},
+      {"broadcast in a group frame", changed(addressed(good_udp(), "255.255.255.255"), group), SLUICE_REASON_BROADCAST},
       {"all hosts", addressed(good_udp(), "224.0.0.1"), SLUICE_REASON_MULTICAST},
       {"mDNS", addressed(good_udp(), "224.0.0.251"), SLUICE_REASON_MULTICAST},
       {"last multicast address", addressed(good_udp(), "239.255.255.255"), SLUICE_REASON_MULTICAST},
@@ -161,8 +160,8 @@ TEST_F(MalformedFromPod, DropsBroadcastAndMulticastAndLand) {
        SLUICE_REASON_MULTICAST},
       {"unicast in a group frame", changed(good_tcp(), group), SLUICE_REASON_MULTICAST},
       {"land", addressed(good_tcp(), "172.16.0.10"), SLUICE_REASON_LAND},
-      {"land of an unknown protocol",
-       ipv4(pod.to(server), pod.address, pod.address, kSctp, Bytes(12)), SLUICE_REASON_LAND},
+      {"land of an unknown protocol", ipv4(pod.to(server), pod.address, pod.address, kSctp, Bytes(12)),
+       SLUICE_REASON_LAND},
       {"class E is no network of ours", addressed(good_udp(), "240.0.0.1"), SLUICE_REASON_NO_EGRESS},
   });
 }
@@ -175,8 +174,8 @@ TEST_F(MalformedFromPod, DropsFragments) {
       {"last", repaired(good_udp(), fragment(0x0010)), SLUICE_REASON_FRAGMENT},
       {"offset 1 of TCP, without a header", repaired(good_tcp(), fragment(0x0001)), SLUICE_REASON_FRAGMENT},
       {"offset at the end", repaired(good_udp(), fragment(0x1fff)), SLUICE_REASON_FRAGMENT},
-      {"of an unknown protocol", repaired(ipv4(pod.to(server), pod.address, server.address, kSctp, Bytes(12)),
-                                          fragment(0x2000)),
+      {"of an unknown protocol",
+       repaired(ipv4(pod.to(server), pod.address, server.address, kSctp, Bytes(12)), fragment(0x2000)),
        SLUICE_REASON_FRAGMENT},
   });
   EXPECT_EQ(send(pod, repaired(good_udp(), fragment(0x8000))).reason, SLUICE_REASON_TO_POD)
@@ -228,8 +227,8 @@ TEST_F(MalformedFromPod, TheFirstCheckThatAppliesDecides) {
   const auto spoof = [](Frame& f) { f.set32(kIp + 12, ip("172.16.0.20")); };
   expect({
       {"spoofed MAC before IPv6", changed(ipv6(pod.to(server), 8), mac), SLUICE_REASON_SPOOFED_MAC},
-      {"length before options", changed(with_ip_options(good_tcp(), Bytes(4, 1)),
-                                        [](Frame& f) { f.set16(kIp + 2, 2000); }),
+      {"length before options",
+       changed(with_ip_options(good_tcp(), Bytes(4, 1)), [](Frame& f) { f.set16(kIp + 2, 2000); }),
        SLUICE_REASON_BAD_IP_LENGTH},
       {"options before the source", repaired(with_ip_options(good_tcp(), Bytes(4, 1)), spoof),
        SLUICE_REASON_IP_OPTIONS},
@@ -239,12 +238,10 @@ TEST_F(MalformedFromPod, TheFirstCheckThatAppliesDecides) {
        SLUICE_REASON_SPOOFED_IP},
       {"group before land", changed(addressed(good_tcp(), "172.16.0.10"), [](Frame& f) { f.set8(0, 1); }),
        SLUICE_REASON_MULTICAST},
-      {"land before fragments",
-       repaired(addressed(good_tcp(), "172.16.0.10"), [](Frame& f) { f.set16(kIp + 6, 1); }), SLUICE_REASON_LAND},
-      {"fragments before the transport header", repaired(good_tcp(), [](Frame& f) {
-         f.set16(kIp + 6, 0x2000).set16(kIp + 2, 24);
-       }),
-       SLUICE_REASON_FRAGMENT},
+      {"land before fragments", repaired(addressed(good_tcp(), "172.16.0.10"), [](Frame& f) { f.set16(kIp + 6, 1); }),
+       SLUICE_REASON_LAND},
+      {"fragments before the transport header",
+       repaired(good_tcp(), [](Frame& f) { f.set16(kIp + 6, 0x2000).set16(kIp + 2, 24); }), SLUICE_REASON_FRAGMENT},
       {"flags before ports", repaired(good_tcp(), [](Frame& f) { f.set16(kL4, 0).set8(kL4 + 13, kSyn | kFin); }),
        SLUICE_REASON_BAD_L4_HEADER},
   });

@@ -55,8 +55,8 @@ class MalformedFromUplink : public ProgramTest {
 TEST_F(MalformedFromUplink, DropsWrongIpHeaders) {
   std::vector<Case> cases;
   for (unsigned first : {0x05U, 0x15U, 0x55U, 0x65U, 0xf5U, 0x40U, 0x44U}) {
-    cases.push_back({"first byte " + std::to_string(first),
-                     changed(good_tcp(), [&](Frame& f) { f.set8(kIp, first); }), SLUICE_REASON_BAD_IP_HEADER});
+    cases.push_back({"first byte " + std::to_string(first), changed(good_tcp(), [&](Frame& f) { f.set8(kIp, first); }),
+                     SLUICE_REASON_BAD_IP_HEADER});
   }
   for (unsigned total : {0U, 19U, static_cast<unsigned>(good_tcp().size()) - 13, 0xffffU}) {
     cases.push_back({"total length " + std::to_string(total),
@@ -77,8 +77,7 @@ TEST_F(MalformedFromUplink, DropsSourcesThatCannotBe) {
     cases.push_back({std::string("source ") + source,
                      repaired(good_tcp(), [&](Frame& f) { f.set32(kIp + 12, ip(source)); }), SLUICE_REASON_MARTIAN});
   }
-  cases.push_back(
-      {"land", repaired(good_tcp(), [&](Frame& f) { f.set32(kIp + 12, address); }), SLUICE_REASON_LAND});
+  cases.push_back({"land", repaired(good_tcp(), [&](Frame& f) { f.set32(kIp + 12, address); }), SLUICE_REASON_LAND});
   expect(cases);
 }
 
@@ -90,8 +89,8 @@ TEST_F(MalformedFromUplink, DropsFragmentsAndWrongTransportHeaders) {
   expect({
       {"first fragment", at16(good_udp(), kIp + 6, 0x2000), SLUICE_REASON_FRAGMENT},
       {"last fragment", at16(good_udp(), kIp + 6, 0x00b9), SLUICE_REASON_FRAGMENT},
-      {"fragment of an unknown protocol",
-       at16(ipv4(kInbound, client, address, kSctp, Bytes(12)), kIp + 6, 0x2000), SLUICE_REASON_FRAGMENT},
+      {"fragment of an unknown protocol", at16(ipv4(kInbound, client, address, kSctp, Bytes(12)), kIp + 6, 0x2000),
+       SLUICE_REASON_FRAGMENT},
       {"TCP without its header", at16(good_tcp(), kIp + 2, 39), SLUICE_REASON_TRUNCATED},
       {"UDP without its header", at16(good_udp(), kIp + 2, 27), SLUICE_REASON_TRUNCATED},
       {"ICMP without its header", ipv4(kInbound, client, address, kIcmp, {8, 0, 0, 0, 0, 0, 0}),
@@ -115,17 +114,13 @@ TEST_F(MalformedFromUplink, DropsFragmentsAndWrongTransportHeaders) {
 TEST_F(MalformedFromUplink, TheFirstCheckThatAppliesDecides) {
   const auto fragment = [](Frame& f) { f.set16(kIp + 6, 0x2000); };
   expect({
-      {"fragments before a floating IP as source", repaired(good_tcp(), [&](Frame& f) {
-         fragment(f), f.set32(kIp + 12, ip("192.0.2.2"));
-       }),
+      {"fragments before a floating IP as source",
+       repaired(good_tcp(), [&](Frame& f) { fragment(f), f.set32(kIp + 12, ip("192.0.2.2")); }),
        SLUICE_REASON_FRAGMENT},
-      {"loopback before fragments", repaired(good_tcp(), [&](Frame& f) {
-         fragment(f), f.set32(kIp + 12, ip("127.0.0.1"));
-       }),
-       SLUICE_REASON_MARTIAN},
-      {"the transport header before a floating IP as source", repaired(good_tcp(), [&](Frame& f) {
-         f.set16(kIp + 2, 30).set32(kIp + 12, ip("192.0.2.2"));
-       }),
+      {"loopback before fragments",
+       repaired(good_tcp(), [&](Frame& f) { fragment(f), f.set32(kIp + 12, ip("127.0.0.1")); }), SLUICE_REASON_MARTIAN},
+      {"the transport header before a floating IP as source",
+       repaired(good_tcp(), [&](Frame& f) { f.set16(kIp + 2, 30).set32(kIp + 12, ip("192.0.2.2")); }),
        SLUICE_REASON_TRUNCATED},
       {"fragments before ports", repaired(good_tcp(), [&](Frame& f) { fragment(f), f.set16(kL4, 0); }),
        SLUICE_REASON_FRAGMENT},

@@ -1,1 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
+// A hash element can be reused by the kernel while it is read. A record whose `self` is not its key is never used.
+#include "harness/program_test.hpp"
+
+namespace bpftest {
+namespace {
+
+class Records : public ProgramTest {
+ protected:
+  Records() { world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}}); }
+  [[nodiscard]] Frame syn() const { return tcp(client.to_router(), there, kSyn); }
+
+  Network network = world.network(7, 1);
+  Pod client = world.pod(network, "172.16.0.10");
+  Pod server = world.pod(network, "172.16.0.20");
+  Tuple there{client.address, 40000, ip("172.16.1.1"), 80};
+};
+
+TEST_F(Records, AnotherDevicesRecordAdmitsNobody) {
+  auto port = datapath.lookup<sluice_port>("ports", client.ifindex).value();
+  port.self = server.ifindex;
+  datapath.put("ports", client.ifindex, port);
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_NO_PORT);
+}
+
+TEST_F(Records, AnotherServicesRecordIsNotUsedAndAnswersNoReset) {
+  const sluice_frontend4_key key{7, be(there.destination), be(std::uint16_t{80}), kTcp, 0};
+  const auto good = datapath.lookup<sluice_frontend4>("frontends4", key).value();
+  auto torn = good;
+  torn.self.port = be(std::uint16_t{81});
+  datapath.put("frontends4", key, torn);
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TABLE_CHANGED) << "the service exists: a reset would be a lie";
+  torn = good;
+  torn.self.network = 8;
+  datapath.put("frontends4", key, torn);
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TABLE_CHANGED);
+  datapath.put("frontends4", key, good);
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
+}
+
+TEST_F(Records, AnotherEndpointsRecordIsNotUsed) {
+  const sluice_endpoint4_key key{7, be(server.address)};
+  auto endpoint = datapath.lookup<sluice_endpoint4>("endpoints4", key).value();
+  endpoint.self.network = 8;
+  datapath.put("endpoints4", key, endpoint);
+  EXPECT_EQ(send(client, udp(client.to(server), {client.address, 1, server.address, 2})).reason,
+            SLUICE_REASON_TABLE_CHANGED);
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TABLE_CHANGED) << "as a backend";
+  EXPECT_EQ(send(client, arp({client.mac, kBroadcastMac}, 1, client.mac, client.address, {}, server.address)).reason,
+            SLUICE_REASON_ARP_NO_TARGET);
+}
+
+TEST_F(Records, AnotherFlowsRecordIsAMiss) {
+  send(client, syn());
+  auto record = flow(7, kTcp, there).value();
+  const sluice_flow4_key key = record.self;
+  record.self.source_port = be(std::uint16_t{1});
+  datapath.put("flows4", key, record);
+  EXPECT_EQ(send(client, tcp(client.to_router(), there, kAck)).reason, SLUICE_REASON_REFUSED_TCP);
+  record.self = key;
+  datapath.put("flows4", key, record);
+  EXPECT_EQ(send(client, tcp(client.to_router(), there, kAck)).reason, SLUICE_REASON_TO_BACKEND);
+}
+
+TEST_F(Records, AFlowIsItsOwnersAlone) {
+  send(client, syn());
+  auto record = flow(7, kTcp, there).value();
+  const auto good = record;
+  record.source = server.ref;
+  datapath.put("flows4", record.self, record);
+  EXPECT_EQ(send(client, tcp(client.to_router(), there, kAck)).reason, SLUICE_REASON_REFUSED_TCP)
+      << "another pod's record";
+  datapath.put("flows4", good.self, good);
+}
+
+TEST_F(Records, TheCountersAddUpToTheRuns) {
+  unsigned runs = 0;
+  for (unsigned i = 0; i < 300; ++i, ++runs) {
+    Frame frame = i % 3 == 0 ? syn() : udp(client.to(server), {client.address, 1, server.address, 2});
+    frame.set8(i % frame.size(), frame.get8(i % frame.size()) ^ (1U << (i % 8)));
+    if (i % 2 == 0) {
+      send(client, frame);
+    } else {
+      receive(frame);
+    }
+  }
+  std::uint64_t sum = 0;
+  for (const sluice_counter& counter : datapath.counters()) sum += counter.packets;
+  EXPECT_EQ(sum, runs);
+}
+
+}  // namespace
+}  // namespace bpftest

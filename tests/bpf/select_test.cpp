@@ -44,8 +44,8 @@ TEST_F(Select, RendezvousFollowsTheSharedHashExactly) {
     std::size_t best = 0;
     std::uint64_t best_score = 0;
     for (std::size_t i = 0; i < targets.size(); ++i) {
-      const auto backend = datapath.element<sluice_backend>(
-          "backends", frontend.record.backend_base + static_cast<std::uint32_t>(i));
+      const auto backend =
+          datapath.element<sluice_backend>("backends", frontend.record.backend_base + static_cast<std::uint32_t>(i));
       const std::uint64_t score = sluice_rendezvous_score(hash_of(port), backend.identity);
       if (i == 0 || score > best_score) best = i, best_score = score;
     }
@@ -137,7 +137,8 @@ TEST_F(Select, AChangedSecretChangesTheChoice) {
   std::vector<std::uint32_t> before;
   for (std::uint16_t port = 1000; port < 1064; ++port) before.push_back(backend_of(port));
   for (const sluice_flow4& flow : datapath.flows()) {
-    if (flow.role == SLUICE_FLOW_FORWARD) send(client, tcp(client.to_router(), {client.address, be(flow.self.source_port), ip("172.16.1.1"), 80}, kRst));
+    if (flow.role == SLUICE_FLOW_FORWARD)
+      send(client, tcp(client.to_router(), {client.address, be(flow.self.source_port), ip("172.16.1.1"), 80}, kRst));
   }
   change_settings([](sluice_settings& s) { s.secret[0] ^= 1; });
   unsigned moved = 0;

@@ -78,8 +78,8 @@ TEST_F(Service, AUdpChecksumOfZeroStaysZeroAndNoOtherBecomesZero) {
   without.set16(kL4 + 6, 0);
   EXPECT_EQ(send(client, without).frame, translated(without, to_pod(server), behind));
   for (unsigned value = 0; value < 0x10000; value += 0x2a7) {  // sums of all kinds
-    const Frame query = udp(client.to_router(), there,
-                            {static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value)});
+    const Frame query =
+        udp(client.to_router(), there, {static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value)});
     EXPECT_EQ(send(client, query).frame, translated(query, to_pod(server), behind));
   }
   // The payload for which the translated sum is 0: the field must say 0xffff.

@@ -78,8 +78,7 @@ TEST_F(Substitute, EchoHasNoPortToSubstitute) {
   world.service(network, "172.16.1.2", 0, kIcmp, {{server, 0}});
   const Link link = client.to_router();
   EXPECT_EQ(send(client, echo_request(link, client.address, ip("172.16.1.1"), 5)).reason, SLUICE_REASON_TO_BACKEND);
-  EXPECT_EQ(send(client, echo_request(link, client.address, ip("172.16.1.2"), 5)).reason,
-            SLUICE_REASON_FLOW_COLLISION);
+  EXPECT_EQ(send(client, echo_request(link, client.address, ip("172.16.1.2"), 5)).reason, SLUICE_REASON_FLOW_COLLISION);
   EXPECT_EQ(send(client, echo_request(link, client.address, ip("172.16.1.2"), 6)).reason, SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(datapath.usage(network.slot).pairs, 2U);
 }
@@ -90,8 +89,7 @@ TEST_F(Substitute, AnEndedFlowGivesItsTupleBack) {
   send(client, tcp(client.to_router(), {client.address, 40000, ip("172.16.1.1"), 80}, kSyn));
   world.remove(first);
   const Frame syn = tcp(client.to_router(), {client.address, 40000, ip("172.16.1.2"), 80}, kSyn);
-  EXPECT_EQ(send(client, syn).frame,
-            translated(syn, to_pod(server), {client.address, 40000, server.address, 8080}));
+  EXPECT_EQ(send(client, syn).frame, translated(syn, to_pod(server), {client.address, 40000, server.address, 8080}));
   EXPECT_EQ(datapath.flows().size(), 2U) << "the ended pair is gone";
 }
 

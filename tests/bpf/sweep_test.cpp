@@ -1,1 +1,213 @@
 // SPDX-License-Identifier: Apache-2.0
+// The sweep: idle limits by state, deletion in two phases, ended flows, repair of orphans and of counts.
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "harness/program_test.hpp"
+
+namespace bpftest {
+namespace {
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+
+class Sweep : public ProgramTest {
+ protected:
+  Sweep() {
+    world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
+    world.service(network, "172.16.1.1", 53, kUdp, {{server, 5353}});
+    world.service(network, "172.16.1.1", 0, kIcmp, {{server, 0}});
+    change_settings([](sluice_settings& s) { s.delete_grace = 20'000'000; });
+  }
+
+  /// The sweep may be in the middle of a deletion when the test ends.
+  void TearDown() override {
+    EXPECT_TRUE(eventually([&] { return inconsistency(datapath).empty(); })) << inconsistency(datapath);
+  }
+
+  static bool eventually(const std::function<bool()>& holds) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!holds()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+  }
+  /// Lets the sweep finish `rounds` whole rounds from now on.
+  bool rounds(std::uint64_t rounds) {
+    const std::uint64_t before = datapath.totals().rounds;
+    return eventually([&] { return datapath.totals().rounds > before + rounds; });
+  }
+  /// Makes both sides of every flow look `idle` nanoseconds old.
+  void age(std::uint64_t idle) {
+    for (sluice_flow4 flow : datapath.flows()) {
+      flow.last_seen = coarse_now() - idle;
+      datapath.put("flows4", flow.self, flow);
+    }
+  }
+  void set_state(std::uint8_t role, std::uint32_t state) {
+    for (sluice_flow4 flow : datapath.flows()) {
+      if (flow.role != role) continue;
+      flow.state = state;
+      datapath.put("flows4", flow.self, flow);
+    }
+  }
+  void open(std::uint8_t protocol, std::uint16_t port = 40000) {
+    const Tuple tuple{client.address, port, ip("172.16.1.1"), static_cast<std::uint16_t>(protocol == kTcp ? 80 : 53)};
+    const Link link = client.to_router();
+    const Frame frame = protocol == kTcp   ? tcp(link, tuple, kSyn)
+                        : protocol == kUdp ? udp(link, tuple)
+                                           : echo_request(link, client.address, ip("172.16.1.1"), port);
+    ASSERT_EQ(send(client, frame).reason, SLUICE_REASON_TO_BACKEND);
+  }
+
+  Network network = world.network(7, 1);
+  Pod client = world.pod(network, "172.16.0.10");
+  Pod server = world.pod(network, "172.16.0.20");
+};
+
+struct Life {
+  const char* what;
+  std::uint8_t protocol;
+  std::uint32_t forward;
+  std::uint32_t reverse;
+  __u64 sluice_settings::* limit;
+};
+
+void PrintTo(const Life& life, std::ostream* out) {
+  *out << life.what;
+}
+
+class SweepLife : public Sweep, public ::testing::WithParamInterface<Life> {};
+
+TEST_P(SweepLife, APairLivesForItsStatesLimitAndNoLonger) {
+  const Life& life = GetParam();
+  change_settings([&](sluice_settings& s) {
+    for (auto limit : {&sluice_settings::tcp_half_open, &sluice_settings::tcp_established,
+                       &sluice_settings::tcp_closing, &sluice_settings::tcp_closed, &sluice_settings::udp_new,
+                       &sluice_settings::udp_stream, &sluice_settings::icmp}) {
+      s.*limit = 1000 * kSecond;
+    }
+    s.*life.limit = 5000 * kSecond;  // its own is the longest: no other limit keeps it
+  });
+  open(life.protocol);
+  set_state(SLUICE_FLOW_FORWARD, life.forward);
+  set_state(SLUICE_FLOW_REVERSE, life.reverse);
+  age(4000 * kSecond);
+  datapath.start_sweep();
+  ASSERT_TRUE(rounds(40)) << "the sweep runs";
+  EXPECT_EQ(datapath.flows().size(), 2U) << "not before its limit";
+  change_settings([&](sluice_settings& s) { s.*life.limit = 3000 * kSecond; });
+  EXPECT_TRUE(eventually([&] { return datapath.flows().empty(); })) << "but after it";
+  EXPECT_TRUE(eventually([&] { return datapath.totals().expired == 1; }));
+  EXPECT_EQ(datapath.usage(network.slot).pairs, 0U);
+}
+
+constexpr std::uint32_t kOpen = SLUICE_STATE_SYN | SLUICE_STATE_SYNACK;
+constexpr std::uint32_t kDone = kOpen | SLUICE_STATE_ESTABLISHED;
+
+INSTANTIATE_TEST_SUITE_P(
+    EveryState, SweepLife,
+    ::testing::Values(Life{"syn", kTcp, SLUICE_STATE_SYN, 0, &sluice_settings::tcp_half_open},
+                      Life{"synack", kTcp, kOpen, 0, &sluice_settings::tcp_half_open},
+                      Life{"established", kTcp, kDone, 0, &sluice_settings::tcp_established},
+                      Life{"client_fin", kTcp, kDone | SLUICE_STATE_FIN, 0, &sluice_settings::tcp_closing},
+                      Life{"server_fin", kTcp, kDone, SLUICE_STATE_FIN, &sluice_settings::tcp_closing},
+                      Life{"both_fin", kTcp, kDone | SLUICE_STATE_FIN, SLUICE_STATE_FIN, &sluice_settings::tcp_closed},
+                      Life{"client_rst", kTcp, kDone | SLUICE_STATE_RST, 0, &sluice_settings::tcp_closed},
+                      Life{"server_rst", kTcp, kDone, SLUICE_STATE_RST, &sluice_settings::tcp_closed},
+                      Life{"udp_new", kUdp, 0, 0, &sluice_settings::udp_new},
+                      Life{"udp_stream", kUdp, 0, SLUICE_STATE_ESTABLISHED, &sluice_settings::udp_stream},
+                      Life{"icmp", kIcmp, 0, 0, &sluice_settings::icmp},
+                      Life{"icmp_answered", kIcmp, 0, SLUICE_STATE_ESTABLISHED, &sluice_settings::icmp}),
+    [](const auto& life) { return std::string(life.param.what); });
+
+TEST_F(Sweep, APairIsAsYoungAsItsYoungerSide) {
+  open(kUdp);
+  for (std::uint8_t old : {SLUICE_FLOW_FORWARD, SLUICE_FLOW_REVERSE}) {
+    for (sluice_flow4 flow : datapath.flows()) {
+      flow.last_seen = flow.role == old ? 1 : coarse_now();
+      datapath.put("flows4", flow.self, flow);
+    }
+    datapath.start_sweep();
+    ASSERT_TRUE(rounds(40));
+    EXPECT_EQ(datapath.flows().size(), 2U);
+  }
+}
+
+TEST_F(Sweep, AMarkedPairThatIsUsedAgainLives) {
+  change_settings([](sluice_settings& s) { s.delete_grace = 600 * kSecond; });
+  open(kUdp);
+  age(500 * kSecond);
+  datapath.start_sweep();
+  const auto mark = [&] { return datapath.element<sluice_pair4>("pairs4", 0).mark; };
+  ASSERT_TRUE(eventually([&] { return mark() != 0; })) << "first marked";
+  ASSERT_TRUE(rounds(10));
+  EXPECT_EQ(datapath.flows().size(), 2U) << "not deleted before the grace period ends";
+  open(kUdp);
+  EXPECT_TRUE(eventually([&] { return mark() == 0; })) << "a hit clears the mark";
+  EXPECT_EQ(datapath.flows().size(), 2U);
+}
+
+TEST_F(Sweep, EndedFlowsGoWhateverTheirAge) {
+  const Frontend frontend = world.service(network, "172.16.1.9", 80, kTcp, {{server, 80}});
+  send(client, tcp(client.to_router(), {client.address, 1, ip("172.16.1.9"), 80}, kSyn));
+  open(kTcp);
+  world.bump(frontend);
+  datapath.start_sweep();
+  EXPECT_TRUE(eventually([&] { return datapath.totals().ended == 1; }));
+  EXPECT_EQ(datapath.flows().size(), 2U) << "the other one stays";
+  world.remove(client);
+  EXPECT_TRUE(eventually([&] { return datapath.totals().ended == 2; }));
+  EXPECT_TRUE(datapath.flows().empty());
+}
+
+TEST_F(Sweep, OrphansAreFoundAndRepaired) {
+  for (std::uint16_t port = 1; port <= 6; ++port) open(kTcp, port);
+  for (const sluice_flow4& flow : datapath.flows()) {
+    const bool lose = flow.role == (flow.pair % 2 == 0 ? SLUICE_FLOW_FORWARD : SLUICE_FLOW_REVERSE);
+    if (lose && flow.pair < 4) datapath.remove("flows4", flow.self);
+  }
+  datapath.start_sweep();
+  EXPECT_TRUE(eventually([&] { return datapath.totals().orphans == 4; }));
+  EXPECT_TRUE(eventually([&] { return datapath.flows().size() == 4; })) << "two whole pairs are left";
+  EXPECT_TRUE(eventually([&] { return inconsistency(datapath).empty(); })) << inconsistency(datapath);
+}
+
+TEST_F(Sweep, WrongCountsAreRepaired) {
+  open(kTcp, 1);
+  open(kUdp, 2);
+  sluice_network_usage usage = datapath.usage(network.slot);
+  usage.pairs = 40;
+  usage.half_open = 9;
+  datapath.put("network_usage", std::uint32_t{network.slot}, usage);
+  sluice_flow_totals totals = datapath.totals();
+  totals.shared_used = 50;
+  datapath.put("flow_totals", std::uint32_t{0}, totals);
+  datapath.start_sweep();
+  EXPECT_TRUE(eventually([&] { return inconsistency(datapath).empty(); })) << inconsistency(datapath);
+  EXPECT_EQ(datapath.usage(network.slot).pairs, 2U);
+  EXPECT_EQ(datapath.totals().shared_used, 2U);
+}
+
+TEST_F(Sweep, ItGoesOnWhenItIsStartedAgain) {
+  datapath.start_sweep();
+  ASSERT_TRUE(rounds(2));
+  datapath.start_sweep();
+  ASSERT_TRUE(rounds(5));
+  const std::uint64_t slice = datapath.totals().last_slice;
+  EXPECT_TRUE(eventually([&] { return datapath.totals().last_slice > slice; }));
+}
+
+TEST_F(Sweep, FreedPairsAreUsedAgain) {
+  for (int round = 0; round < 3; ++round) {
+    for (std::uint16_t port = 1; port <= 64; ++port) open(kTcp, port);
+    age(600 * kSecond);
+    datapath.start_sweep();
+    ASSERT_TRUE(eventually([&] { return datapath.flows().empty() && datapath.usage(network.slot).pairs == 0; }));
+  }
+  EXPECT_EQ(datapath.totals().high_water, 64U);
+}
+
+}  // namespace
+}  // namespace bpftest

@@ -80,7 +80,8 @@ void check_usage(const Datapath& datapath, Held& held, std::ostream& errors) {
     const sluice_network_usage usage = datapath.usage(slot);
     const auto limits = datapath.element<sluice_network_limits>("network_limits", slot);
     const std::uint32_t pairs = held.pairs[slot];
-    if (usage.pairs != pairs) errors << "slot " << slot << " is charged " << usage.pairs << " of " << pairs << " pairs\n";
+    if (usage.pairs != pairs)
+      errors << "slot " << slot << " is charged " << usage.pairs << " of " << pairs << " pairs\n";
     if (usage.half_open != held.half_open[slot]) {
       errors << "slot " << slot << " is charged " << usage.half_open << " half-open, has " << held.half_open[slot]
              << "\n";
@@ -107,7 +108,9 @@ std::string inconsistency(const Datapath& datapath) {
   return errors.str();
 }
 
-void expect_consistent(const Datapath& datapath) { EXPECT_EQ(inconsistency(datapath), ""); }
+void expect_consistent(const Datapath& datapath) {
+  EXPECT_EQ(inconsistency(datapath), "");
+}
 
 unsigned live_pairs(const Datapath& datapath) {
   unsigned live = 0;

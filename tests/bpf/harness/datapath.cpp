@@ -40,12 +40,18 @@ bool verdict_fits(int verdict, const std::string& kind, sluice_entry entry) {
 
 }  // namespace
 
-void PrintTo(sluice_reason reason, std::ostream* out) { *out << bpftest::reason_name(reason); }
+void PrintTo(sluice_reason reason, std::ostream* out) {
+  *out << bpftest::reason_name(reason);
+}
 
 namespace bpftest {
 
-std::string reason_class(sluice_reason reason) { return kReasons[reason].kind; }
-std::string reason_name(sluice_reason reason) { return kReasons[reason].name; }
+std::string reason_class(sluice_reason reason) {
+  return kReasons[reason].kind;
+}
+std::string reason_name(sluice_reason reason) {
+  return kReasons[reason].name;
+}
 
 std::uint64_t coarse_now() {
   timespec now{};
@@ -77,7 +83,9 @@ Datapath::Datapath(const Sizes& sizes) : sizes_(sizes), cpus_(libbpf_num_possibl
   write_defaults();
 }
 
-Datapath::~Datapath() { sluice__destroy(static_cast<struct sluice*>(holder_)); }
+Datapath::~Datapath() {
+  sluice__destroy(static_cast<struct sluice*>(holder_));
+}
 
 void Datapath::write_defaults() {
   sluice_settings settings{};
@@ -173,6 +181,9 @@ int Datapath::run_uncounted(sluice_entry entry, std::uint32_t ifindex, const Fra
 
 void Datapath::start_sweep() {
   LIBBPF_OPTS(bpf_test_run_opts, options);
+  const Bytes any(64);
+  options.data_in = any.data();
+  options.data_size_in = static_cast<std::uint32_t>(any.size());
   require(bpf_prog_test_run_opts(program("sweep_start"), &options), "run sweep_start");
   EXPECT_EQ(static_cast<int>(options.retval), 0) << "sweep_start";
 }
@@ -182,8 +193,8 @@ Counters Datapath::counters() const {
   std::vector<std::uint32_t> keys(SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE);
   std::uint32_t position = 0;
   auto count = static_cast<std::uint32_t>(keys.size());
-  const int error = bpf_map_lookup_batch(map("counters"), nullptr, &position, keys.data(), values.data(), &count,
-                                         nullptr);
+  const int error =
+      bpf_map_lookup_batch(map("counters"), nullptr, &position, keys.data(), values.data(), &count, nullptr);
   if (error != 0 && errno != ENOENT) require(error, "read counters");
   Counters sums{};
   for (std::size_t i = 0; i < count; ++i) {

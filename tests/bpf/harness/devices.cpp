@@ -16,7 +16,9 @@ namespace bpftest {
 
 namespace {
 
-std::string device_name(unsigned number) { return "slt" + std::to_string(number); }
+std::string device_name(unsigned number) {
+  return "slt" + std::to_string(number);
+}
 
 constexpr const char* kUplinkName = "sltup0";
 
@@ -30,8 +32,8 @@ class PrivateNetwork : public ::testing::Environment {
     const std::unique_ptr<nl_sock, decltype(&nl_socket_free)> socket(nl_socket_alloc(), nl_socket_free);
     ASSERT_EQ(nl_connect(socket.get(), NETLINK_ROUTE), 0);
     for (unsigned number = 0; number < kDevices; number += 2) {
-      const int error = rtnl_link_veth_add(socket.get(), device_name(number).c_str(), device_name(number + 1).c_str(),
-                                           getpid());
+      const int error =
+          rtnl_link_veth_add(socket.get(), device_name(number).c_str(), device_name(number + 1).c_str(), getpid());
       ASSERT_EQ(error, 0) << "make a veth: " << nl_geterror(error);
     }
     make_uplink(socket.get());
@@ -51,10 +53,16 @@ class PrivateNetwork : public ::testing::Environment {
 
 }  // namespace
 
-std::uint32_t device(unsigned number) { return if_nametoindex(device_name(number).c_str()); }
+std::uint32_t device(unsigned number) {
+  return if_nametoindex(device_name(number).c_str());
+}
 
-std::uint32_t uplink_device() { return if_nametoindex(kUplinkName); }
+std::uint32_t uplink_device() {
+  return if_nametoindex(kUplinkName);
+}
 
-void register_devices() { ::testing::AddGlobalTestEnvironment(new PrivateNetwork); }
+void register_devices() {
+  ::testing::AddGlobalTestEnvironment(new PrivateNetwork);
+}
 
 }  // namespace bpftest

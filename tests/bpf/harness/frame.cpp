@@ -22,7 +22,9 @@ void put32(Bytes& bytes, std::uint32_t value) {
   put16(bytes, static_cast<std::uint16_t>(value));
 }
 
-void put(Bytes& bytes, const auto& more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
+void put(Bytes& bytes, const auto& more) {
+  bytes.insert(bytes.end(), more.begin(), more.end());
+}
 
 /// Offset of the checksum field in the L4 header, or 0 if the protocol has none that we compute.
 std::size_t checksum_offset(std::uint8_t protocol) {
@@ -56,8 +58,12 @@ std::uint32_t ip(const std::string& text) {
   return ntohl(parsed.s_addr);
 }
 
-std::uint32_t be(std::uint32_t host_order) { return htonl(host_order); }
-std::uint16_t be(std::uint16_t host_order) { return htons(host_order); }
+std::uint32_t be(std::uint32_t host_order) {
+  return htonl(host_order);
+}
+std::uint16_t be(std::uint16_t host_order) {
+  return htons(host_order);
+}
 
 std::uint16_t Frame::get16(std::size_t offset) const {
   return static_cast<std::uint16_t>(bytes.at(offset) << 8 | bytes.at(offset + 1));
@@ -72,7 +78,9 @@ Frame& Frame::set8(std::size_t offset, unsigned value) {
   return *this;
 }
 
-Frame& Frame::set16(std::size_t offset, unsigned value) { return set8(offset, value >> 8).set8(offset + 1, value); }
+Frame& Frame::set16(std::size_t offset, unsigned value) {
+  return set8(offset, value >> 8).set8(offset + 1, value);
+}
 
 Frame& Frame::set32(std::size_t offset, std::uint32_t value) {
   return set16(offset, value >> 16).set16(offset + 2, value & 0xffff);
@@ -131,7 +139,9 @@ std::uint16_t checksum(const std::uint8_t* data, std::size_t size, std::uint32_t
   return static_cast<std::uint16_t>(~sum);
 }
 
-Bytes text(const std::string& content) { return {content.begin(), content.end()}; }
+Bytes text(const std::string& content) {
+  return {content.begin(), content.end()};
+}
 
 Frame ethernet(const Link& link, std::uint16_t ethertype, const Bytes& payload) {
   Bytes bytes;

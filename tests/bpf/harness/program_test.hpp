@@ -41,7 +41,9 @@ class ProgramTest : public ::testing::Test {
 };
 
 /// A frame as the router hands it to a pod.
-inline Link to_pod(const Pod& pod) { return {kRouterMac, pod.mac}; }
+inline Link to_pod(const Pod& pod) {
+  return {kRouterMac, pod.mac};
+}
 /// A frame from the Internet, by way of the uplink's neighbour.
 inline constexpr Link kInbound = {kGatewayMac, kUplinkMac};
 

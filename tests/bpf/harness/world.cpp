@@ -62,8 +62,12 @@ Pod World::pod(const Network& network, const std::string& address, std::uint8_t 
   pod.network = network;
   pod.address = ip(address);
   pod.ref = {next_endpoint_slot_++, next_generation()};
-  pod.mac = {0x02, 0x10, static_cast<std::uint8_t>(network.id), static_cast<std::uint8_t>(pod.address >> 8),
-             static_cast<std::uint8_t>(pod.address), static_cast<std::uint8_t>(pod.ref.generation)};
+  pod.mac = {0x02,
+             0x10,
+             static_cast<std::uint8_t>(network.id),
+             static_cast<std::uint8_t>(pod.address >> 8),
+             static_cast<std::uint8_t>(pod.address),
+             static_cast<std::uint8_t>(pod.ref.generation)};
   if (next_device_ == kDevices) throw std::runtime_error("the test has more pods than devices");
   pod.ifindex = device(next_device_++);
   write_pod(pod, kind);
