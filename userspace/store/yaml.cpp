@@ -179,10 +179,14 @@ std::optional<YamlProblem> read_document(std::string_view text, const std::funct
   try {
     YAML::Parser parser(stream);
     TreeBuilder builder;
-    while (go_on && parser.HandleNextDocument(builder)) {
-      std::optional<YamlNode> root = builder.take();
-      if (root && root->kind != YamlNode::Kind::kNull) go_on = on_document(std::move(*root));
+    if (!parser.HandleNextDocument(builder)) return std::nullopt;
+    std::optional<YamlNode> root = builder.take();
+    // A token that cannot stand where it does (a lone ',') yields an empty document without being consumed, so
+    // asking on and on would never end; what comes after the document is wrong in any case.
+    if (parser.HandleNextDocument(builder)) {
+      return YamlProblem{1, "not valid YAML: something stands beside the document; is a '---' line missing?"};
     }
+    if (root && root->kind != YamlNode::Kind::kNull) go_on = on_document(std::move(*root));
   } catch (const Refusal& refusal) {
     return refusal.problem;
   } catch (const YAML::Exception& wrong) {

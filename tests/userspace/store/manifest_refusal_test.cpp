@@ -180,6 +180,11 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Latin1", "kind: Pod\n# caf\xe9\nname: a\n", "f.yaml:2: the text is not UTF-8; save it as UTF-8"},
         Case{"Utf8Overlong", "# \xc0\xaf\n", "f.yaml:1: the text is not UTF-8; save it as UTF-8"},
         Case{"Utf8CutOff", "# \xe2\x82", "f.yaml:1: the text is not UTF-8; save it as UTF-8"},
+        Case{"LoneComma", "# x\n---\n,,,kind: Pod\nname: b\n",
+             "f.yaml:2: not valid YAML: something stands beside the document; is a '---' line missing?"},
+        Case{"LoneBracket", "]\n", "f.yaml:1: not valid YAML: illegal flow end"},
+        Case{"DocumentAfterAnEndMarker", "kind: Pod\nname: a\n...\nkind: Pod\nname: b\n",
+             "f.yaml:1: not valid YAML: something stands beside the document; is a '---' line missing?"},
         Case{"DeepFlowLists", "kind: Pod\nname: " + std::string(100, '[') + std::string(100, ']') + "\n",
              "f.yaml:2: nested deeper than 16 levels; no resource is that deep"}),
     case_name);
