@@ -129,6 +129,8 @@ void Object::Close::operator()(bpf_object* object) const {
 }
 
 Result<Object> Object::load(const PinFolders& pins, const Options& options, bool reuse) {
+  // libbpf writes to stderr even about what we expect (a clsact qdisc that is there); errors carry what matters.
+  libbpf_set_print(nullptr);
   std::size_t size = 0;
   const void* bytes = sluice_object_bytes(&size);
   std::string log(kVerifierLogBytes, '\0');
