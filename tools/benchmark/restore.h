@@ -5,8 +5,8 @@
 
 #include <linux/types.h>
 
-#define RESTORE_LENGTH 96     /* bytes rewritten before each run: Ethernet, IPv4, TCP and some payload */
-#define RESTORE_LOW_BITS 10   /* flow index = high << RESTORE_LOW_BITS | low */
+#define RESTORE_LENGTH 96   /* bytes rewritten before each run: Ethernet, IPv4, TCP and some payload */
+#define RESTORE_LOW_BITS 10 /* flow index = high << RESTORE_LOW_BITS | low */
 
 /* A field that a part of the flow index is OR-ed into. Addresses: bytes 26 to 33 of the frame, ports: 34 to 41. */
 enum restore_shift {
