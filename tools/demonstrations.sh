@@ -29,7 +29,7 @@ expect_answers() {
   [ "$pods" = "$* " ] || fail "answers came from '${pods% }', not from '$*'"
   [ "$(cut -d ' ' -f 2 <<<"$answers" | sort -u)" = "$client" ] ||
     fail "a backend saw another client than $client: $(cut -d ' ' -f 2 <<<"$answers" | sort -u | tr '\n' ' ')"
-  sort <<<"$answers" | uniq -c | awk '{ printf "     %3d answers from %-14s which saw the client %s\n", $1, $2, $3 }'
+  sort <<<"$answers" | uniq -c | awk '{ printf "     %3d from %-14s which saw the client %s\n", $1, $2, $3 }'
 }
 
 # count REASON: packets that ended with that reason, at all entry points.
@@ -47,6 +47,9 @@ expect_drop() {
   [ "$after" -gt "$before" ] || fail "$what failed, but the counter $reason stayed at $before"
   printf '     %-62s dropped; %s: %d -> %d\n' "$what" "$reason" "$before" "$after"
 }
+
+# mac_of NAMESPACE: of its eth0 (/sys would show this machine's own devices).
+mac_of() { in_namespace "$1" ip -json link show dev eth0 | jq -r '.[0].address'; }
 
 show_service_ips() {
   local answers
@@ -84,7 +87,7 @@ show_isolation() {
     ask sluice-blog-client --max-time 1 "http://$address:8080/"
   # Without ARP in the way: the packet itself, addressed to the pod's MAC as if blog/client knew it.
   in_namespace sluice-blog-client ip neighbour replace "$address" dev eth0 nud permanent \
-    lladdr "$(in_namespace sluice-shop-web-3 cat /sys/class/net/eth0/address)"
+    lladdr "$(mac_of sluice-shop-web-3)"
   expect_drop no_such_address "blog/client sends to $address and its MAC" \
     ask sluice-blog-client --max-time 1 "http://$address:8080/"
   in_namespace sluice-blog-client ip neighbour del "$address" dev eth0
@@ -98,8 +101,8 @@ show_anti_spoofing() {
     ask sluice-shop-client --max-time 1 --interface 172.16.0.12 "http://$SERVICE_IP/"
   in_namespace sluice-shop-client ip address del 172.16.0.12/32 dev eth0
 
-  own=$(in_namespace sluice-shop-client cat /sys/class/net/eth0/address)
-  in_namespace sluice-shop-client ip link set dev eth0 address "$(in_namespace sluice-shop-web-2 cat /sys/class/net/eth0/address)"
+  own=$(mac_of sluice-shop-client)
+  in_namespace sluice-shop-client ip link set dev eth0 address "$(mac_of sluice-shop-web-2)"
   expect_drop spoofed_mac "shop/client sends from shop/web-2's MAC" \
     ask sluice-shop-client --max-time 1 "http://$SERVICE_IP/"
   in_namespace sluice-shop-client ip link set dev eth0 address "$own"
