@@ -230,9 +230,9 @@ compile::Input Node::input() const {
 }
 
 /// Without a valid state there is nothing to compare with, and nothing is written.
-Status Node::reconcile() {
+Status Node::reconcile(Reconciler::Input kind) {
   if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
-  auto writes = reconciler_.reconcile(input());
+  auto writes = reconciler_.reconcile(input(), kind);
   if (!writes) {
     synced_ = false;
     set_error(map_error_, writes.error().message, "reconcile_failed");
@@ -254,12 +254,20 @@ Status Node::reconcile() {
   return {};
 }
 
-/// For a caller that waits: a failed write leaves what was written before it, so that a few tries come through where
-/// one in ten writes fails.
-Status Node::reconcile_at_once() {
-  constexpr int kTries = 10;
-  Status outcome = reconcile();
-  for (int i = 1; i < kTries && !outcome && desired_ && !reconciler_.known(); ++i) outcome = reconcile();
+/// For a caller that waits: a failed write leaves what was written before it, so tries that make progress come through
+/// where one in ten writes fails. Bounded in time, because the loop waits too.
+Status Node::reconcile_at_once(Reconciler::Input kind) {
+  constexpr int kTriesWithoutProgress = 5;
+  const auto deadline = EventLoop::Clock::now() + std::chrono::milliseconds(500);
+  Status outcome = reconcile(kind);
+  std::size_t least = reconciler_.last_plan();
+  int idle = 0;
+  while (!outcome && desired_ && !reconciler_.known() && idle < kTriesWithoutProgress &&
+         EventLoop::Clock::now() < deadline) {
+    outcome = reconcile(Reconciler::Input::kSame);
+    idle = reconciler_.last_plan() < least ? 0 : idle + 1;
+    least = std::min(least, reconciler_.last_plan());
+  }
   return outcome;
 }
 
@@ -271,8 +279,13 @@ void Node::retry_later() {
 
 void Node::retry() {
   retry_timer_ = 0;
-  if (read_again_) read_desired();
-  if (desired_) static_cast<void>(reconcile());
+  const bool taken = read_again_ && read_desired();
+  if (desired_) {
+    const std::size_t before = reconciler_.last_plan();
+    auto outcome = reconcile_at_once(taken ? Reconciler::Input::kNew : Reconciler::Input::kSame);
+    // The back-off is for what does not get better; a plan that shrinks does.
+    if (!outcome && reconciler_.last_plan() < before) retry_delay_ = std::chrono::milliseconds{0};
+  }
   finish_later();
 }
 

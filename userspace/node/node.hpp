@@ -85,8 +85,8 @@ class Node {
   void finish_later();
   Status finish_now(const model::Name& pod);
 
-  Status reconcile();
-  Status reconcile_at_once();
+  Status reconcile(Reconciler::Input kind = Reconciler::Input::kNew);
+  Status reconcile_at_once(Reconciler::Input kind = Reconciler::Input::kNew);
   void retry_later();
   void retry();
   void verify();

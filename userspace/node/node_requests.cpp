@@ -84,7 +84,7 @@ Result<std::optional<AttachReply>> Node::existing(const AttachRequest& request, 
                                         attachment->device + "; detach it first: sluicectl pod detach " +
                                         request.pod.text());
   }
-  if (auto there = reconcile_at_once(); !there) return std::unexpected(there.error());
+  if (auto there = reconcile_at_once(Reconciler::Input::kSame); !there) return std::unexpected(there.error());
   return reply_of(request.pod, *attachment);
 }
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/result.hpp"
 #include "compile/compile.hpp"
@@ -28,7 +30,12 @@ class Reconciler {
   /// Makes the maps hold what `input` asks for and gives the number of writes that it took. A failure of compile
   /// (kExhausted, kInvalid) has written nothing. After a failed write the maps are read again before the next run,
   /// because nobody knows how far the plan came.
-  Result<std::size_t> reconcile(const compile::Input& input);
+  ///
+  /// Retries of an unchanged input must say so: they go on with the tables of the failed run, because slots and
+  /// generations that were written but are not named by a record yet would otherwise be chosen anew each time, and a
+  /// large change would never come through where a few writes fail.
+  enum class Input { kNew, kSame };
+  Result<std::size_t> reconcile(const compile::Input& input, Input kind = Input::kNew);
 
   /// Whether compile() can make tables of `input`; writes nothing.
   Status check(const compile::Input& input);
@@ -43,13 +50,17 @@ class Reconciler {
   /// What the maps hold; meaningful while known().
   [[nodiscard]] const compile::Tables& actual() const { return actual_; }
   [[nodiscard]] bool known() const { return known_; }
+  /// The writes that the last run found necessary; smaller than before means that a retry has made progress.
+  [[nodiscard]] std::size_t last_plan() const { return last_plan_; }
   [[nodiscard]] const ReconcileCounters& counters() const { return counters_; }
 
  private:
-  Result<std::size_t> run(const compile::Input& input);
+  Result<std::size_t> run(const compile::Input& input, Input kind);
 
   datapath::Datapath& datapath_;
   compile::Tables actual_;
+  std::optional<compile::Tables> wanted_;  ///< of a run whose plan was not applied in full
+  std::size_t last_plan_ = 0;
   bool known_ = false;  ///< actual_ is what the maps hold
   ReconcileCounters counters_;
 };

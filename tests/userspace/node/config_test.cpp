@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace sluice::daemon {
+namespace {
+
+Result<Config> parse(const std::string& text) {
+  return parse_config("sluiced.yaml", text);
+}
+
+/// The message of a configuration that must be refused.
+std::string refusal(const std::string& text) {
+  const auto config = parse("manifests: /etc/sluice/manifests\n" + text);
+  if (config) {
+    ADD_FAILURE() << "was accepted: " << text;
+    return "";
+  }
+  EXPECT_EQ(config.error().code, ErrorCode::kInvalid) << config.error().message;
+  return config.error().message;
+}
+
+void expect_refused(const std::string& text, const std::string& part) {
+  const std::string message = refusal(text);
+  EXPECT_NE(message.find(part), std::string::npos) << "for: " << text << "\nsaid: " << message;
+}
+
+constexpr __u64 kSecond = 1'000'000'000;
+
+TEST(Config, NeedsOnlyTheManifestsAndFillsInTheRest) {
+  const auto config = parse("manifests: /etc/sluice/manifests\n");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->manifests, "/etc/sluice/manifests");
+  EXPECT_EQ(config->state_dir, "/var/lib/sluice");
+  EXPECT_EQ(config->socket, "/run/sluice/sluice.sock");
+  EXPECT_EQ(config->pin_root, "/sys/fs/bpf/sluice");
+  EXPECT_EQ(config->log_level, "info");
+  EXPECT_FALSE(config->force_clsact);
+  EXPECT_EQ(config->fault_injection_percent, 0U);
+  const node::Options& node = config->node;
+  EXPECT_TRUE(node.uplinks.empty());
+  EXPECT_EQ(node.device_prefix, "slc");
+  EXPECT_EQ(node.pod_mtu, 1500U);
+  EXPECT_EQ(node.limits.max_pairs, 262144U);
+  EXPECT_EQ(node.limits.backend_arena, 1048576U);
+  EXPECT_EQ(node.limits.ring_arena, 262144U);
+  EXPECT_EQ(node.limits.slots_per_backend, 100U);
+  EXPECT_EQ(node.settings.refusals_per_second, 100U);
+  EXPECT_EQ(node.settings.tcp_half_open, 30 * kSecond);
+  EXPECT_EQ(node.settings.tcp_established, 7440 * kSecond);
+  EXPECT_EQ(node.settings.tcp_closing, 240 * kSecond);
+  EXPECT_EQ(node.settings.tcp_closed, 10 * kSecond);
+  EXPECT_EQ(node.settings.udp_new, 30 * kSecond);
+  EXPECT_EQ(node.settings.udp_stream, 180 * kSecond);
+  EXPECT_EQ(node.settings.icmp, 30 * kSecond);
+  EXPECT_EQ(node.settings.sweep_interval, kSecond / 10);
+  EXPECT_EQ(node.settings.sweep_pairs, 2048U);
+  EXPECT_EQ(node.settings.delete_grace, kSecond);
+}
+
+TEST(Config, TakesEveryKey) {
+  const auto config = parse(R"(
+state_dir: /srv/state
+manifests: /srv/manifests/all.yaml
+socket: /srv/sluice.sock
+pin_root: /sys/fs/bpf/other
+uplinks:
+  - {device: eth0, xdp: native}
+  - {device: bond0.7}
+device_prefix: abc
+pod_mtu: 9000
+max_flows: 4096
+backend_arena: 1000
+ring_arena: 2000
+slots_per_backend: 32
+refusals_per_second: 7
+timeouts: {tcp_half_open: 10ms, tcp_established: 2h, tcp_closing: 3m, tcp_closed: 4s, udp_new: 5s,
+           udp_stream: 6s, icmp: 7s}
+sweep: {interval: 50ms, pairs: 99, delete_grace: 2s}
+log_level: debug
+force_clsact: true
+fault_injection_percent: 10
+)");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->state_dir, "/srv/state");
+  EXPECT_EQ(config->manifests, "/srv/manifests/all.yaml");
+  EXPECT_EQ(config->socket, "/srv/sluice.sock");
+  EXPECT_EQ(config->pin_root, "/sys/fs/bpf/other");
+  EXPECT_EQ(config->log_level, "debug");
+  EXPECT_TRUE(config->force_clsact);
+  EXPECT_EQ(config->fault_injection_percent, 10U);
+  const node::Options& node = config->node;
+  ASSERT_EQ(node.uplinks.size(), 2U);
+  EXPECT_EQ(node.uplinks[0], (node::UplinkConfig{"eth0", datapath::XdpMode::kNative}));
+  EXPECT_EQ(node.uplinks[1], (node::UplinkConfig{"bond0.7", datapath::XdpMode::kOff}));
+  EXPECT_EQ(node.device_prefix, "abc");
+  EXPECT_EQ(node.pod_mtu, 9000U);
+  EXPECT_EQ(node.limits.max_pairs, 4096U);
+  EXPECT_EQ(node.limits.backend_arena, 1000U);
+  EXPECT_EQ(node.limits.ring_arena, 2000U);
+  EXPECT_EQ(node.limits.slots_per_backend, 32U);
+  EXPECT_EQ(node.settings.refusals_per_second, 7U);
+  EXPECT_EQ(node.settings.tcp_half_open, kSecond / 100);
+  EXPECT_EQ(node.settings.tcp_established, 7200 * kSecond);
+  EXPECT_EQ(node.settings.tcp_closing, 180 * kSecond);
+  EXPECT_EQ(node.settings.tcp_closed, 4 * kSecond);
+  EXPECT_EQ(node.settings.udp_new, 5 * kSecond);
+  EXPECT_EQ(node.settings.udp_stream, 6 * kSecond);
+  EXPECT_EQ(node.settings.icmp, 7 * kSecond);
+  EXPECT_EQ(node.settings.sweep_interval, kSecond / 20);
+  EXPECT_EQ(node.settings.sweep_pairs, 99U);
+  EXPECT_EQ(node.settings.delete_grace, 2 * kSecond);
+}
+
+TEST(Config, TakesEveryXdpMode) {
+  const auto config = parse(
+      "manifests: /m\n"
+      "uplinks: [{device: a, xdp: off}, {device: b, xdp: auto}, {device: c, xdp: native}, {device: d, xdp: generic}]");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->node.uplinks.size(), 4U);
+  EXPECT_EQ(config->node.uplinks[0].xdp, datapath::XdpMode::kOff);
+  EXPECT_EQ(config->node.uplinks[1].xdp, datapath::XdpMode::kAuto);
+  EXPECT_EQ(config->node.uplinks[2].xdp, datapath::XdpMode::kNative);
+  EXPECT_EQ(config->node.uplinks[3].xdp, datapath::XdpMode::kGeneric);
+}
+
+TEST(Config, RefusesUnknownKeysAndSuggestsTheRightOne) {
+  expect_refused("state_dri: /x\n", "did you mean 'state_dir'?");
+  expect_refused("timeouts: {tcp_establishd: 5s}\n", "did you mean 'tcp_established'?");
+  expect_refused("sweep: {pair: 5}\n", "did you mean 'pairs'?");
+  expect_refused("uplinks: [{device: eth0, xpd: off}]\n", "did you mean 'xdp'?");
+}
+
+TEST(Config, NamesFileAndLineOfAProblem) {
+  EXPECT_NE(refusal("log_level: info\nmax_flows: 1\n").find("sluiced.yaml:3:"), std::string::npos);
+}
+
+TEST(Config, TellsAllProblemsAtOnce) {
+  const std::string message = refusal("max_flows: 1\nlog_level: loud\n");
+  EXPECT_NE(message.find("max_flows"), std::string::npos) << message;
+  EXPECT_NE(message.find("log_level"), std::string::npos) << message;
+}
+
+TEST(Config, RefusesValuesOutOfTheirRange) {
+  expect_refused("max_flows: 63\n", "max_flows");
+  expect_refused("max_flows: 16777217\n", "max_flows");
+  expect_refused("backend_arena: 0\n", "backend_arena");
+  expect_refused("ring_arena: -1\n", "ring_arena");
+  expect_refused("slots_per_backend: 31\n", "slots_per_backend");
+  expect_refused("slots_per_backend: 1001\n", "slots_per_backend");
+  expect_refused("refusals_per_second: many\n", "refusals_per_second");
+  expect_refused("pod_mtu: 575\n", "pod_mtu");
+  expect_refused("pod_mtu: 65536\n", "pod_mtu");
+  expect_refused("sweep: {pairs: 0}\n", "sweep.pairs");
+  expect_refused("sweep: {interval: 0ms}\n", "sweep.interval");
+  expect_refused("timeouts: {icmp: 9ms}\n", "timeouts.icmp");
+  expect_refused("timeouts: {icmp: 721h}\n", "timeouts.icmp");
+  expect_refused("fault_injection_percent: 91\n", "fault_injection_percent");
+  expect_refused("log_level: verbose\n", "log_level");
+  expect_refused("force_clsact: maybe\n", "force_clsact");
+}
+
+TEST(Config, RefusesPathsThatAreNotAbsolute) {
+  for (const char* key : {"state_dir", "socket", "pin_root"}) {
+    expect_refused(std::string(key) + ": relative/path\n", key);
+    expect_refused(std::string(key) + ": \"\"\n", key);
+  }
+  EXPECT_FALSE(parse("manifests: here\n"));
+}
+
+TEST(Config, RefusesDevicesThatCannotBe) {
+  expect_refused("uplinks: [{device: sixteen-letters-}]\n", "device");
+  expect_refused("uplinks: [{device: a/b}]\n", "device");
+  expect_refused("uplinks: [{device: ..}]\n", "device");
+  expect_refused("uplinks: [{xdp: off}]\n", "device");
+  expect_refused("uplinks: [{device: eth0, xdp: fast}]\n", "xdp");
+  expect_refused("uplinks: eth0\n", "uplinks");
+  expect_refused("device_prefix: 1ab\n", "device_prefix");
+  expect_refused("device_prefix: toolongg\n", "device_prefix");
+  expect_refused("device_prefix: \"\"\n", "device_prefix");
+  expect_refused("device_prefix: a-b\n", "device_prefix");
+}
+
+TEST(Config, RefusesAnUplinkThatStandsTwice) {
+  const auto config = parse("manifests: /m\nuplinks: [{device: eth0}, {device: eth0}]\n");
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().code, ErrorCode::kExists);
+}
+
+TEST(Config, RefusesWhatIsNoMappingOrNoYaml) {
+  EXPECT_FALSE(parse(""));
+  EXPECT_FALSE(parse("- a\n"));
+  EXPECT_FALSE(parse("just text\n"));
+  EXPECT_FALSE(parse("manifests: [\n"));
+  EXPECT_FALSE(parse("manifests: /a\n---\nmanifests: /b\n"));
+  EXPECT_FALSE(parse("manifests: /a\nmanifests: /b\n"));
+}
+
+TEST(Config, RefusesAFileThatIsNotThere) {
+  const auto config = load_config("/nonexistent/sluiced.yaml");
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(config.error().message.find("/nonexistent/sluiced.yaml"), std::string::npos);
+}
+
+TEST(Duration, ReadsAWholeNumberAndAUnit) {
+  using std::chrono::nanoseconds;
+  EXPECT_EQ(parse_duration("100ms").value(), nanoseconds(100'000'000));
+  EXPECT_EQ(parse_duration("30s").value(), nanoseconds(30'000'000'000));
+  EXPECT_EQ(parse_duration("5m").value(), nanoseconds(300'000'000'000));
+  EXPECT_EQ(parse_duration("2h").value(), nanoseconds(7'200'000'000'000));
+  EXPECT_EQ(parse_duration("0s").value(), nanoseconds(0));
+}
+
+TEST(Duration, RefusesEverythingElse) {
+  for (const char* text : {"", "s", "30", "30 s", "1.5s", "-1s", "30S", "30sec", "4294967296s", "4294967295h", "ms"}) {
+    EXPECT_FALSE(parse_duration(text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace sluice::daemon

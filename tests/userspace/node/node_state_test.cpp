@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop between manifests and maps.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <random>
+#include <string>
+
+#include "node_fixture.hpp"
+
+namespace sluice::node::testing {
+namespace {
+
+using datapath::testing::eventually;
+using datapath::testing::text;
+using std::chrono::milliseconds;
+
+class NodeState : public NodeTest {};
+
+/// `count` services of one port each over the same two pods.
+std::string many_services(int count) {
+  std::string yaml = two_networks();
+  for (int i = 0; i < count; ++i) {
+    yaml += "---\nkind: Service\nnetwork: one\nname: many-" + std::to_string(i) +
+            "\nselector: {app: web}\nports: [{port: 80, target_port: 8080}]\n";
+  }
+  return yaml;
+}
+
+TEST_F(NodeState, ComesFromTheManifestsAtTheStart) {
+  const auto node = start();
+  const NodeStatus status = node->status();
+  EXPECT_TRUE(status.synced) << status.last_error;
+  EXPECT_EQ(status.last_error, "");
+  EXPECT_GT(status.counters.writes, 0U);
+  EXPECT_EQ(status.pods.size(), 3U);
+  ASSERT_EQ(status.services.size(), 1U);
+  EXPECT_EQ(status.services[0].backends, 2U);
+  EXPECT_EQ(status.services[0].ready, 0U);
+  ASSERT_TRUE(endpoint("172.16.1.1"));
+  EXPECT_EQ(endpoint("172.16.1.1")->ifindex, 0U);
+  EXPECT_TRUE(frontend("172.16.9.9"));
+}
+
+TEST_F(NodeState, IsNotWrittenAgainByARestart) {
+  start().reset();
+  const auto before = everything();
+  ASSERT_FALSE(before.empty());
+  const auto node = start();
+  const NodeStatus status = node->status();
+  EXPECT_TRUE(status.synced);
+  EXPECT_EQ(status.counters.writes, 0U);
+  EXPECT_EQ(everything(), before);
+}
+
+TEST_F(NodeState, FollowsTheManifests) {
+  const auto node = start();
+  ASSERT_FALSE(endpoint("172.16.1.3"));
+  write_manifests(two_networks() + "---\nkind: Pod\nnetwork: one\nname: web-3\naddress4: 172.16.1.3\n");
+  EXPECT_TRUE(eventually([&] { return endpoint("172.16.1.3").has_value(); }));
+  EXPECT_EQ(node->status().revision, 2U);
+  write_manifests(two_networks());
+  EXPECT_TRUE(eventually([&] { return !endpoint("172.16.1.3"); }));
+}
+
+TEST_F(NodeState, StaysWhileTheManifestsAreWrong) {
+  const auto node = start();
+  const auto before = everything();
+  write_manifests(two_networks() + "---\nkind: Pod\nnetwork: nowhere\nname: web-3\n");
+  ASSERT_TRUE(eventually([&] { return !node->status().last_error.empty(); }));
+  EXPECT_NE(node->status().last_error.find("nowhere"), std::string::npos) << node->status().last_error;
+  EXPECT_FALSE(node->status().synced);
+  EXPECT_EQ(everything(), before);
+  write_manifests(two_networks());
+  EXPECT_TRUE(eventually([&] { return node->status().synced; }));
+  EXPECT_EQ(node->status().last_error, "");
+}
+
+TEST_F(NodeState, StaysOverARestartWhileTheManifestsAreWrong) {
+  start().reset();
+  const auto before = everything();
+  write_manifests("kind: Nonsense\n");
+  const auto node = start();
+  EXPECT_FALSE(node->status().synced);
+  EXPECT_NE(node->status().last_error, "");
+  EXPECT_EQ(node->status().counters.writes, 0U);
+  EXPECT_EQ(everything(), before);
+  const PodNamespace pod;
+  const auto refused = (*node)->attach({.pod = {"one", "web-1"}, .netns = pod.path()});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kPrecondition);
+  write_manifests(two_networks());
+  EXPECT_TRUE(eventually([&] { return node->status().synced; }));
+  EXPECT_EQ(node->status().counters.writes, 0U);
+}
+
+TEST_F(NodeState, StaysWhenAddressesCannotBeAssigned) {
+  const auto node = start();
+  const auto before = everything();
+  // A /29 has five addresses beside the router's.
+  std::string tiny = "---\nkind: Network\nname: tiny\ncidr4: 10.0.0.0/29\n";
+  for (int i = 0; i < 6; ++i) tiny += "---\nkind: Pod\nnetwork: tiny\nname: pod-" + std::to_string(i) + "\n";
+  write_manifests(two_networks() + tiny);
+  ASSERT_TRUE(eventually([&] { return !node->status().last_error.empty(); }));
+  EXPECT_EQ(everything(), before);
+}
+
+TEST_F(NodeState, StaysWhenItsTablesDoNotFit) {
+  const auto node = start();
+  const auto before = everything();
+  // The flow table has 4,096 pairs, and each network is guaranteed 1,024 of them.
+  std::string greedy;
+  for (int i = 0; i < 3; ++i) greedy += "---\nkind: Network\nname: more-" + std::to_string(i) + "\n";
+  write_manifests(two_networks() + greedy);
+  ASSERT_TRUE(eventually([&] { return !node->status().last_error.empty(); }));
+  EXPECT_EQ(everything(), before);
+  const PodNamespace pod;
+  const auto attached = (*node)->attach({.pod = {"one", "web-1"}, .netns = pod.path()});
+  EXPECT_TRUE(attached) << text(attached);  // the last good state goes on
+}
+
+TEST_F(NodeState, ConvergesWhileOneWriteInTenFails) {
+  datapath::Options faulty = datapath_options();
+  faulty.inject_fault = [random = std::mt19937(42)](const compile::Write&) mutable -> Status {
+    if (random() % 10 != 0) return {};
+    return fail(ErrorCode::kSystem, "on purpose");
+  };
+  {
+    Options quick = node_options();
+    quick.retry_maximum = quick.retry_minimum = milliseconds(1);
+    const auto node = start(quick, faulty);
+    write_manifests(many_services(100));
+    ASSERT_TRUE(eventually([&] { return node->status().revision == 2 && node->status().synced; }))
+        << node->status().last_error;
+    EXPECT_GT(node->status().counters.write_failures, 0U);
+    for (const char* name : {"web-1", "web-2"}) {
+      const PodNamespace pod;
+      const auto attached = (*node)->attach({.pod = {"one", name}, .netns = pod.path()});
+      EXPECT_TRUE(attached) << text(attached);
+      EXPECT_TRUE((*node)->detach({"one", name}));
+    }
+    ASSERT_TRUE(eventually([&] { return node->status().synced; }));
+  }
+  // A node without faults finds nothing left to write: the maps are equal to what the state asks for.
+  const auto node = start();
+  EXPECT_TRUE(node->status().synced);
+  EXPECT_EQ(node->status().counters.writes, 0U);
+}
+
+TEST_F(NodeState, IsRepairedWhenSomebodyElseChangesTheMaps) {
+  Options watchful = node_options();
+  watchful.verify_interval = milliseconds(20);
+  const auto node = start(watchful);
+  EXPECT_EQ(node->status().counters.drifts, 0U);
+  ASSERT_TRUE(remove_frontend("172.16.9.9"));
+  EXPECT_TRUE(eventually([&] { return frontend("172.16.9.9").has_value(); }));
+  EXPECT_TRUE(eventually([&] { return node->status().counters.drifts == 1; }));
+}
+
+TEST_F(NodeState, IsReadAgainOnRequest) {
+  const auto node = start();
+  const std::uint64_t before = node->status().counters.reconciles;
+  node->post([&node] { (*node)->reload(); });
+  EXPECT_TRUE(eventually([&] { return node->status().counters.reconciles > before; }));
+  EXPECT_TRUE(node->status().synced);
+}
+
+}  // namespace
+}  // namespace sluice::node::testing
