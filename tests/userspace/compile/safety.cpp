@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "safety.hpp"
 
+#include <algorithm>
+
 #include "compile/slots.hpp"
 
 namespace sluice::compile {
@@ -20,10 +22,14 @@ std::string at(std::uint32_t network, std::uint32_t address) {
 }
 
 std::string check_ring(const Tables& tables, const sluice_frontend4& record) {
-  for (std::uint32_t slot = 0; slot < record.ring_size; slot++) {
-    const auto block = tables.rings.find(record.ring_base + slot / SLUICE_RING_BLOCK);
-    const std::uint16_t index = block == tables.rings.end() ? 0 : block->second.entries[slot % SLUICE_RING_BLOCK];
-    if (index >= record.backend_count) return "a ring names a backend that the frontend does not have";
+  const sluice_ring_block zero{};
+  for (std::uint32_t first = 0; first < record.ring_size; first += SLUICE_RING_BLOCK) {
+    const auto found = tables.rings.find(record.ring_base + first / SLUICE_RING_BLOCK);
+    const sluice_ring_block& block = found == tables.rings.end() ? zero : found->second;
+    const std::uint32_t used = std::min<std::uint32_t>(SLUICE_RING_BLOCK, record.ring_size - first);
+    for (std::uint32_t i = 0; i < used; i++) {
+      if (block.entries[i] >= record.backend_count) return "a ring names a backend that the frontend does not have";
+    }
   }
   return {};
 }
