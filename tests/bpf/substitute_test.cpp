@@ -73,6 +73,18 @@ TEST_F(Substitute, AHairpinOfTwoServicesIsKeptApartToo) {
   EXPECT_EQ(outcome.frame, translated(syn, to_pod(client), {network.router, port, client.address, 8080}));
 }
 
+TEST_F(Substitute, AHairpinThatWouldBeItsOwnReverseIsKeptApart) {
+  world.service(network, "172.16.1.1", 8080, kTcp, {{client, 8080}});
+  world.service(network, "172.16.1.1", 0, kIcmp, {{client, 0}});
+  const Frame syn = tcp(client.to_router(), {client.address, 8080, ip("172.16.1.1"), 8080}, kSyn);
+  const Outcome outcome = send(client, syn);
+  EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);
+  const std::uint16_t port = outcome.frame.get16(kL4);
+  EXPECT_EQ(outcome.frame, translated(syn, to_pod(client), {network.router, port, client.address, 8080}));
+  EXPECT_EQ(send(client, echo_request(client.to_router(), client.address, ip("172.16.1.1"), 0)).reason,
+            SLUICE_REASON_FLOW_COLLISION);
+}
+
 TEST_F(Substitute, EchoHasNoPortToSubstitute) {
   world.service(network, "172.16.1.1", 0, kIcmp, {{server, 0}});
   world.service(network, "172.16.1.2", 0, kIcmp, {{server, 0}});
