@@ -18,7 +18,7 @@
 namespace bpftest {
 namespace {
 
-constexpr unsigned kDefaultRounds = 2000;
+constexpr unsigned kDefaultRounds = 4000;
 
 unsigned rounds_wanted() {
   const char* text = std::getenv("SLUICE_RACE_ROUNDS");
