@@ -33,6 +33,23 @@ void add_version_command(CLI::App& root, Invocation& invocation) {
       });
 }
 
+/// The help of a command and of all below it; `path` is what stands before its name.
+void print_all_help(const CLI::App& command, const std::string& path, std::ostream& out) {
+  out << command.help(path);
+  const std::string own_path = path.empty() ? command.get_name() : path + " " + command.get_name();
+  for (const CLI::App* below : command.get_subcommands([](const CLI::App*) { return true; })) {
+    out << '\n';
+    print_all_help(*below, own_path, out);
+  }
+}
+
+/// CLI11 says that a command is required where a wrong one was given.
+std::string message_of(const CLI::ParseError& error, const CLI::App& root) {
+  const std::vector<std::string> unknown = root.remaining(true);
+  const bool misleading = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !unknown.empty();
+  return misleading ? "'" + unknown.front() + "' is no known command or argument" : error.what();
+}
+
 }  // namespace
 
 ExitStatus complain(const Streams& streams, std::string_view message, ExitStatus status) {
@@ -62,23 +79,24 @@ ExitStatus run_application(int argc, const char* const* argv, const Streams& str
   Invocation invocation;
   CLI::App root("Attaches pods to Sluice networks, shows the node's state and its datapath.", "sluicectl");
   root.require_subcommand(1);
-  root.set_help_all_flag("--help-all", "Print the help of every command and exit");
-  root.footer(kFooter);
   add_socket_option(root, invocation);
   add_bpf_commands(root, invocation);
   add_node_commands(root, invocation);
   add_reason_commands(root, invocation);
   add_version_command(root, invocation);
+  // After the commands, which would inherit both.
+  root.set_help_all_flag("--help-all", "Print the help of every command and exit");
+  root.footer(kFooter);
   try {
     root.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     streams.out << root.help();
     return ExitStatus::kOk;
   } catch (const CLI::CallForAllHelp&) {
-    streams.out << root.help("", CLI::AppFormatMode::All);
+    print_all_help(root, "", streams.out);
     return ExitStatus::kOk;
   } catch (const CLI::ParseError& error) {
-    return complain(streams, std::string(error.what()) + "; see 'sluicectl --help'", ExitStatus::kUsage);
+    return complain(streams, message_of(error, root) + "; see 'sluicectl --help'", ExitStatus::kUsage);
   }
   const ExitStatus status = invocation.run(streams);
   streams.out.flush();
