@@ -131,6 +131,7 @@ class Node:
         self.namespace = Namespace(f"{self.unique}n")
         self.internet = None
         self.pods = {}
+        self._namespaces = 0
         self.process = None
         self.sluiced = sluiced
         self.log = self.folder / "sluiced.log"
@@ -219,7 +220,10 @@ class Node:
         return run(SLUICECTL, "--socket", self.config["socket"], *words, check=check)
 
     def bpf(self, what, *words):
-        return json.loads(run(SLUICECTL, "bpf", what, "--pin-root", self.pin_root, "-o", "json", *words))
+        return json.loads(run(SLUICECTL, "bpf", what, "--pin-root", self.pin_root, "-o", "json", *words))[what]
+
+    def uplink_ports(self):
+        return [row for row in self.bpf("ports") if row["kind"] == "uplink"]
 
     def counters(self, entry="from_pod"):
         """{reason: packets} of one entry point."""
@@ -246,7 +250,8 @@ class Node:
         return status if status["synced"] and status["revision"] > revision else None
 
     def make_namespace(self, name):
-        self.pods[name] = Namespace(f"{self.unique}p{len(self.pods)}")
+        self._namespaces += 1
+        self.pods[name] = Namespace(f"{self.unique}p{self._namespaces}")
         return self.pods[name]
 
     def attach(self, *names):
@@ -260,7 +265,7 @@ class Node:
         network, pod = name.split("/")
         for row in self.status()["pods"]:
             if (row["network"], row["name"]) == (network, pod):
-                return row["address4"].split("/")[0]
+                return row["address"].split("/")[0]
         raise KeyError(name)
 
     # ---- the end ------------------------------------------------------------------------------------------------

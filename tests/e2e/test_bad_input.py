@@ -138,9 +138,17 @@ def test_a_pin_folder_that_is_not_on_bpffs_is_refused(node):
     assert done.returncode != 0 and "bpf" in done.stderr and str(node.folder / "pins") in done.stderr, done.stderr
 
 
-def test_pins_of_another_store_are_refused(node):
-    done = start_another(node, state_dir=str(node.folder / "state3"), socket=str(node.folder / "other.sock"))
+def test_pins_in_use_and_pins_of_another_store_are_refused(node):
+    settings = {"state_dir": str(node.folder / "state3"), "socket": str(node.folder / "other.sock")}
+    done = start_another(node, **settings)
+    assert done.returncode != 0 and "in use" in done.stderr and str(node.pin_root) in done.stderr, done.stderr
+    node.kill()
+    before = {name: node.bpf(name) for name in ("ports", "endpoints", "frontends")}
+    done = start_another(node, **settings)
     assert done.returncode != 0 and "store" in done.stderr, done.stderr
+    assert {name: node.bpf(name) for name in before} == before
+    node.start()
+    assert traffic.ask_tcp(node.pods["red/client"], VIP, 80)
 
 
 def test_without_privilege_the_missing_capability_is_named(node):

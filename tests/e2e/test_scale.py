@@ -31,7 +31,7 @@ def test_a_thousand_services_and_three_thousand_pods_with_three_hundred_attached
         node.wait_synced(120)
         status = node.status()
         assert len(status["pods"]) == SERVICES * PODS_EACH + 1 and len(status["services"]) == SERVICES
-        addresses = [row["address4"].split("/")[0] for row in status["pods"] + status["services"]]
+        addresses = [row["address"].split("/")[0] for row in status["pods"] + status["services"]]
         assert len(set(addresses)) == len(addresses), "an address was handed out twice"
 
         for index in range(ATTACHED):
@@ -42,19 +42,19 @@ def test_a_thousand_services_and_three_thousand_pods_with_three_hundred_attached
         endpoints = node.bpf("endpoints")
         by_address = {row["address"]: row for row in endpoints if row["network"] != 0}
         for row in status["pods"]:
-            address = row["address4"].split("/")[0]
-            assert by_address[address]["kind"] in ("pod", "pod_peer"), by_address[address]
+            address = row["address"].split("/")[0]
+            assert by_address[address]["kind"] == "pod_peer", by_address[address]
             assert bool(by_address[address]["ifindex"]) == row["attached"]
         frontends = [row for row in node.bpf("frontends") if row["port"] == 80]
         assert len(frontends) == SERVICES
-        ready = {row["address"]: row["ready"] for row in frontends}
+        ready = {row["address"]: row["ready_count"] for row in frontends}
         for row in status["services"]:
             number = int(row["name"][1:])
             expected = max(0, min(PODS_EACH, ATTACHED - number * PODS_EACH))
-            assert ready[row["address4"].split("/")[0]] == row["ready"] == expected
+            assert ready[row["address"].split("/")[0]] == row["ready"] == expected
 
         client = node.pods["big/client"]
-        service_address = {row["name"]: row["address4"].split("/")[0] for row in status["services"]}
+        service_address = {row["name"]: row["address"].split("/")[0] for row in status["services"]}
         for number in (0, 42, 99):
             names = [pod_name(number * PODS_EACH + k) for k in range(PODS_EACH)]
             traffic.serve(node, *names)

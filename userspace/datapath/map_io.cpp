@@ -73,9 +73,12 @@ std::size_t pitch(const MapShape& shape) {
   return (std::size_t{shape.value_size} + 7) / 8 * 8;
 }
 
-Status read_mapped_array(int fd, const MapShape& shape, const VisitRecord& visit) {
+/// False if the descriptor cannot be mapped: one that was opened read-only loses VM_SHARED in mmap(2), and then the
+/// kernel's bpf_map_mmap() answers EINVAL.
+Result<bool> read_mapped_array(int fd, const MapShape& shape, const VisitRecord& visit) {
   const std::size_t size = pitch(shape) * shape.max_entries;
   void* memory = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  if (memory == MAP_FAILED && errno == EINVAL) return false;
   if (memory == MAP_FAILED) return fail_errno("map an array into memory");
   const auto unmap = [size](void* mapped) { munmap(mapped, size); };
   const std::unique_ptr<void, decltype(unmap)> owner(memory, unmap);
@@ -87,7 +90,7 @@ Status read_mapped_array(int fd, const MapShape& shape, const VisitRecord& visit
     std::memcpy(copy.data(), element, copy.size());
     visit(reinterpret_cast<const std::byte*>(&index), copy.data());
   }
-  return {};
+  return true;
 }
 
 /// One pass over a map by BPF_MAP_LOOKUP_BATCH.
@@ -122,7 +125,11 @@ Status read_hash(int fd, const MapShape& shape, const VisitRecord& visit) {
 }
 
 Status read_array(int fd, const MapShape& shape, const VisitRecord& visit) {
-  if ((shape.flags & BPF_F_MMAPABLE) != 0) return read_mapped_array(fd, shape, visit);
+  if ((shape.flags & BPF_F_MMAPABLE) != 0) {
+    const Result<bool> mapped = read_mapped_array(fd, shape, visit);
+    if (!mapped) return std::unexpected(mapped.error());
+    if (*mapped) return {};
+  }
   return read_batches(fd, shape, [&](const std::byte* key, const std::byte* value) {
     if (!is_zero(value, shape.value_size)) visit(key, value);
   });
