@@ -136,6 +136,16 @@ sluice_reason Model::judge(const Frontend& frontend, const Backend& backend) con
   return fits ? SLUICE_REASON_NONE : SLUICE_REASON_STALE_ENDPOINT;
 }
 
+/// Would a flow to this backend look like another one there, without a substitute?
+bool Model::collides(const Parsed& packet, const Backend& backend) const {
+  const Tuple& tuple = packet.tuple;
+  const bool hairpin = !packet.uplink && backend.network == tuple.network && backend.address == tuple.source;
+  const std::uint32_t source = hairpin ? tuple.destination : tuple.source;
+  const Tuple reverse{backend.network, tuple.protocol, backend.address, source, backend.port, tuple.source_port};
+  const auto owner = flows.find(reverse);
+  return reverse == tuple || (owner != flows.end() && !ended(owner->second));
+}
+
 /// The ready backend that the program has chosen, as far as its result tells; any that explains the result otherwise.
 const Backend* Model::picked(const Parsed& packet, const Frontend& frontend, const Verdict& done) {
   const Backend* any = nullptr;
@@ -143,10 +153,11 @@ const Backend* Model::picked(const Parsed& packet, const Frontend& frontend, con
     if (!backend.ready) continue;
     const bool delivered = done.reason == SLUICE_REASON_TO_BACKEND && done.frame && done.frame->size() >= kL4 + 4;
     const sluice_reason verdict = judge(frontend, backend);
-    const bool explains = delivered ? read32(*done.frame, 30) == backend.address
-                                    : verdict == done.reason || (verdict == SLUICE_REASON_NONE &&
-                                                                 done.reason != SLUICE_REASON_STALE_ENDPOINT &&
-                                                                 done.reason != SLUICE_REASON_TABLE_CHANGED);
+    const bool usable = verdict == SLUICE_REASON_NONE;
+    const bool stale = done.reason == SLUICE_REASON_STALE_ENDPOINT || done.reason == SLUICE_REASON_TABLE_CHANGED;
+    const bool explains = delivered                                     ? read32(*done.frame, 30) == backend.address
+                          : done.reason == SLUICE_REASON_FLOW_COLLISION ? usable && collides(packet, backend)
+                                                                        : (stale ? verdict == done.reason : usable);
     if (explains) any = &backend;
     if (any == nullptr) any = &backend;
     if (!explains) continue;

@@ -142,6 +142,7 @@ class Model {
   Verdict select(Parsed& packet, const Frontend& frontend, const Verdict& done);
   Verdict remember(const Parsed& packet, const Frontend& frontend, const Backend& backend, const Verdict& done);
   [[nodiscard]] const Backend* picked(const Parsed& packet, const Frontend& frontend, const Verdict& done);
+  [[nodiscard]] bool collides(const Parsed& packet, const Backend& backend) const;
   [[nodiscard]] sluice_reason judge(const Frontend& frontend, const Backend& backend) const;
   [[nodiscard]] sluice_reason charge(const Parsed& packet, std::uint16_t slot) const;
   Verdict refuse(const Parsed& packet) const;
