@@ -3,21 +3,16 @@
 #include <algorithm>
 
 #include "compile/build.hpp"
+#include "compile/records.hpp"
 
 namespace sluice::compile {
 namespace {
-
-constexpr std::array<std::uint8_t, 6> kRouterMac = SLUICE_ROUTER_MAC;
 
 sluice_endpoint4 make_endpoint(std::uint32_t network, Ipv4 address, std::uint8_t kind) {
   sluice_endpoint4 endpoint{};
   endpoint.self = {network, address.wire()};
   endpoint.kind = kind;
   return endpoint;
-}
-
-bool is_pod(const sluice_endpoint4& endpoint) {
-  return endpoint.kind == SLUICE_ENDPOINT_POD_PEER || endpoint.kind == SLUICE_ENDPOINT_POD_DEVICE;
 }
 
 }  // namespace
@@ -66,7 +61,7 @@ Result<sluice_ref> Builder::pod_ref(const sluice_endpoint4& endpoint) {
   const auto before = previous_.endpoints4.find(endpoint.self);
   if (before == previous_.endpoints4.end() || !is_pod(before->second)) return endpoint_slots_.take({});
   const sluice_endpoint4& old = before->second;
-  if (old.ifindex == endpoint.ifindex && old.kind == endpoint.kind && std::ranges::equal(old.mac, endpoint.mac)) {
+  if (same_attachment(old, endpoint)) {
     if (const std::optional<sluice_ref> kept = endpoint_slots_.keep(old.ref)) return *kept;
   }
   return endpoint_slots_.take(old.ref);
@@ -78,17 +73,9 @@ Status Builder::add_pod(NetworkView& network, const model::Pod& pod) {
   if (address == input_.assignments.pod_addresses.end()) {
     return fail(ErrorCode::kPrecondition, holder + " has no address assigned");
   }
-  PodView view{&pod, address->second, nullptr, {}};
-  const auto attached = input_.attachments.find(pod.name);
-  if (attached != input_.attachments.end() && attached->second.ifindex != 0) view.attachment = &attached->second;
-
-  const bool plain = view.attachment != nullptr && view.attachment->plain_redirect;
-  sluice_endpoint4 endpoint =
-      make_endpoint(network.id, view.address, plain ? SLUICE_ENDPOINT_POD_DEVICE : SLUICE_ENDPOINT_POD_PEER);
-  if (view.attachment != nullptr) {
-    endpoint.ifindex = view.attachment->ifindex;
-    std::ranges::copy(view.attachment->mac.bytes, endpoint.mac);
-  }
+  PodView view{&pod, address->second, find_attachment(input_.attachments, pod.name), {}};
+  const NetworkPlace place{network.network, network.id, network.slot};
+  sluice_endpoint4 endpoint = pod_endpoint(place, view.address, view.attachment);
   const Result<sluice_ref> ref = pod_ref(endpoint);
   if (!ref) return fail_in(holder, ref);
   endpoint.ref = view.ref = *ref;
@@ -97,22 +84,7 @@ Status Builder::add_pod(NetworkView& network, const model::Pod& pod) {
   const auto index = static_cast<std::uint32_t>(network.pods.size());
   for (const auto& [label, value] : pod.labels) network.by_label[{label, value}].push_back(index);
   network.pods.push_back(view);
-  if (view.attachment == nullptr) return {};
-
-  const model::Network& model = *network.network;
-  sluice_port port{};
-  port.self = endpoint.ifindex;
-  port.network = network.id;
-  port.endpoint = view.ref;
-  port.address4 = view.address.wire();
-  port.cidr4 = model.cidr4.address.wire();
-  port.mask4 = Ipv4{model.cidr4.mask()}.wire();
-  port.router4 = model.router().wire();
-  port.network_slot = network.slot;
-  port.kind = SLUICE_PORT_POD;
-  port.delivery = plain ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
-  std::ranges::copy(endpoint.mac, port.mac);
-  return add_port(port, holder);
+  return view.attachment == nullptr ? Status{} : add_port(pod_port(place, endpoint), holder);
 }
 
 Status Builder::add_router(const NetworkView& network) {

@@ -4,23 +4,10 @@
 #include <unordered_set>
 
 #include "compile/build.hpp"
+#include "compile/records.hpp"
 
 namespace sluice::compile {
 namespace {
-
-constexpr std::uint8_t kIcmp = 1;
-constexpr std::array<std::uint8_t, 6> kRouterMac = SLUICE_ROUTER_MAC;
-
-sluice_frontend4_key make_key(std::uint32_t network, Ipv4 address, std::uint16_t port, std::uint8_t protocol) {
-  return {network, address.wire(), to_wire(port), protocol, 0};
-}
-
-bool matches(const model::Labels& labels, const model::Labels& selector) {
-  return std::ranges::all_of(selector, [&labels](const auto& wanted) {
-    const auto found = labels.find(wanted.first);
-    return found != labels.end() && found->second == wanted.second;
-  });
-}
 
 /// Host order; nothing if the pod has no port of that name with that protocol.
 std::optional<std::uint16_t> resolve(const model::ServicePort& port, const model::Pod& pod) {
@@ -154,16 +141,15 @@ Result<Builder::Region> Builder::place_backends(const ServiceView& service, std:
   wanted.reserve(list.size());
   Region region{0, static_cast<std::uint32_t>(list.size()), 0};
   for (const Candidate& candidate : list) {
-    const bool ready = candidate.pod->attachment != nullptr && !candidate.pod->pod->draining;
     sluice_backend backend{};
     backend.network = service.network->id;
     backend.address4 = candidate.pod->address.wire();
     backend.endpoint = candidate.pod->ref;
     backend.port = echo ? std::uint16_t{0} : to_wire(candidate.port);
-    backend.state = ready ? SLUICE_BACKEND_READY : SLUICE_BACKEND_DOWN;
+    backend.state = backend_state(*candidate.pod->pod, candidate.pod->attachment);
     backend.identity = candidate.identity;
     wanted.push_back(backend);
-    if (ready) region.ready++;
+    if (backend.state == SLUICE_BACKEND_READY) region.ready++;
   }
   if (wanted.empty()) return region;
   const sluice_frontend4* same = nullptr;
@@ -222,9 +208,9 @@ Status Builder::add_service_port(const ServiceView& service, const model::Servic
                                  std::span<const PodView* const> pods, bool first) {
   const auto protocol = static_cast<std::uint8_t>(port.protocol);
   const std::vector<Candidate> list = candidates(service, port, pods);
-  const sluice_frontend4_key echo = make_key(service.network->id, service.address, 0, kIcmp);
-  std::vector<sluice_frontend4_key> keys{make_key(service.network->id, service.address, port.port, protocol)};
-  if (service.floating) keys.push_back(make_key(0, *service.floating, port.port, protocol));
+  const sluice_frontend4_key echo = echo_key(service.network->id, service.address);
+  std::vector<sluice_frontend4_key> keys{frontend_key(service.network->id, service.address, port.port, protocol)};
+  if (service.floating) keys.push_back(frontend_key(0, *service.floating, port.port, protocol));
   std::vector<sluice_frontend4_key> ring_keys = keys;
   if (first) ring_keys.push_back(echo);
 

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,12 @@ Result<Tables> compile(const Input& input, const Tables& previous);
 /// The ordered writes that turn `actual` into `wanted`; empty if and only if they are equal. diff.cpp has the order and
 /// its reasons.
 Plan diff(const Tables& actual, const Tables& wanted);
+
+/// The plan that diff(previous, *compile(input, previous)) is, up to the order inside of steps, for an `input` whose
+/// compilation gave `previous`, except that the attachments of `pods` (and nothing else) have changed since. Costs what
+/// these pods touch plus a look at what every slot is used for, where compile() rebuilds everything. Nothing: one of
+/// the pods is not in the tables, or there is no room; compile() then decides, or says what is wrong.
+std::optional<Plan> follow(const Input& input, const Tables& previous, const std::set<model::Name>& pods);
 
 /// Applies a plan to a value; tests and the node loop use it to follow what the maps hold.
 void apply(const Plan& plan, Tables& tables);

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random changes of two tenants with the same addresses.
+#pragma once
+
+#include <cstdint>
+#include <iterator>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "world.hpp"
+
+namespace sluice::compile {
+
+inline const std::vector<std::string> kNetworks = {"blog", "shop"};
+
+/// Changes a world at random, within what validation admits.
+class RandomWorld {
+ public:
+  explicit RandomWorld(unsigned seed) : random_(seed) {
+    world.network("blog", 7).guaranteed_flows = 10;
+    world.network("shop", 8).guaranteed_flows = 20;
+    for (int i = 0; i < 3; i++) world.floating_ip("public-" + std::to_string(i), "203.0.113." + std::to_string(i));
+    world.uplinks.push_back({2, {}});
+  }
+
+  void change() {
+    switch (pick(12)) {
+      case 0:
+      case 1:
+      case 2:
+        return toggle_pod();
+      case 3:
+      case 4:
+      case 5:
+        return toggle_attachment();
+      case 6:
+      case 7:
+        return toggle_service();
+      case 8:
+        return toggle_binding();
+      case 9:
+        return swap_addresses();
+      case 10:
+        return drain_or_relabel();
+      default:
+        return toggle_network();
+    }
+  }
+
+  /// Attaches, moves or detaches up to three pods and names them; nothing else changes. Sometimes a device goes from
+  /// one pod to another, or all stays as it was.
+  std::set<model::Name> change_attachments() {
+    std::set<model::Name> pods;
+    if (world.state.pods.empty()) return pods;
+    for (std::uint32_t i = pick(3) + 1; i > 0; i--) {
+      auto pod = world.state.pods.begin();
+      std::advance(pod, pick(static_cast<std::uint32_t>(world.state.pods.size())));
+      pods.insert(pod->first);
+    }
+    model::Attachments devices;
+    for (const model::Name& name : pods) devices.merge(take_attachment(name));
+    for (const model::Name& name : pods) {
+      if (pick(3) == 0) continue;
+      if (!devices.empty() && pick(3) == 0) {
+        world.attachments[name] = devices.extract(devices.begin()).mapped();
+      } else {
+        world.attach(name.network, name.name, next_ifindex_++, pick(4) == 0);
+      }
+    }
+    return pods;
+  }
+
+  World world;
+
+ private:
+  model::Attachments take_attachment(const model::Name& name) {
+    model::Attachments taken;
+    if (auto node = world.attachments.extract(name); !node.empty()) taken.insert(std::move(node));
+    return taken;
+  }
+
+  std::uint32_t pick(std::uint32_t below) { return static_cast<std::uint32_t>(random_() % below); }
+
+  static std::string pod_address(std::uint32_t i) { return "172.16.1." + std::to_string(i); }
+  /// Most pods and services have the first label, so that many services have a ring.
+  model::Labels label() { return {{"app", pick(4) == 0 ? "rare" : "usual"}}; }
+  const std::string& network() { return kNetworks[pick(2)]; }
+
+  void toggle_pod() {
+    const model::Name name{network(), "pod-" + std::to_string(pick(24))};
+    if (!world.state.networks.contains(name.network)) return;
+    if (world.state.pods.erase(name) != 0) {
+      world.attachments.erase(name);
+      world.assignments.pod_addresses.erase(name);
+      return;
+    }
+    // Any free address: often one that another pod had a moment ago.
+    for (std::uint32_t i = pick(24); i < 48; i++) {
+      bool taken = false;
+      for (const auto& [other, address] : world.assignments.pod_addresses) {
+        taken = taken || (other.network == name.network && address.wire() == wire(pod_address(i)));
+      }
+      if (taken) continue;
+      world.pod(name.network, name.name, pod_address(i), label()).ports["web"] = {8080, model::Protocol::kTcp};
+      if (pick(3) != 0) world.attach(name.network, name.name, next_ifindex_++);
+      return;
+    }
+  }
+
+  void toggle_attachment() {
+    if (world.state.pods.empty()) return;
+    auto pod = world.state.pods.begin();
+    std::advance(pod, pick(static_cast<std::uint32_t>(world.state.pods.size())));
+    if (pick(3) == 0 && world.attachments.erase(pod->first) != 0) return;
+    world.attach(pod->first.network, pod->first.name, next_ifindex_++, pick(4) == 0);
+  }
+
+  void toggle_service() {
+    const model::Name name{network(), "service-" + std::to_string(pick(5))};
+    if (!world.state.networks.contains(name.network)) return;
+    if (world.state.services.erase(name) != 0) {
+      world.assignments.service_addresses.erase(name);
+      return;
+    }
+    for (std::uint32_t i = pick(5); i < 10; i++) {
+      bool taken = false;
+      const std::string address = "172.16.0." + std::to_string(100 + i);
+      for (const auto& [other, held] : world.assignments.service_addresses) {
+        taken = taken || (other.network == name.network && held.wire() == wire(address));
+      }
+      if (taken) continue;
+      std::vector<model::ServicePort> ports = {pick(2) == 0 ? tcp(80, 8080) : tcp_named(80, "web")};
+      if (pick(2) == 0) ports.push_back(udp(53, 5353));
+      world.service(name.network, name.name, address, label(), ports);
+      return;
+    }
+  }
+
+  void toggle_binding() {
+    if (world.state.services.empty()) return;
+    auto service = world.state.services.begin();
+    std::advance(service, pick(static_cast<std::uint32_t>(world.state.services.size())));
+    const std::string floating = "public-" + std::to_string(pick(3));
+    for (auto& [name, other] : world.state.services) {
+      if (other.floating_ip == floating) other.floating_ip.reset();
+    }
+    if (pick(4) != 0) service->second.floating_ip = floating;
+  }
+
+  /// Two pods of a network exchange their addresses in one change.
+  void swap_addresses() {
+    std::vector<model::Name> names;
+    const std::string& chosen = network();
+    for (const auto& [name, pod] : world.state.pods) {
+      if (name.network == chosen) names.push_back(name);
+    }
+    if (names.size() < 2) return;
+    auto& addresses = world.assignments.pod_addresses;
+    std::swap(addresses[names[pick(static_cast<std::uint32_t>(names.size()))]], addresses[names[0]]);
+  }
+
+  void drain_or_relabel() {
+    if (world.state.pods.empty()) return;
+    auto pod = world.state.pods.begin();
+    std::advance(pod, pick(static_cast<std::uint32_t>(world.state.pods.size())));
+    if (pick(2) == 0) {
+      pod->second.draining = !pod->second.draining;
+    } else {
+      pod->second.labels = label();
+    }
+  }
+
+  void toggle_network() {
+    for (const std::string& name : kNetworks) {
+      if (!world.state.networks.contains(name)) world.network(name, next_network_++);
+    }
+    if (pick(12) != 0) return;
+    const std::string& name = network();
+    const auto inside = [&name](const auto& entry) { return entry.first.network == name; };
+    std::erase_if(world.state.pods, inside);
+    std::erase_if(world.state.services, inside);
+    std::erase_if(world.attachments, inside);
+    std::erase_if(world.assignments.pod_addresses, inside);
+    std::erase_if(world.assignments.service_addresses, inside);
+    world.state.networks.erase(name);
+    world.assignments.network_ids.erase(name);
+    world.assignments.network_slots.erase(name);
+  }
+
+  std::mt19937 random_;
+  std::uint32_t next_ifindex_ = 100;
+  std::uint32_t next_network_ = 100;
+};
+
+}  // namespace sluice::compile
