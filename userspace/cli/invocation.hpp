@@ -32,7 +32,7 @@ void add_output_option(CLI::App& command, Format& format, bool has_wide);
 /// Adds an option whose text `parse` turns into a value; what parse refuses is a usage error that names the option.
 template <typename Parse, typename Store>
 CLI::Option* add_parsed_option(CLI::App& command, const std::string& name, const std::string& help,
-                               const std::string& placeholder, Parse parse, Store store) {
+                               const std::string& placeholder, const Parse& parse, const Store& store) {
   return command
       .add_option_function<std::string>(
           name,

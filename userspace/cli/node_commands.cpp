@@ -189,7 +189,7 @@ void add_socket_option(CLI::App& command, Invocation& invocation) {
 }
 
 std::string netns_path_for_daemon(const std::string& path) {
-  const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
+  std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
   for (const std::string_view own : {"/proc/self/", "/proc/thread-self/"}) {
     if (absolute.starts_with(own)) return "/proc/" + std::to_string(::getpid()) + "/" + absolute.substr(own.size());
   }

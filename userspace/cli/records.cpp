@@ -185,7 +185,7 @@ Json ref_json(const sluice_ref& ref) {
   return {{"slot", ref.slot}, {"generation", ref.generation}};
 }
 
-std::string or_dash(std::string text) {
+std::string or_dash(const std::string& text) {
   return text.empty() ? "-" : text;
 }
 

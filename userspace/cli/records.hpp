@@ -50,7 +50,7 @@ std::string hex_text(std::uint64_t value, int digits);   ///< "0x00ab", with tha
 std::string ref_text(const sluice_ref& ref);
 Json ref_json(const sluice_ref& ref);
 /// Text or "-" when it is empty.
-std::string or_dash(std::string text);
+std::string or_dash(const std::string& text);
 
 /// The name of a network device of the caller's network namespace; empty if there is none.
 std::string device_name(std::uint32_t ifindex);
