@@ -114,14 +114,17 @@ bool Node::read_desired() {
   return taken.has_value();
 }
 
+/// Addresses are given out and freed last, so that a state that is refused has moved no pod.
 Status Node::take_newest() {
   auto snapshot = parts_.store->read();
   if (!snapshot) return std::unexpected(snapshot.error());
-  auto assignments = parts_.allocations->assign(*snapshot->state);
-  if (!assignments) return std::unexpected(assignments.error());
-  const compile::Input candidate{*snapshot->state,   *assignments,      book_.all(),
+  auto proposed = parts_.allocations->propose(*snapshot->state);
+  if (!proposed) return std::unexpected(proposed.error());
+  const compile::Input candidate{*snapshot->state,   *proposed,         book_.all(),
                                  uplinks_.current(), options_.settings, options_.limits};
   if (auto fits = reconciler_.check(candidate); !fits) return fits;
+  auto assignments = parts_.allocations->assign(*snapshot->state);
+  if (!assignments) return std::unexpected(assignments.error());
   desired_ = std::move(*snapshot);
   assignments_ = std::move(*assignments);
   return {};
@@ -146,7 +149,8 @@ void Node::take(const model::Name& pod, const char* cause) {
   auto attachment = book_.take(pod);
   if (!attachment) return;
   spdlog::info("event=attachment_ended pod={} device={} cause={}", pod.text(), attachment->device, cause);
-  endings_.push_back({pod, std::move(*attachment)});
+  touched_.insert(pod);
+  endings_.push_back({pod, std::move(*attachment), EventLoop::Clock::now()});
 }
 
 Status Node::finish(const Ending& ending) {
@@ -156,11 +160,15 @@ Status Node::finish(const Ending& ending) {
 }
 
 /// Removing a device waits for the kernel (20 to 70 ms): one a turn of the loop, so that requests and vanished pods
-/// do not wait for all of them.
+/// do not wait for all of them, and none while requests come in, if that takes no more than a second.
 void Node::finish_later() {
+  constexpr std::chrono::seconds kMostPatience{1};
   if (endings_.empty() || finish_timer_ != 0) return;
-  finish_timer_ = loop_.after(std::chrono::milliseconds{0}, [this] {
+  const bool patient = busy() && EventLoop::Clock::now() - endings_.front().since < kMostPatience;
+  const auto delay = patient ? options_.settle_delay : std::chrono::milliseconds{0};
+  finish_timer_ = loop_.after(delay, [this, patient] {
     finish_timer_ = 0;
+    if (patient) return finish_later();
     if (endings_.empty()) return;
     const Ending ending = std::move(endings_.front());
     endings_.pop_front();
@@ -217,7 +225,10 @@ void Node::links_changed() {
   if (uplinks) {
     auto refreshed = uplinks_.refresh();
     if (!refreshed) spdlog::warn("event=uplinks_failed error={}", quote(refreshed.error().message));
-    changed = changed || (refreshed && *refreshed);
+    if (refreshed && *refreshed) {
+      synced_ = false;
+      changed = true;
+    }
   }
   if (changed) static_cast<void>(reconcile());
   finish_later();
@@ -232,7 +243,7 @@ compile::Input Node::input() const {
 /// Without a valid state there is nothing to compare with, and nothing is written.
 Status Node::reconcile(Reconciler::Input kind) {
   if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
-  auto writes = reconciler_.reconcile(input(), kind);
+  auto writes = synced_ ? reconciler_.follow(input(), touched_) : reconciler_.reconcile(input(), kind);
   if (!writes) {
     synced_ = false;
     set_error(map_error_, writes.error().message, "reconcile_failed");
@@ -245,6 +256,7 @@ Status Node::reconcile(Reconciler::Input kind) {
                  reconciler_.counters().last_duration.count());
   }
   synced_ = true;
+  touched_.clear();
   applied_revision_ = desired_->revision;
   set_error(map_error_, "", "reconcile_failed");
   if (!read_again_) {
@@ -289,7 +301,14 @@ void Node::retry() {
   finish_later();
 }
 
+/// Reads every map, which takes tens of milliseconds where there are thousands of records: between requests if it can.
 void Node::verify() {
+  constexpr int kMostDelays = 50;
+  if (busy() && verify_delays_++ < kMostDelays) {
+    verify_timer_ = loop_.after(options_.settle_delay, [this] { verify(); });
+    return;
+  }
+  verify_delays_ = 0;
   verify_timer_ = loop_.after(options_.verify_interval, [this] { verify(); });
   if (auto refreshed = uplinks_.refresh(); !refreshed) {
     spdlog::warn("event=uplinks_failed error={}", quote(refreshed.error().message));
@@ -304,6 +323,10 @@ void Node::verify() {
   } else if (reconciler_.counters().drifts != drifts) {
     spdlog::warn("event=drift_repaired writes={}", *writes);
   }
+}
+
+bool Node::busy() const {
+  return last_request_ && EventLoop::Clock::now() - *last_request_ < options_.settle_delay;
 }
 
 void Node::schedule_settle() {

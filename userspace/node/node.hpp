@@ -10,6 +10,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -79,6 +80,7 @@ class Node {
   struct Ending {
     model::Name pod;
     model::Attachment attachment;
+    EventLoop::Clock::time_point since;
   };
   void take(const model::Name& pod, const char* cause);
   Status finish(const Ending& ending);
@@ -90,6 +92,8 @@ class Node {
   void retry_later();
   void retry();
   void verify();
+  /// Attaching or detaching happened a moment ago; what blocks the loop and can wait should.
+  [[nodiscard]] bool busy() const;
   void schedule_settle();
   void settle();
   void set_error(std::string& slot, const std::string& message, const char* event);
@@ -116,7 +120,10 @@ class Node {
   model::Assignments assignments_;
   std::deque<Ending> endings_;  ///< out of the book, their devices not removed yet
 
-  bool synced_ = false;  ///< the maps hold desired_
+  /// The maps hold what input() asks for, but for the attachments of touched_. Whoever changes anything else that goes
+  /// into input() sets it to false.
+  bool synced_ = false;
+  std::set<model::Name> touched_;  ///< pods whose attachment began or ended since the maps were right
   std::uint64_t applied_revision_ = 0;
   std::string state_error_;  ///< what is wrong with the newest state
   std::string map_error_;    ///< why the maps do not hold desired_
@@ -127,6 +134,8 @@ class Node {
   EventLoop::TimerId finish_timer_ = 0;
   EventLoop::TimerId verify_timer_ = 0;
   std::chrono::milliseconds retry_delay_{0};
+  std::optional<EventLoop::Clock::time_point> last_request_;  ///< to attach or detach
+  int verify_delays_ = 0;
 };
 
 }  // namespace sluice::node

@@ -53,6 +53,7 @@ Result<NodeStatus> Node::status() {
 // ---- attach ------------------------------------------------------------------------------------------------------
 
 Result<AttachReply> Node::attach_now(const AttachRequest& request, const UniqueFd& netns, std::uint64_t cookie) {
+  last_request_ = EventLoop::Clock::now();
   // The manifests may have been written a moment ago and not been read yet.
   if (!has_pod(request.pod)) reload();
   if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
@@ -100,6 +101,7 @@ Result<AttachReply> Node::attach_new(const AttachRequest& request, const UniqueF
     if (neighbour) place += " (the namespace is that of pod " + neighbour->text() + ")";
     return fail_in(place, attachment);
   }
+  touched_.insert(request.pod);
   Status done = reconcile_at_once();
   if (done) done = book_.record(request.pod);
   if (!done) {
@@ -142,6 +144,7 @@ AttachReply Node::reply_of(const model::Name& pod, const model::Attachment& atta
 // ---- detach and status ---------------------------------------------------------------------------------------------
 
 Status Node::detach_now(const model::Name& pod) {
+  last_request_ = EventLoop::Clock::now();
   const bool attached = book_.find(pod) != nullptr;
   if (!attached && !has_pod(pod)) return fail(ErrorCode::kNotFound, "pod " + pod.text() + " is not declared");
   if (!attached) return {};

@@ -15,8 +15,16 @@ Status Reconciler::read_back() {
 }
 
 Result<std::size_t> Reconciler::reconcile(const compile::Input& input, Input kind) {
+  return timed([&] { return run(input, kind); });
+}
+
+Result<std::size_t> Reconciler::follow(const compile::Input& input, const std::set<model::Name>& pods) {
+  return timed([&] { return run_follow(input, pods); });
+}
+
+Result<std::size_t> Reconciler::timed(const std::function<Result<std::size_t>()>& run) {
   const auto begin = std::chrono::steady_clock::now();
-  auto outcome = run(input, kind);
+  auto outcome = run();
   ++counters_.reconciles;
   counters_.last_duration =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
@@ -33,13 +41,26 @@ Result<std::size_t> Reconciler::run(const compile::Input& input, Input kind) {
     if (!compiled) return std::unexpected(compiled.error());
     wanted_ = std::move(*compiled);
   }
-  const compile::Plan plan = compile::diff(actual_, *wanted_);
+  return write(compile::diff(actual_, *wanted_));
+}
+
+Result<std::size_t> Reconciler::run_follow(const compile::Input& input, const std::set<model::Name>& pods) {
+  if (!known_ || wanted_) return run(input, Input::kNew);
+  const auto plan = compile::follow(input, actual_, pods);
+  return plan ? write(*plan) : run(input, Input::kNew);
+}
+
+Result<std::size_t> Reconciler::write(const compile::Plan& plan) {
   last_plan_ = plan.size();
   if (plan.empty()) {
     wanted_.reset();
     return std::size_t{0};
   }
   if (auto applied = datapath_.apply(plan); !applied) {
+    if (!wanted_) {  // follow() has no tables; a retry needs them
+      wanted_ = actual_;
+      compile::apply(plan, *wanted_);
+    }
     ++counters_.write_failures;
     known_ = false;
     return std::unexpected(applied.error());

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <set>
 
 #include "base/result.hpp"
 #include "compile/compile.hpp"
@@ -37,6 +39,10 @@ class Reconciler {
   enum class Input { kNew, kSame };
   Result<std::size_t> reconcile(const compile::Input& input, Input kind = Input::kNew);
 
+  /// As reconcile(), for an input that differs from the one of the last successful run in the attachments of `pods`
+  /// alone: what nothing else has changed is not compiled again.
+  Result<std::size_t> follow(const compile::Input& input, const std::set<model::Name>& pods);
+
   /// Whether compile() can make tables of `input`; writes nothing.
   Status check(const compile::Input& input);
 
@@ -55,7 +61,10 @@ class Reconciler {
   [[nodiscard]] const ReconcileCounters& counters() const { return counters_; }
 
  private:
+  Result<std::size_t> timed(const std::function<Result<std::size_t>()>& run);
   Result<std::size_t> run(const compile::Input& input, Input kind);
+  Result<std::size_t> run_follow(const compile::Input& input, const std::set<model::Name>& pods);
+  Result<std::size_t> write(const compile::Plan& plan);
 
   datapath::Datapath& datapath_;
   compile::Tables actual_;

@@ -27,7 +27,7 @@ struct Options {
   std::chrono::milliseconds retry_minimum{50};  ///< after a failed write; doubles up to the maximum
   std::chrono::milliseconds retry_maximum{5000};
   std::chrono::milliseconds verify_interval{60'000};
-  std::chrono::milliseconds settle_delay{200};  ///< without a request, before new devices get their lasting links
+  std::chrono::milliseconds settle_delay{200};  ///< without a request, before what blocks the loop and can wait
 };
 
 struct AttachRequest {

@@ -79,6 +79,7 @@ class SqliteAllocations : public Allocations {
   Status initialize();
 
   Result<model::Assignments> assign(const model::State& state) override;
+  Result<model::Assignments> propose(const model::State& state) const override;
   Result<std::vector<StoredAttachment>> attachments() override;
   Status put_attachment(const StoredAttachment& attachment) override;
   Status remove_attachment(const model::Name& pod) override;
@@ -229,6 +230,15 @@ Result<model::Assignments> SqliteAllocations::assign(const model::State& state) 
     apply(std::move(*changes), book_);
   }
   return store::assignments(book_);
+}
+
+Result<model::Assignments> SqliteAllocations::propose(const model::State& state) const {
+  Result<BookChanges> changes = plan(book_, state);
+  if (!changes) return std::unexpected(changes.error());
+  if (changes->empty()) return store::assignments(book_);
+  AddressBook book = book_;
+  apply(std::move(*changes), book);
+  return store::assignments(book);
 }
 
 Status SqliteAllocations::write(const BookChanges& changes) {

@@ -38,6 +38,9 @@ class Allocations {
   /// is full. Reserved and never handed out: network address, broadcast address, router.
   virtual Result<model::Assignments> assign(const model::State& state) = 0;
 
+  /// What assign() would give now; chooses and frees nothing. For a caller who must see more before the state counts.
+  virtual Result<model::Assignments> propose(const model::State& state) const = 0;
+
   virtual Result<std::vector<StoredAttachment>> attachments() = 0;
   virtual Status put_attachment(const StoredAttachment& attachment) = 0;
   virtual Status remove_attachment(const model::Name& pod) = 0;

@@ -120,6 +120,48 @@ TEST_F(NodeState, StaysWhenItsTablesDoNotFit) {
   EXPECT_TRUE(attached) << text(attached);  // the last good state goes on
 }
 
+TEST_F(NodeState, KeepsEveryAddressWhenTablesDoNotFit) {
+  const std::string with_address = two_networks() + "---\nkind: Pod\nnetwork: one\nname: mine\n";
+  write_manifests(with_address);
+  const auto node = start();
+  const auto address = [&node] {
+    const NodeStatus status = node->status();
+    const auto pod = std::ranges::find(status.pods, model::Name{"one", "mine"}, &PodStatus::name);
+    return pod == status.pods.end() ? "missing" : pod->address.text();
+  };
+  const std::string before = address();
+  // Without the pod, and with more guaranteed flows than the table has.
+  std::string greedy;
+  for (int i = 0; i < 3; ++i) greedy += "---\nkind: Network\nname: more-" + std::to_string(i) + "\n";
+  write_manifests(two_networks() + greedy);
+  ASSERT_TRUE(eventually([&] { return !node->status().last_error.empty(); }));
+  write_manifests(with_address + "---\nkind: Pod\nnetwork: one\nname: other\n");
+  ASSERT_TRUE(eventually([&] { return node->status().synced; })) << node->status().last_error;
+  EXPECT_EQ(address(), before) << "the refused state has freed it";
+}
+
+TEST_F(NodeState, IsWhatAFullCompileGivesAfterAttachAndDetach) {
+  write_manifests(many_services(30));
+  const PodNamespace first;
+  const PodNamespace second;
+  {
+    const auto node = start();
+    for (int round = 0; round < 3; ++round) {
+      ASSERT_TRUE((*node)->attach({.pod = {"one", "web-1"}, .netns = first.path()}));
+      ASSERT_TRUE((*node)->attach({.pod = {"one", "web-2"}, .netns = second.path()}));
+      ASSERT_TRUE((*node)->detach({"one", "web-1"}));
+    }
+    ASSERT_TRUE(frontend("172.16.9.9"));
+    EXPECT_EQ(frontend("172.16.9.9")->ready_count, 1U);
+  }
+  // A new daemon reads the maps and compiles everything.
+  const auto node = start();
+  EXPECT_TRUE(node->status().synced);
+  EXPECT_EQ(node->status().counters.writes, 0U);
+  EXPECT_TRUE((*node)->detach({"one", "web-2"}));
+  EXPECT_EQ(frontend("172.16.9.9")->ready_count, 0U);
+}
+
 TEST_F(NodeState, ConvergesWhileOneWriteInTenFails) {
   datapath::Options faulty = datapath_options();
   faulty.inject_fault = [random = std::mt19937(42)](const compile::Write&) mutable -> Status {

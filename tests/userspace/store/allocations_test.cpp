@@ -47,6 +47,24 @@ class AllocationsTest : public testing::Test {
   model::State state_;
 };
 
+TEST_F(AllocationsTest, ProposesWhatItWouldGiveAndGivesNothing) {
+  add_network(state_, "shop");
+  add_pod(state_, "shop", "a");
+  const model::Assignments before = assign();
+  const model::State old = state_;
+  state_.pods.clear();
+  add_pod(state_, "shop", "b");
+  add_network(state_, "blog");
+  const auto proposed = allocations_->propose(state_);
+  ASSERT_TRUE(proposed) << proposed.error().message;
+  EXPECT_FALSE(proposed->pod_addresses.contains({"shop", "a"}));
+  EXPECT_EQ(*allocations_->propose(state_), *proposed) << "nothing was taken or freed by asking";
+  EXPECT_EQ(*allocations_->propose(old), before);
+  reopen();
+  EXPECT_EQ(*allocations_->propose(old), before) << "nor on the disk";
+  EXPECT_EQ(assign(), *proposed);
+}
+
 TEST_F(AllocationsTest, GivesPodsTheLowestAddressesAndServicesTheHighest) {
   add_network(state_, "shop");
   for (const std::string name : {"a", "b", "c"}) add_pod(state_, "shop", name);
