@@ -3,13 +3,8 @@
 #ifndef SLUICE_BPF_ADMIT_H
 #define SLUICE_BPF_ADMIT_H
 
-/* The device's record. Its values are copied before `self` is compared: see abi.h, self-identifying records. */
-static __noinline int port_of(struct __sk_buff *skb, struct packet *p) {
-  p->ifindex = skb->ifindex;
-  const struct sluice_port *port = bpf_map_lookup_elem(&ports, &p->ifindex);
-  if (!port)
-    return drop(p, SLUICE_REASON_NO_PORT);
-  __u8 kind = port->kind;
+static __always_inline void copy_port(struct packet *p, const struct sluice_port *port, __u8 *kind) {
+  *kind = port->kind;
   p->network = port->network;
   p->network_slot = port->network_slot;
   p->source = port->endpoint;
@@ -19,10 +14,36 @@ static __noinline int port_of(struct __sk_buff *skb, struct packet *p) {
   p->own_address = port->address4;
   p->own_delivery = port->delivery;
   copy_mac(p->own_mac, port->mac);
+}
+
+/* The record from the hash, where every port stands. Values are copied before `self` is compared: see abi.h,
+ * self-identifying records. */
+static __noinline bool port_from_hash(struct packet *p, __u8 *kind) {
+  const struct sluice_port *port = bpf_map_lookup_elem(&ports, &p->ifindex);
+  if (!port)
+    return false;
+  copy_port(p, port, kind);
   barrier();
-  if (*(volatile const __u32 *)&port->self != p->ifindex || kind != SLUICE_PORT_POD)
+  return *(volatile const __u32 *)&port->self == p->ifindex;
+}
+
+static __always_inline bool port_from_slot(struct packet *p, __u8 *kind) {
+  __u32 index = p->ifindex % SLUICE_PORT_SLOTS;
+  const struct sluice_port_slot *slot = bpf_map_lookup_elem(&port_slots, &index);
+  if (!slot || *(volatile const __u32 *)&slot->tail != p->ifindex)
+    return false;
+  barrier();
+  copy_port(p, &slot->port, kind);
+  barrier();
+  return *(volatile const __u32 *)&slot->port.self == p->ifindex;
+}
+
+static __always_inline int port_of(struct __sk_buff *skb, struct packet *p) {
+  __u8 kind = 0;
+  p->ifindex = skb->ifindex;
+  if (!port_from_slot(p, &kind) && !port_from_hash(p, &kind))
     return drop(p, SLUICE_REASON_NO_PORT);
-  return CONTINUE;
+  return kind == SLUICE_PORT_POD ? CONTINUE : drop(p, SLUICE_REASON_NO_PORT);
 }
 
 /* Frame checks of a pod's packet, up to its ethertype. */
@@ -59,7 +80,7 @@ static __always_inline int check_pod_destination(const struct packet *p, const s
 }
 
 /* IPv4 from a pod: header, anti-spoofing, destination class, transport header. */
-static __noinline int admit_ipv4(struct __sk_buff *skb, struct packet *p) {
+static __always_inline int admit_ipv4(struct __sk_buff *skb, struct packet *p) {
   const void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
   const struct iphdr *ip = data + ETHERNET_LENGTH;
   if ((void *)(ip + 1) > end)

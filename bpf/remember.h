@@ -13,6 +13,7 @@ struct making {
   struct sluice_flow4_key reverse;
   const struct choice *choice;
   struct sluice_pair4 *pair;
+  __u64 now;
   __u32 index;
 };
 
@@ -55,9 +56,30 @@ static __always_inline void copy_to_record(struct sluice_flow4 *flow, const stru
   to[3] = from[3];
 }
 
+/* A zeroed record to fill. Not on the stack: the chain of calls has 512 bytes in all, and kernel 6.1 counts the
+ * frames of all callers. Programs run with bottom halves off, so that nobody else on this CPU is at it. */
+static __always_inline struct sluice_flow4 *blank_record(void) {
+  __u32 zero = 0;
+  struct sluice_flow4 *flow = bpf_map_lookup_elem(&scratch, &zero);
+  if (flow)
+    __builtin_memset(flow, 0, sizeof(*flow));
+  return flow;
+}
+
+/* What both records of a pair have alike. */
+static __always_inline void fill_record(struct sluice_flow4 *flow, const struct making *making) {
+  flow->frontend = making->choice->frontend;
+  flow->last_seen = making->now;
+  flow->last_tick = (__u32)bpf_jiffies64();
+  flow->pair = making->index;
+  flow->network_slot = making->choice->network_slot;
+}
+
 static __noinline int insert_reverse(const struct packet *p, const struct making *making) {
-  struct sluice_flow4 flow = {};
-  struct action *back = (struct action *)&flow.new_source; /* built in place: the call chain has 512 bytes of stack */
+  struct sluice_flow4 *flow = blank_record();
+  if (!flow)
+    return -ENOMEM;
+  struct action *back = (struct action *)&flow->new_source;
   back->new_source = p->key.destination;
   back->new_destination = p->key.source;
   back->new_source_port = p->key.destination_port;
@@ -67,31 +89,27 @@ static __noinline int insert_reverse(const struct packet *p, const struct making
   back->role = SLUICE_FLOW_REVERSE;
   copy_mac(back->destination_mac, p->own_mac);
   set_action_deltas(back, &making->reverse);
-  flow.self = making->reverse;
-  flow.source = making->choice->backend;
-  flow.endpoint = p->source;
-  flow.frontend = making->choice->frontend;
-  flow.last_seen = bpf_ktime_get_coarse_ns();
-  flow.pair = making->index;
-  flow.network_slot = making->choice->network_slot;
-  return (int)bpf_map_update_elem(&flows4, &making->reverse, &flow, BPF_NOEXIST);
+  flow->self = making->reverse;
+  flow->source = making->choice->backend;
+  flow->endpoint = p->source;
+  fill_record(flow, making);
+  return (int)bpf_map_update_elem(&flows4, &making->reverse, flow, BPF_NOEXIST);
 }
 
 static __noinline int insert_forward(const struct packet *p, const struct making *making) {
-  struct sluice_flow4 flow = {};
-  copy_to_record(&flow, &p->action);
-  flow.self = p->key;
-  flow.source = p->source;
-  flow.endpoint = making->choice->backend;
-  flow.frontend = making->choice->frontend;
-  flow.last_seen = bpf_ktime_get_coarse_ns();
-  flow.packets = 1;
-  flow.bytes = p->length;
-  flow.pair = making->index;
-  flow.network_slot = making->choice->network_slot;
+  struct sluice_flow4 *flow = blank_record();
+  if (!flow)
+    return -ENOMEM;
+  copy_to_record(flow, &p->action);
+  flow->self = p->key;
+  flow->source = p->source;
+  flow->endpoint = making->choice->backend;
+  fill_record(flow, making);
+  flow->packets = 1;
+  flow->bytes = p->length;
   if (p->protocol == IPPROTO_TCP)
-    flow.state = SLUICE_STATE_SYN | (p->source.slot ? 0 : SLUICE_STATE_HALF_OPEN_CHARGED);
-  return (int)bpf_map_update_elem(&flows4, &p->key, &flow, BPF_NOEXIST);
+    flow->state = SLUICE_STATE_SYN | (p->source.slot ? 0 : SLUICE_STATE_HALF_OPEN_CHARGED);
+  return (int)bpf_map_update_elem(&flows4, &p->key, flow, BPF_NOEXIST);
 }
 
 /* Who holds the reverse tuple? An ended flow is removed, and the insert tried once more. */
@@ -120,7 +138,8 @@ static __always_inline __be16 substitute_port(void) {
 
 /* Gives the flow the router's address and a free port as source, when its own would collide at the backend. */
 static __noinline int place_reverse(struct packet *p, struct making *making) {
-  int result = reverse_or_owner(p, making);
+  /* A pod that is its own backend on its own source port: the two directions would be one tuple. */
+  int result = same_key(&making->reverse, &p->key) ? TAKEN : reverse_or_owner(p, making);
   if (result != TAKEN || p->protocol == IPPROTO_ICMP)
     return result;
   p->action.new_source = making->choice->router4;
@@ -210,7 +229,7 @@ static __noinline int remember(struct packet *p, const struct choice *choice) {
   int reason = charge(p, choice);
   if (reason)
     return drop(p, reason);
-  struct making making = {.choice = choice};
+  struct making making = {.choice = choice, .now = bpf_ktime_get_coarse_ns()};
   if (take_pair_index(&making.index)) {
     uncharge(p, choice);
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL);

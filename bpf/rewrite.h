@@ -86,7 +86,7 @@ static __always_inline long deliver(struct __sk_buff *skb, const struct action *
   }
 }
 
-static __noinline int carry_out(struct __sk_buff *skb, struct packet *p) {
+static __always_inline int carry_out(struct __sk_buff *skb, struct packet *p) {
   int failed = rewrite(skb, p);
   if (failed)
     return drop(p, failed);

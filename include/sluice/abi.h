@@ -135,6 +135,17 @@ struct sluice_port {
 };
 SLUICE_ASSERT_SIZE(struct sluice_port, 44);
 
+/* port_slots: the same records once more, in an array by ifindex % SLUICE_PORT_SLOTS, because an array costs a
+ * packet nothing and a hash does. Whoever writes `ports` writes the slot before it; of two ports with one slot the
+ * other is found in the hash. An array element is overwritten in place, in ascending order: a reader takes `tail`
+ * first and `port.self` last, and believes what stands between only if both are the ifindex that it looks for. */
+#define SLUICE_PORT_SLOTS 4096
+struct sluice_port_slot {
+  struct sluice_port port;
+  __u32 tail; /* equals port.self */
+};
+SLUICE_ASSERT_SIZE(struct sluice_port_slot, 48);
+
 /* ---- endpoints (hash): every address that somebody has ------------------------------------------------------------- */
 
 enum sluice_endpoint_kind {
@@ -302,7 +313,7 @@ struct sluice_flow4 {
   __u16 network_slot;  /* charged */
   __u8 pad[2];
   __be32 node4;        /* reserved: tunnel remote */
-  __u32 pad2;
+  __u32 last_tick;     /* low word of the jiffies at last_seen: the clock is read once a tick */
 };
 SLUICE_ASSERT_SIZE(struct sluice_flow4, 120);
 

@@ -16,11 +16,42 @@ class Records : public ProgramTest {
   Tuple there{client.address, 40000, ip("172.16.1.1"), 80};
 };
 
+/// The slot in front of `ports`, as the test left it.
+void put_slot(Datapath& datapath, std::uint32_t ifindex, const sluice_port_slot& slot) {
+  datapath.put("port_slots", ifindex % SLUICE_PORT_SLOTS, slot);
+}
+
 TEST_F(Records, AnotherDevicesRecordAdmitsNobody) {
   auto port = datapath.lookup<sluice_port>("ports", client.ifindex).value();
   port.self = server.ifindex;
   datapath.put("ports", client.ifindex, port);
+  put_slot(datapath, client.ifindex, {});
   EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_NO_PORT);
+}
+
+TEST_F(Records, APortWhoseSlotAnotherPortHoldsIsFoundInTheHash) {
+  auto other = datapath.lookup<sluice_port>("ports", server.ifindex).value();
+  other.self = client.ifindex + SLUICE_PORT_SLOTS;
+  put_slot(datapath, client.ifindex, {.port = other, .tail = other.self});
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
+}
+
+TEST_F(Records, AHalfWrittenSlotIsNotBelieved) {
+  const auto own = datapath.lookup<sluice_port>("ports", client.ifindex).value();
+  auto other = datapath.lookup<sluice_port>("ports", server.ifindex).value();
+  datapath.remove("ports", client.ifindex);
+  put_slot(datapath, client.ifindex, {.port = other, .tail = client.ifindex});
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_NO_PORT) << "begun, the end still the old one";
+  other = own;
+  put_slot(datapath, client.ifindex, {.port = other, .tail = server.ifindex});
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_NO_PORT) << "not finished";
+  put_slot(datapath, client.ifindex, {.port = own, .tail = client.ifindex});
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
+}
+
+TEST_F(Records, APortWithoutASlotIsAdmittedByTheHash) {
+  put_slot(datapath, client.ifindex, {});
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
 }
 
 TEST_F(Records, AnotherServicesRecordIsNotUsedAndAnswersNoReset) {

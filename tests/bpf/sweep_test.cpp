@@ -82,22 +82,23 @@ class SweepLife : public Sweep, public ::testing::WithParamInterface<Life> {};
 
 TEST_P(SweepLife, APairLivesForItsStatesLimitAndNoLonger) {
   const Life& life = GetParam();
+  const std::uint64_t unit = coarse_now() / 8;  // nothing can be older than the machine, and a VM is young
   change_settings([&](sluice_settings& s) {
     for (auto limit : {&sluice_settings::tcp_half_open, &sluice_settings::tcp_established,
                        &sluice_settings::tcp_closing, &sluice_settings::tcp_closed, &sluice_settings::udp_new,
                        &sluice_settings::udp_stream, &sluice_settings::icmp}) {
-      s.*limit = 1000 * kSecond;
+      s.*limit = unit;
     }
-    s.*life.limit = 5000 * kSecond;  // its own is the longest: no other limit keeps it
+    s.*life.limit = 1000000 * kSecond;  // its own is the longest: no other limit keeps it
   });
   open(life.protocol);
   set_state(SLUICE_FLOW_FORWARD, life.forward);
   set_state(SLUICE_FLOW_REVERSE, life.reverse);
-  age(4000 * kSecond);
+  age(4 * unit);
   datapath.start_sweep();
   ASSERT_TRUE(rounds(40)) << "the sweep runs";
   EXPECT_EQ(datapath.flows().size(), 2U) << "not before its limit";
-  change_settings([&](sluice_settings& s) { s.*life.limit = 3000 * kSecond; });
+  change_settings([&](sluice_settings& s) { s.*life.limit = 3 * unit; });
   EXPECT_TRUE(eventually([&] { return datapath.flows().empty(); })) << "but after it";
   EXPECT_TRUE(eventually([&] { return datapath.totals().expired == 1; }));
   EXPECT_EQ(datapath.usage(network.slot).pairs, 0U);
@@ -136,9 +137,13 @@ TEST_F(Sweep, APairIsAsYoungAsItsYoungerSide) {
 }
 
 TEST_F(Sweep, AMarkedPairThatIsUsedAgainLives) {
-  change_settings([](sluice_settings& s) { s.delete_grace = 600 * kSecond; });
+  const std::uint64_t unit = coarse_now() / 4;
+  change_settings([&](sluice_settings& s) {
+    s.delete_grace = 1000000 * kSecond;
+    s.udp_new = unit;
+  });
   open(kUdp);
-  age(500 * kSecond);
+  age(2 * unit);
   datapath.start_sweep();
   const auto mark = [&] { return datapath.element<sluice_pair4>("pairs4", 0).mark; };
   ASSERT_TRUE(eventually([&] { return mark() != 0; })) << "first marked";
@@ -200,9 +205,11 @@ TEST_F(Sweep, ItGoesOnWhenItIsStartedAgain) {
 }
 
 TEST_F(Sweep, FreedPairsAreUsedAgain) {
+  const std::uint64_t unit = coarse_now() / 4;
+  change_settings([&](sluice_settings& s) { s.tcp_half_open = unit; });
   for (int round = 0; round < 3; ++round) {
     for (std::uint16_t port = 1; port <= 64; ++port) open(kTcp, port);
-    age(600 * kSecond);
+    age(2 * unit);
     datapath.start_sweep();
     ASSERT_TRUE(eventually([&] { return datapath.flows().empty() && datapath.usage(network.slot).pairs == 0; }));
   }

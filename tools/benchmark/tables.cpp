@@ -9,9 +9,6 @@ namespace sluice::benchmark {
 
 namespace {
 
-// Of flows4 above two records a pair, as the daemon sizes it (userspace/datapath/object.cpp).
-constexpr std::uint32_t kFlowSlack = 4096;
-
 // The arenas do not change a packet's cost; small ones leave memory for several loaded copies.
 constexpr std::uint32_t kBackends = 65536;
 constexpr std::uint32_t kRingBlocks = 32768;
@@ -31,7 +28,7 @@ Result<Tables> Tables::load(const std::string& file, std::uint32_t max_pairs) {
   const std::string what = "object " + (file.empty() ? std::string("of this build") : file);
   Object object(open_object(file));
   if (!object) return fail_errno("open the " + what);
-  const std::pair<const char*, std::uint32_t> sizes[] = {{"flows4", 2 * max_pairs + kFlowSlack},
+  const std::pair<const char*, std::uint32_t> sizes[] = {{"flows4", 2 * max_pairs},
                                                          {"pairs4", max_pairs},
                                                          {"pairs4_free", max_pairs},
                                                          {"backends", kBackends},

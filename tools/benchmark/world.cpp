@@ -127,6 +127,14 @@ Status World::write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex)
   std::ranges::copy(pod_mac(slot).bytes, port.mac);
   return all([&] { return tables_.put("endpoint_generations", slot, kGeneration); },
              [&] { return tables_.put("endpoints4", record.self, record); },
+             [&] { return put_port(port); });
+}
+
+/// Both maps, as the daemon does (userspace/datapath/port_slots.cpp).
+Status World::put_port(const sluice_port& port) const {
+  const sluice_port_slot slot{.port = port, .tail = port.self};
+  const std::uint32_t index = port.self % SLUICE_PORT_SLOTS;
+  return all([&] { return tables_.put("port_slots", index, slot); },
              [&] { return tables_.put("ports", port.self, port); });
 }
 
@@ -140,7 +148,7 @@ Status World::write_pods() const {
   uplink.self = devices_.uplink;
   uplink.kind = SLUICE_PORT_UPLINK;
   std::ranges::copy(kUplinkMac.bytes, uplink.mac);
-  return status ? tables_.put("ports", uplink.self, uplink) : status;
+  return status ? put_port(uplink) : status;
 }
 
 Status World::write_frontend(std::uint32_t index, const sluice_frontend4_key& key, std::uint16_t target_port) const {

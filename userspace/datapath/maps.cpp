@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "datapath/map_io.hpp"
+#include "datapath/port_slots.hpp"
 
 namespace sluice::datapath {
 
@@ -102,6 +103,16 @@ Result<Tables> Maps::read() const {
   return tables;
 }
 
+Status Maps::restore_port_slots() const {
+  const auto slots = fd("port_slots");
+  if (!slots) return std::unexpected(slots.error());
+  const Entry* ports = find("ports");
+  if (ports == nullptr) return fail(ErrorCode::kNotFound, "there is no map ports");
+  compile::HashTable<std::uint32_t, sluice_port> records;
+  if (auto read = read_table(ports->fd.get(), ports->shape, records); !read) return fail_in("read map ports", read);
+  return datapath::restore_port_slots(*slots, records);
+}
+
 Status Maps::check(const Write& write) const {
   const char* name = map_name(write.table);
   const Entry* entry = find(name);
@@ -132,6 +143,11 @@ Status Maps::apply(const compile::Plan& plan, const InjectFault& inject_fault) c
         if (!injected) writes.resize(i);  // those before it are still written, as when the kernel fails midway
       }
       const Entry* entry = find(map_name(kind.first));
+      if (kind.first == Table::kPorts) {
+        const auto slots = fd("port_slots");
+        if (!slots) return std::unexpected(slots.error());
+        if (auto mirrored = write_port_slots(*slots, writes); !mirrored) return mirrored;
+      }
       const Status written = write_all(entry->fd.get(), entry->shape, writes);
       if (!written) return fail_in(std::string("write map ") + map_name(kind.first), written);
       if (!injected) return fail_in(std::string("write map ") + map_name(kind.first), injected);

@@ -39,6 +39,9 @@ class Maps {
   /// Step by step, each step by table; `inject_fault` may be empty.
   [[nodiscard]] Status apply(const compile::Plan& plan, const InjectFault& inject_fault) const;
 
+  /// Makes the array in front of `ports` agree with it; at load, in case a process was killed between the two.
+  [[nodiscard]] Status restore_port_slots() const;
+
   [[nodiscard]] Result<sluice_meta> meta() const;
   [[nodiscard]] Status put_meta(const sluice_meta& meta) const;
 

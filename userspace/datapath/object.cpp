@@ -20,12 +20,10 @@ namespace {
 constexpr std::array kPrograms{"from_pod", "from_uplink", "uplink_xdp", "sweep_start"};
 constexpr std::size_t kVerifierLogBytes = 256 * 1024;
 constexpr std::size_t kShownLogBytes = 2048;
-// Room for elements that are being replaced while others go: two records a pair, and a few a CPU.
-constexpr std::uint32_t kFlowSlack = 4096;
 
 /// The size that the configuration gives a map; 0: the object's own.
 std::uint32_t configured_entries(const std::string& map, const Options& options) {
-  if (map == "flows4") return 2 * options.max_pairs + kFlowSlack;
+  if (map == "flows4") return 2 * options.max_pairs;  // exact: a record is made only by who holds a pair index
   if (map == "pairs4" || map == "pairs4_free") return options.max_pairs;
   if (map == "backends") return options.backend_arena;
   if (map == "rings") return options.ring_arena;

@@ -64,7 +64,7 @@ void Datapath::require(int error, const std::string& what) {
 }
 
 Datapath::Datapath(const Sizes& sizes) : sizes_(sizes), cpus_(libbpf_num_possible_cpus()) {
-  if (sizes_.flows == 0) sizes_.flows = 2 * sizes_.pairs + 64;
+  if (sizes_.flows == 0) sizes_.flows = 2 * sizes_.pairs;
   struct sluice* skeleton = sluice__open();
   if (skeleton == nullptr) throw std::runtime_error(std::string("open the BPF object: ") + std::strerror(errno));
   holder_ = skeleton;

@@ -35,7 +35,7 @@ struct Outcome {
 
 struct Sizes {
   std::uint32_t pairs = 64;
-  std::uint32_t flows = 0;  ///< elements of flows4; 0: 2 * pairs + 64
+  std::uint32_t flows = 0;  ///< elements of flows4; 0: 2 * pairs, as the daemon sizes it
 };
 
 using Counters = std::array<sluice_counter, SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE>;

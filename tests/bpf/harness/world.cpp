@@ -54,7 +54,7 @@ void World::write_pod(const Pod& pod, std::uint8_t kind) {
   std::ranges::copy(pod.mac, port.mac);
   datapath_.put("endpoint_generations", pod.ref.slot, pod.ref.generation);
   datapath_.put("endpoints4", endpoint.self, endpoint);
-  datapath_.put("ports", port.self, port);
+  put_port(port);
 }
 
 Pod World::pod(const Network& network, const std::string& address, std::uint8_t kind) {
@@ -82,7 +82,7 @@ std::uint32_t World::uplink() {
   port.kind = SLUICE_PORT_UPLINK;
   port.delivery = SLUICE_DELIVER_UPLINK;
   std::ranges::copy(kUplinkMac, port.mac);
-  datapath_.put("ports", port.self, port);
+  put_port(port);
   return uplink_;
 }
 
@@ -158,9 +158,19 @@ Frontend World::floating(const std::string& address, std::uint16_t port, std::ui
   return frontend(0, network, ip(address), port, protocol, targets, options);
 }
 
+void World::put_port(const sluice_port& port) {
+  datapath_.put("port_slots", port.self % SLUICE_PORT_SLOTS, sluice_port_slot{.port = port, .tail = port.self});
+  datapath_.put("ports", port.self, port);
+}
+
+void World::remove_port(std::uint32_t ifindex) {
+  datapath_.put("port_slots", ifindex % SLUICE_PORT_SLOTS, sluice_port_slot{});
+  datapath_.remove("ports", ifindex);
+}
+
 void World::remove(const Pod& pod) {
   datapath_.put("endpoint_generations", pod.ref.slot, next_generation());
-  datapath_.remove("ports", pod.ifindex);
+  remove_port(pod.ifindex);
   datapath_.remove("endpoints4", sluice_endpoint4_key{pod.network.id, be(pod.address)});
 }
 
@@ -177,7 +187,7 @@ void World::detach(const Pod& pod) {
   auto record = datapath_.lookup<sluice_endpoint4>("endpoints4", key);
   record.value().ifindex = 0;
   datapath_.put("endpoints4", key, *record);
-  datapath_.remove("ports", pod.ifindex);
+  remove_port(pod.ifindex);
 }
 
 void World::bump(const Frontend& frontend) {

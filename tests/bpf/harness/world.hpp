@@ -80,6 +80,9 @@ class World {
   /// Another pod in the slot, on the device and with the address of a removed one.
   Pod replace(const Pod& pod);
   void detach(const Pod& pod);
+  /// A port's record and the slot in front of it, as the daemon writes them.
+  void put_port(const sluice_port& port);
+  void remove_port(std::uint32_t ifindex);
   void bump(const Frontend& frontend);
   void remove(const Frontend& frontend);
   void set_ready(Frontend& frontend, std::size_t index, bool ready);

@@ -25,7 +25,8 @@ constexpr std::array kMaps{"meta",           "settings",
                            "uplink_filter",  "flows4",
                            "pairs4",         "frontend_generations",
                            "pairs4_free",    "flow_totals",
-                           "sweeper",        "counters"};
+                           "sweeper",        "counters",
+                           "port_slots",     "scratch"};
 
 compile::Plan one_write(compile::Table table, const auto& key, const auto& value) {
   compile::Write write{.table = table, .key = {}, .value = {}};
