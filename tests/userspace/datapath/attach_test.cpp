@@ -89,7 +89,7 @@ TEST_P(AttachEitherWay, LosesNoPacketWhileProgramsAreReplaced) {
   for (int round = 0; round < 5; round++) load(way());
   done = true;
   sender.join();
-  EXPECT_GT(sent, 1000U);
+  EXPECT_GT(sent, 100U) << "there was traffic";
   EXPECT_TRUE(eventually([&] { return counted(pins(), SLUICE_ENTRY_FROM_POD) >= sent; }));
   EXPECT_EQ(counted(pins(), SLUICE_ENTRY_FROM_POD), sent);
 }
