@@ -2,7 +2,6 @@
 #include "attach_daemon.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -23,6 +23,7 @@ namespace sluice::benchmark {
 namespace {
 
 constexpr std::chrono::seconds kStartLimit{120};
+constexpr std::chrono::seconds kStopLimit{20};
 constexpr unsigned kAddressesOfByte = 250;
 
 }  // namespace
@@ -128,7 +129,11 @@ Status Daemon::stop() {
   if (process_ == 0) return {};
   kill(process_, SIGTERM);
   int status = 0;
-  if (waitpid(process_, &status, 0) != process_) return fail_errno("wait for sluiced");
+  const auto end = std::chrono::steady_clock::now() + kStopLimit;
+  while (waitpid(process_, &status, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > end) kill(process_, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   process_ = 0;
   if (status != 0) return fail(ErrorCode::kSystem, program_.string() + " ended badly: " + log());
   return {};
@@ -137,8 +142,7 @@ Status Daemon::stop() {
 Daemon::~Daemon() {
   static_cast<void>(stop());
   std::error_code ignored;
-  std::filesystem::remove_all(pins_, ignored);
-  std::filesystem::remove_all(folder_, ignored);
+  for (const auto& folder : {pins_, folder_}) static_cast<void>(std::filesystem::remove_all(folder, ignored));
 }
 
 }  // namespace sluice::benchmark
