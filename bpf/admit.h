@@ -106,15 +106,15 @@ static __always_inline int admit_ipv4(struct __sk_buff *skb, struct packet *p) {
 
 /* ---- uplink ---------------------------------------------------------------------------------------------------- */
 
-static __always_inline bool in_uplink_filter(__be32 address) {
-  __u32 bit = sluice_filter_bit(address), word = bit / 64;
-  const __u64 *bits = bpf_map_lookup_elem(&uplink_filter, &word);
+static __always_inline bool in_frontend_filter(__u32 network, __be32 address) {
+  __u32 bit = sluice_filter_bit(network, address), word = bit / 64;
+  const __u64 *bits = bpf_map_lookup_elem(&frontend_filter, &word);
   return bits && (*bits >> (bit % 64)) & 1;
 }
 
 /* Is the address a floating IP? The filter answers first; only its few hits cost a lookup. */
 static __always_inline bool is_floating(__be32 address) {
-  if (!in_uplink_filter(address))
+  if (!in_frontend_filter(0, address))
     return false;
   struct sluice_endpoint4_key key = {.network = 0, .address = address};
   const struct sluice_endpoint4 *endpoint = bpf_map_lookup_elem(&endpoints4, &key);

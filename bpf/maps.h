@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The maps; keys and values are in sluice/abi.h. Sizes marked "daemon" are set before load from the configuration.
- * Who writes what: the daemon owns settings to uplink_filter, the programs own network_usage and flows4 to counters. */
+ * Who writes what: the daemon owns settings to frontend_filter, the programs own network_usage and flows4 to counters. */
 #ifndef SLUICE_BPF_MAPS_H
 #define SLUICE_BPF_MAPS_H
 
@@ -32,7 +32,7 @@ ARRAY_OF(backends, struct sluice_backend, 1048576);                  /* daemon *
 ARRAY_OF(rings, struct sluice_ring_block, 262144);                   /* daemon */
 ARRAY_OF(endpoint_generations, __u32, SLUICE_MAX_ENDPOINT_SLOTS);
 ARRAY_OF(frontend_generations, __u32, SLUICE_MAX_FRONTEND_SLOTS);
-ARRAY_OF(uplink_filter, __u64, SLUICE_FILTER_WORDS);
+ARRAY_OF(frontend_filter, __u64, SLUICE_FILTER_WORDS);
 
 ARRAY_OF(network_usage, struct sluice_network_usage, SLUICE_MAX_NETWORK_SLOTS);
 /* Preallocated: an insert is twice as fast, and never fails for want of memory. Two records a pair, exactly. */

@@ -43,7 +43,7 @@ int from_pod(struct __sk_buff *skb) {
     return arp_from_pod(skb, &p);
   STAGE(admit_ipv4(skb, &p));
   STAGE(flow(skb, &p));
-  STAGE(new_flow(skb, &p));
+  STAGE(frontend(skb, &p));
   return to_address(skb, &p);
 }
 
@@ -55,7 +55,7 @@ int from_uplink(struct __sk_buff *skb) {
   STAGE(shape_on_uplink(skb, &p, &total));
   STAGE(flow(skb, &p));
   STAGE(admit_on_uplink(&p));
-  STAGE(new_flow(skb, &p));
+  STAGE(frontend(skb, &p));
   return to_floating(skb, &p);
 }
 

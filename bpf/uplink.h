@@ -4,7 +4,7 @@
 #define SLUICE_BPF_UPLINK_H
 
 /* Continues only with IPv4 whose destination has its filter bit. */
-static __noinline int ours_on_uplink(struct __sk_buff *skb, struct packet *p) {
+static __always_inline int ours_on_uplink(struct __sk_buff *skb, struct packet *p) {
   if (skb->vlan_present)
     return pass(p, SLUICE_REASON_FOREIGN);
   pull_headers(skb);
@@ -15,7 +15,7 @@ static __noinline int ours_on_uplink(struct __sk_buff *skb, struct packet *p) {
   if (ethernet->h_proto == bpf_htons(ETH_P_IP)) {
     p->key.source = ip->saddr;
     p->key.destination = ip->daddr;
-    bool ours = in_uplink_filter(ip->daddr) && skb->pkt_type == PACKET_HOST;
+    bool ours = in_frontend_filter(0, ip->daddr) && skb->pkt_type == PACKET_HOST;
     if (!ours)
       return pass(p, SLUICE_REASON_FOREIGN);
     p->ifindex = skb->ifindex;
@@ -28,7 +28,7 @@ static __noinline int ours_on_uplink(struct __sk_buff *skb, struct packet *p) {
 }
 
 /* Header checks. What has a filter bit by chance only must not be judged, so a failing packet is looked up. */
-static __noinline int shape_on_uplink(struct __sk_buff *skb, struct packet *p, __u32 *total) {
+static __always_inline int shape_on_uplink(struct __sk_buff *skb, struct packet *p, __u32 *total) {
   const void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
   const struct iphdr *ip = data + ETHERNET_LENGTH;
   if ((void *)(ip + 1) > end)

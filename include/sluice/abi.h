@@ -243,12 +243,13 @@ struct sluice_ring_block {
 };
 SLUICE_ASSERT_SIZE(struct sluice_ring_block, 64);
 
-/* uplink_filter: a bitmap over floating IPs, so that a packet that is not ours leaves after one load. Bit
- * sluice_filter_bit(address) is set for every address that has a floating IP; collisions only cost time. */
+/* frontend_filter: a bitmap over the addresses that may have frontends, so that a packet to any other address costs
+ * one load instead of a failed lookup. The bit is set for every floating IP (network 0) and every service address;
+ * collisions only cost time. */
 #define SLUICE_FILTER_WORDS 1024
 #define SLUICE_FILTER_BITS (SLUICE_FILTER_WORDS * 64)
-static inline __u32 sluice_filter_bit(__be32 address) {
-  return (__u32)(((__u32)address * 0x9E3779B1u) >> 16); /* multiplicative hash to 16 bits */
+static inline __u32 sluice_filter_bit(__u32 network, __be32 address) {
+  return (__u32)(((__u32)address * 0x9E3779B1u + network * 0x85EBCA6Bu) >> 16); /* multiplicative hash to 16 bits */
 }
 
 /* ---- flows --------------------------------------------------------------------------------------------------------- */

@@ -88,10 +88,10 @@ TEST_F(Foreign, OtherEthertypesPass) {
 
 TEST_F(Foreign, AnAddressThatSharesAFilterBitPasses) {
   // Sets the bit of an address that has no record, as a collision would.
-  const std::uint32_t bit = sluice_filter_bit(be(host));
-  auto word = datapath.element<std::uint64_t>("uplink_filter", bit / 64);
+  const std::uint32_t bit = sluice_filter_bit(0, be(host));
+  auto word = datapath.element<std::uint64_t>("frontend_filter", bit / 64);
   word |= std::uint64_t{1} << (bit % 64);
-  datapath.put("uplink_filter", bit / 64, word);
+  datapath.put("frontend_filter", bit / 64, word);
   const Frame good = udp(kInbound, {client, 1, host, 2});
   expect_foreign(good);
   expect_foreign(tcp(kInbound, {client, 40000, host, 22}, kAck));

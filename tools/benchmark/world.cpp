@@ -130,6 +130,13 @@ Status World::write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex)
              [&] { return put_port(port); });
 }
 
+Status World::set_filter_bit(const sluice_endpoint4_key& key) const {
+  const std::uint32_t bit = sluice_filter_bit(key.network, key.address);
+  const std::uint32_t index = bit / 64;
+  const auto word = tables_.get<std::uint64_t>("frontend_filter", index);
+  return tables_.put("frontend_filter", index, word.value_or(0) | std::uint64_t{1} << (bit % 64));
+}
+
 /// Both maps, as the daemon does (userspace/datapath/port_slots.cpp).
 Status World::put_port(const sluice_port& port) const {
   const sluice_port_slot slot{.port = port, .tail = port.self};
@@ -196,14 +203,14 @@ Status World::write_frontends() const {
     const auto record = endpoint(kNetwork, address, SLUICE_ENDPOINT_SERVICE, kRouterMac);
     const sluice_frontend4_key key{kNetwork, address.wire(), to_wire(kServicePort), IPPROTO_TCP, 0};
     const Status put = all([&] { return tables_.put("endpoints4", record.self, record); },
+                           [&] { return set_filter_bit(record.self); },
                            [&] { return write_frontend(index, key, static_cast<std::uint16_t>(kTargetPort + index)); });
     if (!put) return put;
   }
   const auto record = endpoint(0, kFloating, SLUICE_ENDPOINT_FLOATING, kUplinkMac);
-  const std::uint32_t bit = sluice_filter_bit(record.self.address);
   const sluice_frontend4_key key{0, kFloating.wire(), to_wire(kServicePort), IPPROTO_TCP, 0};
   return all([&] { return tables_.put("endpoints4", record.self, record); },
-             [&] { return tables_.put("uplink_filter", bit / 64, std::uint64_t{1} << (bit % 64)); },
+             [&] { return set_filter_bit(record.self); },
              [&] { return write_frontend(kServices, key, kTargetPort); });
 }
 

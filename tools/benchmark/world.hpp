@@ -56,6 +56,7 @@ class World {
   [[nodiscard]] Status write_settings() const;
   [[nodiscard]] Status write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex) const;
   [[nodiscard]] Status write_pods() const;
+  [[nodiscard]] Status set_filter_bit(const sluice_endpoint4_key& key) const;
   [[nodiscard]] Status put_port(const sluice_port& port) const;
   [[nodiscard]] Status write_frontend(std::uint32_t index, const sluice_frontend4_key& key,
                                       std::uint16_t target_port) const;

@@ -57,8 +57,8 @@ void write(const Write& one, Tables& tables) {
       return write(one, tables.endpoint_generations);
     case Table::kFrontendGenerations:
       return write(one, tables.frontend_generations);
-    case Table::kUplinkFilter:
-      return write(one, tables.uplink_filter);
+    case Table::kFrontendFilter:
+      return write(one, tables.frontend_filter);
   }
   throw std::logic_error("a write names no table");
 }

@@ -71,6 +71,7 @@ class Builder {
   Status add_uplinks();
   Status add_router(const NetworkView& network);
   Status add_floating_ips();
+  void set_filter_bit(const sluice_endpoint4_key& key);
   Status add_endpoint(const sluice_endpoint4& endpoint, const std::string& holder);
   Result<sluice_ref> pod_ref(const sluice_endpoint4& endpoint);
 

@@ -109,13 +109,18 @@ Status Builder::add_pods() {
   return {};
 }
 
+/// Whatever may have frontends needs its bit; a bit too many only costs a lookup.
+void Builder::set_filter_bit(const sluice_endpoint4_key& key) {
+  const std::uint32_t bit = sluice_filter_bit(key.network, key.address);
+  next_.frontend_filter[bit / 64] |= std::uint64_t{1} << (bit % 64);
+}
+
 /// A floating IP has a record without a service too: it answers ARP and ping, and refuses the rest.
 Status Builder::add_floating_ips() {
   for (const auto& [name, floating] : input_.state.floating_ips) {
     const sluice_endpoint4 endpoint = make_endpoint(0, floating.address, SLUICE_ENDPOINT_FLOATING);
     if (Status done = add_endpoint(endpoint, "floating IP " + name); !done) return done;
-    const std::uint32_t bit = sluice_filter_bit(endpoint.self.address);
-    next_.uplink_filter[bit / 64] |= std::uint64_t{1} << (bit % 64);
+    set_filter_bit(endpoint.self);
   }
   return {};
 }

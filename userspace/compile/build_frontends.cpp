@@ -234,6 +234,7 @@ Status Builder::add_service(const ServiceView& service) {
   std::ranges::copy(kRouterMac, endpoint.mac);
   const std::string holder = "service " + service.service->name.text();
   if (Status done = add_endpoint(endpoint, holder); !done) return done;
+  set_filter_bit(endpoint.self);
   const std::vector<const PodView*> pods = select_pods(*service.network, service.service->selector);
   for (std::size_t i = 0; i < service.service->ports.size(); i++) {
     const Status done = add_service_port(service, service.service->ports[i], pods, i == 0);

@@ -189,11 +189,11 @@ void diff_endpoints(const Tables& actual, const Tables& wanted, Writer& writer) 
       actual.ports, wanted.ports,
       [&](const auto& key, const sluice_port& after, const auto*) { writer.put(kAdmit, Table::kPorts, key, after); },
       [&](const auto& key) { writer.remove(kRemove, Table::kPorts, key); });
-  each_change(actual.uplink_filter, wanted.uplink_filter,
+  each_change(actual.frontend_filter, wanted.frontend_filter,
               [&](std::uint32_t word, std::uint64_t before, std::uint64_t after) {
                 const std::uint64_t both = before | after;
-                if (both != before) writer.put(kAdmit, Table::kUplinkFilter, word, both);
-                if (after != both) writer.put(kRemove, Table::kUplinkFilter, word, after);
+                if (both != before) writer.put(kAdmit, Table::kFrontendFilter, word, both);
+                if (after != both) writer.put(kRemove, Table::kFrontendFilter, word, after);
               });
 }
 

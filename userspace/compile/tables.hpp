@@ -54,7 +54,7 @@ struct Tables {
   /// set), so that generations never repeat. Absent: never used.
   ArrayTable<std::uint32_t> endpoint_generations;
   ArrayTable<std::uint32_t> frontend_generations;
-  ArrayTable<std::uint64_t> uplink_filter;  ///< by word
+  ArrayTable<std::uint64_t> frontend_filter;  ///< by word
 };
 
 /// The maps that the daemon writes; the order of the enumerators means nothing.
@@ -68,7 +68,7 @@ enum class Table : std::uint8_t {
   kRings,
   kEndpointGenerations,
   kFrontendGenerations,
-  kUplinkFilter,
+  kFrontendFilter,
 };
 
 /// One map write. Values and keys are the raw bytes of the ABI structs; an empty value deletes (hash maps only).

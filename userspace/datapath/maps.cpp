@@ -49,8 +49,8 @@ const char* map_name(Table table) {
       return "endpoint_generations";
     case Table::kFrontendGenerations:
       return "frontend_generations";
-    case Table::kUplinkFilter:
-      return "uplink_filter";
+    case Table::kFrontendFilter:
+      return "frontend_filter";
   }
   return "unknown";
 }
@@ -98,7 +98,7 @@ Result<Tables> Maps::read() const {
   read_one(Table::kRings, tables.rings);
   read_one(Table::kEndpointGenerations, tables.endpoint_generations);
   read_one(Table::kFrontendGenerations, tables.frontend_generations);
-  read_one(Table::kUplinkFilter, tables.uplink_filter);
+  read_one(Table::kFrontendFilter, tables.frontend_filter);
   if (!status) return std::unexpected(status.error());
   return tables;
 }

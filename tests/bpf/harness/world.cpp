@@ -134,15 +134,20 @@ void World::write_ring(const Frontend& frontend) {
 
 void World::service_address(const Network& network, const std::string& address) {
   const sluice_endpoint4 record = endpoint_record(network.id, ip(address), SLUICE_ENDPOINT_SERVICE, kRouterMac);
+  set_filter_bit(record.self);
   datapath_.put("endpoints4", record.self, record);
+}
+
+void World::set_filter_bit(const sluice_endpoint4_key& key) {
+  const std::uint32_t bit = sluice_filter_bit(key.network, key.address);
+  auto word = datapath_.element<std::uint64_t>("frontend_filter", bit / 64);
+  word |= std::uint64_t{1} << (bit % 64);
+  datapath_.put("frontend_filter", bit / 64, word);
 }
 
 void World::floating_address(const std::string& address) {
   const sluice_endpoint4 record = endpoint_record(0, ip(address), SLUICE_ENDPOINT_FLOATING, kUplinkMac);
-  const std::uint32_t bit = sluice_filter_bit(record.self.address);
-  auto word = datapath_.element<std::uint64_t>("uplink_filter", bit / 64);
-  word |= std::uint64_t{1} << (bit % 64);
-  datapath_.put("uplink_filter", bit / 64, word);
+  set_filter_bit(record.self);
   datapath_.put("endpoints4", record.self, record);
 }
 

@@ -80,6 +80,7 @@ class World {
   /// Another pod in the slot, on the device and with the address of a removed one.
   Pod replace(const Pod& pod);
   void detach(const Pod& pod);
+  void set_filter_bit(const sluice_endpoint4_key& key);
   /// A port's record and the slot in front of it, as the daemon writes them.
   void put_port(const sluice_port& port);
   void remove_port(std::uint32_t ifindex);

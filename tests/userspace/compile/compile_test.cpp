@@ -39,7 +39,7 @@ TEST(Compile, OfNothingIsTheSettingsAlone) {
   EXPECT_TRUE(tables.network_limits.empty() && tables.ports.empty() && tables.endpoints4.empty() &&
               tables.frontends4.empty() && tables.backends.empty() && tables.rings.empty() &&
               tables.endpoint_generations.empty() && tables.frontend_generations.empty() &&
-              tables.uplink_filter.empty());
+              tables.frontend_filter.empty());
 }
 
 TEST(Compile, MakesOneLimitRecordANetworkAndSharesTheRest) {
@@ -211,8 +211,8 @@ TEST(Compile, BindsServicePortsToAFloatingIpInNetworkZero) {
   for (const std::string address : {"203.0.113.10", "203.0.113.11"}) {
     ASSERT_NE(endpoint(tables, 0, address), nullptr) << address;
     EXPECT_EQ(endpoint(tables, 0, address)->kind, SLUICE_ENDPOINT_FLOATING);
-    const std::uint32_t bit = sluice_filter_bit(wire(address));
-    EXPECT_TRUE(tables.uplink_filter.at(bit / 64) >> (bit % 64) & 1);
+    const std::uint32_t bit = sluice_filter_bit(0, wire(address));
+    EXPECT_TRUE(tables.frontend_filter.at(bit / 64) >> (bit % 64) & 1);
   }
 }
 

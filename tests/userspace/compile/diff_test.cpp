@@ -65,7 +65,7 @@ TEST(Diff, AddsInTheOrderInWhichRecordsReferToEachOther) {
   const Range frontends = step(Table::kFrontends4);
   for (const Table table :
        {Table::kSettings, Table::kNetworkLimits, Table::kEndpointGenerations, Table::kFrontendGenerations,
-        Table::kBackends, Table::kEndpoints4, Table::kPorts, Table::kUplinkFilter}) {
+        Table::kBackends, Table::kEndpoints4, Table::kPorts, Table::kFrontendFilter}) {
     EXPECT_LT(step(table).last, frontends.first) << static_cast<int>(table);
   }
   EXPECT_LT(step(Table::kEndpointGenerations).last, step(Table::kEndpoints4).first);
@@ -82,7 +82,7 @@ TEST(Diff, RemovesInTheOppositeOrder) {
   EXPECT_LT(frontends.last, ends.first);
   EXPECT_LT(ends.last, steps_of(plan, Table::kEndpoints4, Kind::kDelete).first);
   EXPECT_LT(ends.last, steps_of(plan, Table::kPorts, Kind::kDelete).first);
-  const Range filter = steps_of(plan, Table::kUplinkFilter, Kind::kPut);
+  const Range filter = steps_of(plan, Table::kFrontendFilter, Kind::kPut);
   EXPECT_LT(frontends.last, filter.first);
   EXPECT_LT(steps_of(plan, Table::kEndpoints4, Kind::kDelete).last, steps_of(plan, Table::kBackends, Kind::kPut).first);
   EXPECT_EQ(steps_of(plan, Table::kNetworkLimits, Kind::kPut).first, plan.steps.size() - 1);
@@ -113,9 +113,9 @@ TEST(Diff, LowersABackendAfterItsFrontendAndBeforeItsEndpoint) {
 TEST(Diff, SetsFilterBitsBeforeItClearsOthersOfTheSameWord) {
   // Two addresses whose bits stand in one word, found by search.
   std::uint32_t other = 1;
-  const std::uint32_t word = sluice_filter_bit(wire("203.0.113.10")) / 64;
-  while (sluice_filter_bit(Ipv4{other}.wire()) / 64 != word ||
-         sluice_filter_bit(Ipv4{other}.wire()) == sluice_filter_bit(wire("203.0.113.10"))) {
+  const std::uint32_t word = sluice_filter_bit(0, wire("203.0.113.10")) / 64;
+  while (sluice_filter_bit(0, Ipv4{other}.wire()) / 64 != word ||
+         sluice_filter_bit(0, Ipv4{other}.wire()) == sluice_filter_bit(0, wire("203.0.113.10"))) {
     other++;
   }
   World world = shop();
@@ -123,7 +123,7 @@ TEST(Diff, SetsFilterBitsBeforeItClearsOthersOfTheSameWord) {
   world.state.floating_ips["public"].address = Ipv4{other};
   const Tables after = world.tables(before);
   const Plan plan = diff(before, after);
-  const Range filter = steps_of(plan, Table::kUplinkFilter, Kind::kPut);
+  const Range filter = steps_of(plan, Table::kFrontendFilter, Kind::kPut);
   EXPECT_LT(filter.first, steps_of(plan, Table::kFrontends4, Kind::kPut).first);
   EXPECT_GT(filter.last, steps_of(plan, Table::kFrontends4, Kind::kDelete).last);
   Tables applied = before;

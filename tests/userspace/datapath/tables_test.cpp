@@ -63,7 +63,7 @@ Tables random_tables(unsigned seed, std::uint32_t count, const Options& options)
   fill(random, tables.rings, options.ring_arena, count);
   fill(random, tables.endpoint_generations, SLUICE_MAX_ENDPOINT_SLOTS, count);
   fill(random, tables.frontend_generations, SLUICE_MAX_FRONTEND_SLOTS, count);
-  fill(random, tables.uplink_filter, SLUICE_FILTER_WORDS, count / 2);
+  fill(random, tables.frontend_filter, SLUICE_FILTER_WORDS, count / 2);
   return tables;
 }
 
@@ -87,7 +87,7 @@ void expect_same(const Tables& wanted, const Tables& found) {
   expect_same_map(wanted.rings, found.rings, "rings");
   expect_same_map(wanted.endpoint_generations, found.endpoint_generations, "endpoint_generations");
   expect_same_map(wanted.frontend_generations, found.frontend_generations, "frontend_generations");
-  expect_same_map(wanted.uplink_filter, found.uplink_filter, "uplink_filter");
+  expect_same_map(wanted.frontend_filter, found.frontend_filter, "frontend_filter");
 }
 
 class TablesInTheKernel : public DatapathTest {};

@@ -164,7 +164,7 @@ bool NodeTest::remove_frontend(const std::string& address) const {
 std::vector<std::string> NodeTest::everything() const {
   std::vector<std::string> records;
   for (const char* map : {"settings", "network_limits", "ports", "endpoints4", "frontends4", "backends", "rings",
-                          "endpoint_generations", "frontend_generations", "uplink_filter"}) {
+                          "endpoint_generations", "frontend_generations", "frontend_filter"}) {
     each(pins() / "maps" / map, [&](int, const std::vector<char>& key, const std::vector<char>& value) {
       if (std::string(value.size(), '\0') == std::string(value.begin(), value.end())) return true;
       records.push_back(map + std::string(key.begin(), key.end()) + std::string(value.begin(), value.end()));
