@@ -22,14 +22,14 @@ static __always_inline __be32 join_address(const __be16 half[2]) {
   return (__be32)((__u32)half[0] | (__u32)half[1] << 16); /* in memory order: BPF here is little endian */
 }
 
-static __always_inline bool arp_well_formed(const struct arp_ipv4 *arp) {
+static __always_inline bool arp_well_formed(const struct arp_ipv4* arp) {
   return arp->hardware == bpf_htons(1) && arp->protocol == bpf_htons(ETH_P_IP) && arp->hardware_length == 6 &&
          arp->protocol_length == 4 &&
          (arp->operation == bpf_htons(ARP_REQUEST) || arp->operation == bpf_htons(ARP_REPLY));
 }
 
 /* Turns the request in the packet into the reply "target is at mac". */
-static __always_inline void arp_turn_around(struct ethhdr *ethernet, struct arp_ipv4 *arp, const __u8 *mac) {
+static __always_inline void arp_turn_around(struct ethhdr* ethernet, struct arp_ipv4* arp, const __u8* mac) {
   __be16 asked[2] = {arp->target_address[0], arp->target_address[1]};
   arp->operation = bpf_htons(ARP_REPLY);
   copy_mac(arp->target_mac, arp->sender_mac);
@@ -42,23 +42,19 @@ static __always_inline void arp_turn_around(struct ethhdr *ethernet, struct arp_
   copy_mac(ethernet->h_source, mac);
 }
 
-static __noinline int arp_from_pod(struct __sk_buff *skb, struct packet *p) {
-  struct ethhdr *ethernet = (void *)(long)skb->data;
-  struct arp_ipv4 *arp = (void *)(ethernet + 1);
-  if ((void *)(arp + 1) > (void *)(long)skb->data_end)
-    return drop(p, SLUICE_REASON_TRUNCATED);
-  if (!arp_well_formed(arp))
-    return drop(p, SLUICE_REASON_ARP_MALFORMED);
+static __noinline int arp_from_pod(struct __sk_buff* skb, struct packet* p) {
+  struct ethhdr* ethernet = (void*)(long)skb->data;
+  struct arp_ipv4* arp = (void*)(ethernet + 1);
+  if ((void*)(arp + 1) > (void*)(long)skb->data_end) return drop(p, SLUICE_REASON_TRUNCATED);
+  if (!arp_well_formed(arp)) return drop(p, SLUICE_REASON_ARP_MALFORMED);
   bool request = arp->operation == bpf_htons(ARP_REQUEST);
   __be32 sender = join_address(arp->sender_address);
   if (!same_mac(arp->sender_mac, p->own_mac) || (sender != p->own_address && (sender || !request)))
     return drop(p, SLUICE_REASON_SPOOFED_ARP);
   struct sluice_endpoint4_key key = {.network = p->network, .address = join_address(arp->target_address)};
-  if (!request || key.address == p->own_address)
-    return drop(p, SLUICE_REASON_ARP_OWN_ADDRESS);
-  const struct sluice_endpoint4 *endpoint = bpf_map_lookup_elem(&endpoints4, &key);
-  if (!endpoint)
-    return drop(p, SLUICE_REASON_ARP_NO_TARGET);
+  if (!request || key.address == p->own_address) return drop(p, SLUICE_REASON_ARP_OWN_ADDRESS);
+  const struct sluice_endpoint4* endpoint = bpf_map_lookup_elem(&endpoints4, &key);
+  if (!endpoint) return drop(p, SLUICE_REASON_ARP_NO_TARGET);
   __u8 mac[6];
   copy_mac(mac, endpoint->mac);
   bool pod = endpoint->kind == SLUICE_ENDPOINT_POD_PEER || endpoint->kind == SLUICE_ENDPOINT_POD_DEVICE;
@@ -71,18 +67,16 @@ static __noinline int arp_from_pod(struct __sk_buff *skb, struct packet *p) {
 }
 
 /* On the uplink only requests for a floating IP concern us; every other ARP packet is the host's. */
-static __noinline int arp_from_uplink(struct __sk_buff *skb, struct packet *p) {
-  struct ethhdr *ethernet = (void *)(long)skb->data;
-  struct arp_ipv4 *arp = (void *)(ethernet + 1);
-  if ((void *)(arp + 1) > (void *)(long)skb->data_end || !arp_well_formed(arp) ||
+static __noinline int arp_from_uplink(struct __sk_buff* skb, struct packet* p) {
+  struct ethhdr* ethernet = (void*)(long)skb->data;
+  struct arp_ipv4* arp = (void*)(ethernet + 1);
+  if ((void*)(arp + 1) > (void*)(long)skb->data_end || !arp_well_formed(arp) ||
       arp->operation != bpf_htons(ARP_REQUEST))
     return pass(p, SLUICE_REASON_FOREIGN);
   __be32 target = join_address(arp->target_address);
-  if (target == join_address(arp->sender_address) || !is_floating(target))
-    return pass(p, SLUICE_REASON_FOREIGN);
-  const struct sluice_port *port = bpf_map_lookup_elem(&ports, &p->ifindex);
-  if (!port || port->kind != SLUICE_PORT_UPLINK)
-    return drop(p, SLUICE_REASON_NO_PORT);
+  if (target == join_address(arp->sender_address) || !is_floating(target)) return pass(p, SLUICE_REASON_FOREIGN);
+  const struct sluice_port* port = bpf_map_lookup_elem(&ports, &p->ifindex);
+  if (!port || port->kind != SLUICE_PORT_UPLINK) return drop(p, SLUICE_REASON_NO_PORT);
   arp_turn_around(ethernet, arp, port->mac);
   return forward(p, bpf_redirect(p->ifindex, 0), SLUICE_REASON_ARP_ANSWERED);
 }

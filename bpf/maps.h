@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The maps; keys and values are in sluice/abi.h. Sizes marked "daemon" are set before load from the configuration.
- * Who writes what: the daemon owns settings to frontend_filter, the programs own network_usage and flows4 to counters. */
+ * Who writes what: the daemon owns settings to frontend_filter, the programs own network_usage and flows4 to counters.
+ */
 #ifndef SLUICE_BPF_MAPS_H
 #define SLUICE_BPF_MAPS_H
 
-#define ARRAY_OF(name, value_type, entries)    \
-  struct {                                     \
-    __uint(type, BPF_MAP_TYPE_ARRAY);          \
-    __uint(max_entries, entries);              \
-    __type(key, __u32);                        \
-    __type(value, value_type);                 \
+#define ARRAY_OF(name, value_type, entries) \
+  struct {                                  \
+    __uint(type, BPF_MAP_TYPE_ARRAY);       \
+    __uint(max_entries, entries);           \
+    __type(key, __u32);                     \
+    __type(value, value_type);              \
   } name SEC(".maps")
 
 #define HASH_OF(name, key_type, value_type, entries, flags) \
@@ -25,11 +26,17 @@ ARRAY_OF(meta, struct sluice_meta, 1);
 ARRAY_OF(settings, struct sluice_settings, 1);
 ARRAY_OF(network_limits, struct sluice_network_limits, SLUICE_MAX_NETWORK_SLOTS);
 HASH_OF(ports, __u32, struct sluice_port, 65536, BPF_F_NO_PREALLOC);
-ARRAY_OF(port_slots, struct sluice_port_slot, SLUICE_PORT_SLOTS);
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SLUICE_PORT_SLOTS);
+  __uint(map_flags, BPF_F_MMAPABLE); /* the daemon writes it as a seqlock */
+  __type(key, __u32);
+  __type(value, struct sluice_port_slot);
+} port_slots SEC(".maps");
 HASH_OF(endpoints4, struct sluice_endpoint4_key, struct sluice_endpoint4, 262144, BPF_F_NO_PREALLOC);
 HASH_OF(frontends4, struct sluice_frontend4_key, struct sluice_frontend4, 262144, BPF_F_NO_PREALLOC);
-ARRAY_OF(backends, struct sluice_backend, 1048576);                  /* daemon */
-ARRAY_OF(rings, struct sluice_ring_block, 262144);                   /* daemon */
+ARRAY_OF(backends, struct sluice_backend, 1048576); /* daemon */
+ARRAY_OF(rings, struct sluice_ring_block, 262144);  /* daemon */
 ARRAY_OF(endpoint_generations, __u32, SLUICE_MAX_ENDPOINT_SLOTS);
 ARRAY_OF(frontend_generations, __u32, SLUICE_MAX_FRONTEND_SLOTS);
 ARRAY_OF(frontend_filter, __u64, SLUICE_FILTER_WORDS);
@@ -37,7 +44,7 @@ ARRAY_OF(frontend_filter, __u64, SLUICE_FILTER_WORDS);
 ARRAY_OF(network_usage, struct sluice_network_usage, SLUICE_MAX_NETWORK_SLOTS);
 /* Preallocated: an insert is twice as fast, and never fails for want of memory. Two records a pair, exactly. */
 HASH_OF(flows4, struct sluice_flow4_key, struct sluice_flow4, 2 * 262144, 0); /* daemon */
-ARRAY_OF(pairs4, struct sluice_pair4, 262144);                       /* daemon */
+ARRAY_OF(pairs4, struct sluice_pair4, 262144);                                /* daemon */
 ARRAY_OF(flow_totals, struct sluice_flow_totals, 1);
 
 /* Pair indexes that were given back; those never used lie above flow_totals.high_water. */
@@ -54,7 +61,7 @@ ARRAY_OF(sweeper, struct sweep_timer, 1);
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE);
+  __uint(max_entries, SLUICE_ENTRY_COUNT* SLUICE_COUNTER_STRIDE);
   __type(key, __u32);
   __type(value, struct sluice_counter);
 } counters SEC(".maps");
@@ -67,29 +74,29 @@ struct {
   __type(value, struct sluice_flow4);
 } scratch SEC(".maps");
 
-static __always_inline const struct sluice_settings *get_settings(void) {
+static __always_inline const struct sluice_settings* get_settings(void) {
   __u32 zero = 0;
   return bpf_map_lookup_elem(&settings, &zero);
 }
 
-static __always_inline struct sluice_flow_totals *get_totals(void) {
+static __always_inline struct sluice_flow_totals* get_totals(void) {
   __u32 zero = 0;
   return bpf_map_lookup_elem(&flow_totals, &zero);
 }
 
-static __always_inline struct sluice_network_usage *get_usage(__u16 network_slot) {
+static __always_inline struct sluice_network_usage* get_usage(__u16 network_slot) {
   __u32 index = network_slot;
   return bpf_map_lookup_elem(&network_usage, &index);
 }
 
 /* Is the generation of this slot still the current one? Slot 0 with generation 0 always is. */
 static __always_inline bool endpoint_current(struct sluice_ref ref) {
-  const __u32 *generation = bpf_map_lookup_elem(&endpoint_generations, &ref.slot);
+  const __u32* generation = bpf_map_lookup_elem(&endpoint_generations, &ref.slot);
   return generation && *generation == ref.generation;
 }
 
 static __always_inline bool frontend_current(struct sluice_ref ref) {
-  const __u32 *generation = bpf_map_lookup_elem(&frontend_generations, &ref.slot);
+  const __u32* generation = bpf_map_lookup_elem(&frontend_generations, &ref.slot);
   return generation && *generation == ref.generation;
 }
 

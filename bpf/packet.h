@@ -61,7 +61,7 @@ struct choice {
   __be16 port;    /* target port */
   __u16 network_slot;
   __u8 algorithm;
-  __u8 kind;      /* enum sluice_endpoint_kind of the backend */
+  __u8 kind; /* enum sluice_endpoint_kind of the backend */
   __u8 mac[6];
   __u32 ifindex;
 };
@@ -69,29 +69,29 @@ struct choice {
 struct packet {
   struct sluice_flow4_key key; /* this packet's tuple; network_protocol set for every IPv4 packet */
   struct action action;
-  struct sluice_ref source;    /* the sending pod; {0, 0} from an uplink */
+  struct sluice_ref source; /* the sending pod; {0, 0} from an uplink */
   __u32 network;
-  __u32 length;                /* of the frame */
-  __u32 ifindex;               /* the device it came in by */
+  __u32 length;                 /* of the frame */
+  __u32 ifindex;                /* the device it came in by */
   __be32 cidr4, mask4, router4; /* of the sending pod's network */
-  __be32 own_address;          /* the sending pod's */
+  __be32 own_address;           /* the sending pod's */
   __u8 own_mac[6];
-  __u8 own_delivery;           /* enum sluice_delivery: how a reply reaches the sender */
-  __u32 sequence;              /* TCP, host order */
+  __u8 own_delivery; /* enum sluice_delivery: how a reply reaches the sender */
+  __u32 sequence;    /* TCP, host order */
   __u32 acknowledgement;
-  __u32 payload;               /* TCP: bytes after the header */
-  __u32 stale_pair;            /* 1 + index of a pair whose ended record stands in this tuple's place */
-  __u16 network_slot;          /* whose share and rate of refusals is used */
-  __u8 entry;                  /* enum sluice_entry */
+  __u32 payload;      /* TCP: bytes after the header */
+  __u32 stale_pair;   /* 1 + index of a pair whose ended record stands in this tuple's place */
+  __u16 network_slot; /* whose share and rate of refusals is used */
+  __u8 entry;         /* enum sluice_entry */
   __u8 protocol;
   __u8 tcp_flags;
   __u8 icmp_type;
-  __u8 tracked;                /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
+  __u8 tracked; /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
 };
 
-static __always_inline void count(const struct packet *p, enum sluice_reason reason) {
+static __always_inline void count(const struct packet* p, enum sluice_reason reason) {
   __u32 index = p->entry * SLUICE_COUNTER_STRIDE + reason;
-  struct sluice_counter *counter = bpf_map_lookup_elem(&counters, &index);
+  struct sluice_counter* counter = bpf_map_lookup_elem(&counters, &index);
   if (counter) {
     counter->packets++;
     counter->bytes += p->length;
@@ -99,31 +99,29 @@ static __always_inline void count(const struct packet *p, enum sluice_reason rea
 }
 
 /* The three ways to end: every one names its reason, nothing else counts. */
-static __always_inline int drop(const struct packet *p, enum sluice_reason reason) {
+static __always_inline int drop(const struct packet* p, enum sluice_reason reason) {
   count(p, reason);
   return TC_ACT_SHOT;
 }
 
 /* TC_ACT_UNSPEC lets later programs and the stack have it, on TCX and clsact alike. */
-static __always_inline int pass(const struct packet *p, enum sluice_reason reason) {
+static __always_inline int pass(const struct packet* p, enum sluice_reason reason) {
   count(p, reason);
   return TC_ACT_UNSPEC;
 }
 
 /* `redirected` is what a redirect helper returned. */
-static __always_inline int forward(const struct packet *p, long redirected, enum sluice_reason reason) {
-  if (redirected != TC_ACT_REDIRECT)
-    return drop(p, SLUICE_REASON_DELIVERY_FAILED);
+static __always_inline int forward(const struct packet* p, long redirected, enum sluice_reason reason) {
+  if (redirected != TC_ACT_REDIRECT) return drop(p, SLUICE_REASON_DELIVERY_FAILED);
   count(p, reason);
   return TC_ACT_REDIRECT;
 }
 
 /* One line of a program's table of contents. */
-#define STAGE(call)            \
-  do {                         \
-    int verdict = (call);      \
-    if (verdict != CONTINUE)   \
-      return verdict;          \
+#define STAGE(call)                          \
+  do {                                       \
+    int verdict = (call);                    \
+    if (verdict != CONTINUE) return verdict; \
   } while (0)
 
 #endif

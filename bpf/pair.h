@@ -3,68 +3,62 @@
 #ifndef SLUICE_BPF_PAIR_H
 #define SLUICE_BPF_PAIR_H
 
-static __always_inline bool same_key(const struct sluice_flow4_key *a, const struct sluice_flow4_key *b) {
-  const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+static __always_inline bool same_key(const struct sluice_flow4_key* a, const struct sluice_flow4_key* b) {
+  const __u64 *x = (const __u64*)a, *y = (const __u64*)b;
   return x[0] == y[0] && x[1] == y[1];
 }
 
 /* A record of which the kernel may have reused the memory: read `self` again, after everything else. */
-static __always_inline bool still_self(const struct sluice_flow4 *flow, const struct sluice_flow4_key *key) {
+static __always_inline bool still_self(const struct sluice_flow4* flow, const struct sluice_flow4_key* key) {
   barrier();
-  return same_key((const struct sluice_flow4_key *)&flow->self, key);
+  return same_key((const struct sluice_flow4_key*)&flow->self, key);
 }
 
 /* Has a generation ended this record, whoever asks? */
-static __always_inline bool is_ended(const struct sluice_flow4 *flow) {
+static __always_inline bool is_ended(const struct sluice_flow4* flow) {
   return !endpoint_current(flow->source) || !endpoint_current(flow->endpoint) || !frontend_current(flow->frontend);
 }
 
 /* Subtracts one from a counter that must not pass zero, whatever went wrong before. */
-static __always_inline __u32 decrement(__u32 *counter) {
+static __always_inline __u32 decrement(__u32* counter) {
   __u32 before = __sync_fetch_and_sub(counter, 1);
-  if (before == 0)
-    __sync_fetch_and_add(counter, 1);
+  if (before == 0) __sync_fetch_and_add(counter, 1);
   return before;
 }
 
 /* shared_used is the sum over networks of the pairs above their guarantee. It stays exact under any interleaving
  * because every step of a network's count moves it by the same rule, refused ones included. */
-static __always_inline void leave_share(struct sluice_network_usage *usage, struct sluice_flow_totals *totals,
+static __always_inline void leave_share(struct sluice_network_usage* usage, struct sluice_flow_totals* totals,
                                         __u32 guaranteed) {
-  if (decrement(&usage->pairs) > guaranteed)
-    decrement(&totals->shared_used);
+  if (decrement(&usage->pairs) > guaranteed) decrement(&totals->shared_used);
 }
 
 /* Takes one pair out of the network's share: free up to its guarantee, above that from the pool that all share.
  * 0 or a reason. */
 static __noinline int charge_share(__u16 network_slot) {
   __u32 index = network_slot;
-  const struct sluice_network_limits *limits = bpf_map_lookup_elem(&network_limits, &index);
-  struct sluice_network_usage *usage = get_usage(network_slot);
-  struct sluice_flow_totals *totals = get_totals();
-  const struct sluice_settings *set = get_settings();
-  if (!limits || !usage || !totals || !set)
-    return SLUICE_REASON_NETWORK_CAP;
+  const struct sluice_network_limits* limits = bpf_map_lookup_elem(&network_limits, &index);
+  struct sluice_network_usage* usage = get_usage(network_slot);
+  struct sluice_flow_totals* totals = get_totals();
+  const struct sluice_settings* set = get_settings();
+  if (!limits || !usage || !totals || !set) return SLUICE_REASON_NETWORK_CAP;
   __u32 guaranteed = limits->guaranteed_pairs;
   usage->changes++;
   __u32 before = __sync_fetch_and_add(&usage->pairs, 1);
   bool shared = before >= guaranteed;
   bool granted = before < limits->max_pairs;
-  if (shared && __sync_fetch_and_add(&totals->shared_used, 1) >= set->shared_pairs)
-    granted = false;
-  if (granted)
-    return 0;
+  if (shared && __sync_fetch_and_add(&totals->shared_used, 1) >= set->shared_pairs) granted = false;
+  if (granted) return 0;
   leave_share(usage, totals, guaranteed);
   return SLUICE_REASON_NETWORK_CAP;
 }
 
 static __noinline void discharge_share(__u16 network_slot) {
   __u32 index = network_slot;
-  const struct sluice_network_limits *limits = bpf_map_lookup_elem(&network_limits, &index);
-  struct sluice_network_usage *usage = get_usage(network_slot);
-  struct sluice_flow_totals *totals = get_totals();
-  if (!limits || !usage || !totals)
-    return;
+  const struct sluice_network_limits* limits = bpf_map_lookup_elem(&network_limits, &index);
+  struct sluice_network_usage* usage = get_usage(network_slot);
+  struct sluice_flow_totals* totals = get_totals();
+  if (!limits || !usage || !totals) return;
   usage->changes++;
   leave_share(usage, totals, limits->guaranteed_pairs);
 }
@@ -72,37 +66,29 @@ static __noinline void discharge_share(__u16 network_slot) {
 /* TCP flows from the public side count as half open until the client has shown that it gets our answers. */
 static __noinline int charge_half_open(__u16 network_slot) {
   __u32 index = network_slot;
-  const struct sluice_network_limits *limits = bpf_map_lookup_elem(&network_limits, &index);
-  struct sluice_network_usage *usage = get_usage(network_slot);
-  if (!limits || !usage)
-    return SLUICE_REASON_HALF_OPEN_CAP;
-  if (__sync_fetch_and_add(&usage->half_open, 1) < limits->max_half_open_pairs)
-    return 0;
+  const struct sluice_network_limits* limits = bpf_map_lookup_elem(&network_limits, &index);
+  struct sluice_network_usage* usage = get_usage(network_slot);
+  if (!limits || !usage) return SLUICE_REASON_HALF_OPEN_CAP;
+  if (__sync_fetch_and_add(&usage->half_open, 1) < limits->max_half_open_pairs) return 0;
   decrement(&usage->half_open);
   return SLUICE_REASON_HALF_OPEN_CAP;
 }
 
 /* Ends the half-open charge of a forward record; the bit makes sure that it happens once. */
-static __always_inline void discharge_half_open(struct sluice_flow4 *flow) {
-  if (!(flow->state & SLUICE_STATE_HALF_OPEN_CHARGED))
-    return;
-  if (!(__sync_fetch_and_and(&flow->state, ~SLUICE_STATE_HALF_OPEN_CHARGED) & SLUICE_STATE_HALF_OPEN_CHARGED))
-    return;
-  struct sluice_network_usage *usage = get_usage(flow->network_slot);
-  if (usage)
-    decrement(&usage->half_open);
+static __always_inline void discharge_half_open(struct sluice_flow4* flow) {
+  if (!(flow->state & SLUICE_STATE_HALF_OPEN_CHARGED)) return;
+  if (!(__sync_fetch_and_and(&flow->state, ~SLUICE_STATE_HALF_OPEN_CHARGED) & SLUICE_STATE_HALF_OPEN_CHARGED)) return;
+  struct sluice_network_usage* usage = get_usage(flow->network_slot);
+  if (usage) decrement(&usage->half_open);
 }
 
-static __always_inline int take_pair_index(__u32 *index) {
-  if (bpf_map_pop_elem(&pairs4_free, index) == 0)
-    return 0;
-  struct sluice_flow_totals *totals = get_totals();
-  const struct sluice_settings *set = get_settings();
-  if (!totals || !set)
-    return -1;
+static __always_inline int take_pair_index(__u32* index) {
+  if (bpf_map_pop_elem(&pairs4_free, index) == 0) return 0;
+  struct sluice_flow_totals* totals = get_totals();
+  const struct sluice_settings* set = get_settings();
+  if (!totals || !set) return -1;
   *index = __sync_fetch_and_add(&totals->high_water, 1);
-  if (*index < set->max_pairs)
-    return 0;
+  if (*index < set->max_pairs) return 0;
   __sync_fetch_and_sub(&totals->high_water, 1);
   return -1;
 }
@@ -112,40 +98,38 @@ static __always_inline void give_pair_index(__u32 index) {
 }
 
 /* Deletes one record of a pair, if it is the pair's own. */
-static __always_inline void delete_record(const struct sluice_flow4_key *key, __u32 index) {
-  struct sluice_flow4 *flow = bpf_map_lookup_elem(&flows4, key);
-  if (!flow || flow->pair != index)
-    return;
+static __always_inline void delete_record(const struct sluice_flow4_key* key, __u32 index) {
+  struct sluice_flow4* flow = bpf_map_lookup_elem(&flows4, key);
+  if (!flow || flow->pair != index) return;
   discharge_half_open(flow);
   bpf_map_delete_elem(&flows4, key);
 }
 
 /* Deletes both records of a pair that the caller has claimed (state DYING), and gives everything back. Forward
  * first: while the reverse record stands, a new flow of the same tuple cannot be half made. */
-static __always_inline void release_pair(struct sluice_pair4 *pair, __u32 index) {
+static __always_inline void release_pair(struct sluice_pair4* pair, __u32 index) {
   __u16 network_slot = pair->network_slot;
   delete_record(&pair->forward, index);
   delete_record(&pair->reverse, index);
   pair->mark = 0;
   barrier();
-  *(volatile __u32 *)&pair->state = SLUICE_PAIR_FREE;
+  *(volatile __u32*)&pair->state = SLUICE_PAIR_FREE;
   discharge_share(network_slot);
   give_pair_index(index);
 }
 
 /* Claims a live pair; the claimer alone may delete it. */
-static __always_inline bool claim_pair(struct sluice_pair4 *pair) {
+static __always_inline bool claim_pair(struct sluice_pair4* pair) {
   return __sync_val_compare_and_swap(&pair->state, SLUICE_PAIR_LIVE, SLUICE_PAIR_DYING) == SLUICE_PAIR_LIVE;
 }
 
 /* Deletes the pair that owns `key`. The index may have been given to another flow since it was read, so ownership
  * is checked under the claim. False: somebody else is at it. */
-static __noinline bool delete_pair(__u32 index, const struct sluice_flow4_key *key) {
-  struct sluice_pair4 *pair = bpf_map_lookup_elem(&pairs4, &index);
-  if (!pair || !claim_pair(pair))
-    return false;
+static __noinline bool delete_pair(__u32 index, const struct sluice_flow4_key* key) {
+  struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
+  if (!pair || !claim_pair(pair)) return false;
   if (!same_key(&pair->forward, key) && !same_key(&pair->reverse, key)) {
-    *(volatile __u32 *)&pair->state = SLUICE_PAIR_LIVE;
+    *(volatile __u32*)&pair->state = SLUICE_PAIR_LIVE;
     return false;
   }
   release_pair(pair, index);

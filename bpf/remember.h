@@ -11,21 +11,21 @@
 /* What the two inserts and their undoing share. */
 struct making {
   struct sluice_flow4_key reverse;
-  const struct choice *choice;
-  struct sluice_pair4 *pair;
+  const struct choice* choice;
+  struct sluice_pair4* pair;
   __u64 now;
   __u32 index;
 };
 
 enum insert_result {
   INSERTED = 0,
-  TAKEN,     /* another flow owns the reverse tuple */
-  ADOPTED,   /* this very flow was made by another CPU meanwhile */
+  TAKEN,   /* another flow owns the reverse tuple */
+  ADOPTED, /* this very flow was made by another CPU meanwhile */
   FULL,
 };
 
-static __always_inline void make_forward_action(struct packet *p, const struct choice *choice) {
-  struct action *action = &p->action;
+static __always_inline void make_forward_action(struct packet* p, const struct choice* choice) {
+  struct action* action = &p->action;
   /* A pod's own stack drops packets from its own address, so it sees the service's instead. */
   bool hairpin = p->source.slot && choice->backend_network == p->network && choice->address == p->key.source;
   action->new_source = hairpin ? p->key.destination : p->key.source;
@@ -38,8 +38,8 @@ static __always_inline void make_forward_action(struct packet *p, const struct c
   copy_mac(action->destination_mac, choice->mac);
 }
 
-static __always_inline void make_reverse_key(struct sluice_flow4_key *key, const struct packet *p,
-                                             const struct choice *choice) {
+static __always_inline void make_reverse_key(struct sluice_flow4_key* key, const struct packet* p,
+                                             const struct choice* choice) {
   key->network_protocol = choice->backend_network | (__u32)p->protocol << 24;
   key->source = p->action.new_destination;
   key->destination = p->action.new_source;
@@ -47,9 +47,9 @@ static __always_inline void make_reverse_key(struct sluice_flow4_key *key, const
   key->destination_port = p->action.new_source_port;
 }
 
-static __always_inline void copy_to_record(struct sluice_flow4 *flow, const struct action *action) {
-  __u64 *to = (__u64 *)&flow->new_source;
-  const __u64 *from = (const __u64 *)action;
+static __always_inline void copy_to_record(struct sluice_flow4* flow, const struct action* action) {
+  __u64* to = (__u64*)&flow->new_source;
+  const __u64* from = (const __u64*)action;
   to[0] = from[0];
   to[1] = from[1];
   to[2] = from[2];
@@ -58,16 +58,15 @@ static __always_inline void copy_to_record(struct sluice_flow4 *flow, const stru
 
 /* A zeroed record to fill. Not on the stack: the chain of calls has 512 bytes in all, and kernel 6.1 counts the
  * frames of all callers. Programs run with bottom halves off, so that nobody else on this CPU is at it. */
-static __always_inline struct sluice_flow4 *blank_record(void) {
+static __always_inline struct sluice_flow4* blank_record(void) {
   __u32 zero = 0;
-  struct sluice_flow4 *flow = bpf_map_lookup_elem(&scratch, &zero);
-  if (flow)
-    __builtin_memset(flow, 0, sizeof(*flow));
+  struct sluice_flow4* flow = bpf_map_lookup_elem(&scratch, &zero);
+  if (flow) __builtin_memset(flow, 0, sizeof(*flow));
   return flow;
 }
 
 /* What both records of a pair have alike. */
-static __always_inline void fill_record(struct sluice_flow4 *flow, const struct making *making) {
+static __always_inline void fill_record(struct sluice_flow4* flow, const struct making* making) {
   flow->frontend = making->choice->frontend;
   flow->last_seen = making->now;
   flow->last_tick = (__u32)bpf_jiffies64();
@@ -75,11 +74,10 @@ static __always_inline void fill_record(struct sluice_flow4 *flow, const struct 
   flow->network_slot = making->choice->network_slot;
 }
 
-static __noinline int insert_reverse(const struct packet *p, const struct making *making) {
-  struct sluice_flow4 *flow = blank_record();
-  if (!flow)
-    return -ENOMEM;
-  struct action *back = (struct action *)&flow->new_source;
+static __noinline int insert_reverse(const struct packet* p, const struct making* making) {
+  struct sluice_flow4* flow = blank_record();
+  if (!flow) return -ENOMEM;
+  struct action* back = (struct action*)&flow->new_source;
   back->new_source = p->key.destination;
   back->new_destination = p->key.source;
   back->new_source_port = p->key.destination_port;
@@ -96,10 +94,9 @@ static __noinline int insert_reverse(const struct packet *p, const struct making
   return (int)bpf_map_update_elem(&flows4, &making->reverse, flow, BPF_NOEXIST);
 }
 
-static __noinline int insert_forward(const struct packet *p, const struct making *making) {
-  struct sluice_flow4 *flow = blank_record();
-  if (!flow)
-    return -ENOMEM;
+static __noinline int insert_forward(const struct packet* p, const struct making* making) {
+  struct sluice_flow4* flow = blank_record();
+  if (!flow) return -ENOMEM;
   copy_to_record(flow, &p->action);
   flow->self = p->key;
   flow->source = p->source;
@@ -113,20 +110,16 @@ static __noinline int insert_forward(const struct packet *p, const struct making
 }
 
 /* Who holds the reverse tuple? An ended flow is removed, and the insert tried once more. */
-static __noinline int reverse_or_owner(const struct packet *p, const struct making *making) {
+static __noinline int reverse_or_owner(const struct packet* p, const struct making* making) {
   for (int attempt = 0; attempt < 2; attempt++) {
     int error = insert_reverse(p, making);
-    if (!error)
-      return INSERTED;
-    if (error != -EEXIST)
-      return FULL;
-    const struct sluice_flow4 *owner = bpf_map_lookup_elem(&flows4, &making->reverse);
-    if (!owner)
-      continue;
+    if (!error) return INSERTED;
+    if (error != -EEXIST) return FULL;
+    const struct sluice_flow4* owner = bpf_map_lookup_elem(&flows4, &making->reverse);
+    if (!owner) continue;
     __u32 index = owner->pair;
-    const struct sluice_pair4 *pair = bpf_map_lookup_elem(&pairs4, &index);
-    if (!is_ended(owner))
-      return pair && same_key(&pair->forward, &p->key) ? ADOPTED : TAKEN;
+    const struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
+    if (!is_ended(owner)) return pair && same_key(&pair->forward, &p->key) ? ADOPTED : TAKEN;
     delete_pair(index, &making->reverse);
   }
   return TAKEN;
@@ -137,30 +130,26 @@ static __always_inline __be16 substitute_port(void) {
 }
 
 /* Gives the flow the router's address and a free port as source, when its own would collide at the backend. */
-static __noinline int place_reverse(struct packet *p, struct making *making) {
+static __noinline int place_reverse(struct packet* p, struct making* making) {
   /* A pod that is its own backend on its own source port: the two directions would be one tuple. */
   int result = same_key(&making->reverse, &p->key) ? TAKEN : reverse_or_owner(p, making);
-  if (result != TAKEN || p->protocol == IPPROTO_ICMP)
-    return result;
+  if (result != TAKEN || p->protocol == IPPROTO_ICMP) return result;
   p->action.new_source = making->choice->router4;
   for (int attempt = 0; attempt < SUBSTITUTE_TRIES; attempt++) {
     p->action.new_source_port = substitute_port();
     make_reverse_key(&making->reverse, p, making->choice);
     making->pair->reverse = making->reverse;
     int error = insert_reverse(p, making);
-    if (!error)
-      return INSERTED;
-    if (error != -EEXIST)
-      return FULL;
+    if (!error) return INSERTED;
+    if (error != -EEXIST) return FULL;
   }
   return TAKEN;
 }
 
 /* Another CPU has made this flow with the same tuple: go by its record. */
-static __noinline int adopt(struct packet *p) {
-  struct sluice_flow4 *winner = bpf_map_lookup_elem(&flows4, &p->key);
-  if (!winner)
-    return SLUICE_REASON_FLOW_CONTENDED;
+static __noinline int adopt(struct packet* p) {
+  struct sluice_flow4* winner = bpf_map_lookup_elem(&flows4, &p->key);
+  if (!winner) return SLUICE_REASON_FLOW_CONTENDED;
   struct sluice_ref source = winner->source;
   copy_action(p, winner);
   if (!still_self(winner, &p->key) || !same_ref(source, p->source) || is_ended(winner))
@@ -171,7 +160,7 @@ static __noinline int adopt(struct packet *p) {
 
 /* Inserts both records. 0: done and the pair is live. Otherwise nothing of it is left; a negative value is the
  * reason of a failure, a positive one says that another CPU's record was adopted. */
-static __noinline int insert_pair(struct packet *p, struct making *making) {
+static __noinline int insert_pair(struct packet* p, struct making* making) {
   make_reverse_key(&making->reverse, p, making->choice);
   making->pair->forward = p->key;
   making->pair->reverse = making->reverse;
@@ -182,65 +171,56 @@ static __noinline int insert_pair(struct packet *p, struct making *making) {
     int reason = adopt(p);
     return reason ? -reason : 1;
   }
-  if (result != INSERTED)
-    return result == TAKEN ? -SLUICE_REASON_FLOW_COLLISION : -SLUICE_REASON_FLOW_TABLE_FULL;
+  if (result != INSERTED) return result == TAKEN ? -SLUICE_REASON_FLOW_COLLISION : -SLUICE_REASON_FLOW_TABLE_FULL;
   set_action_deltas(&p->action, &p->key);
   int error = insert_forward(p, making);
   if (!error) {
-    *(volatile __u32 *)&making->pair->state = SLUICE_PAIR_LIVE;
+    *(volatile __u32*)&making->pair->state = SLUICE_PAIR_LIVE;
     return 0;
   }
   bpf_map_delete_elem(&flows4, &making->reverse);
-  if (error != -EEXIST)
-    return -SLUICE_REASON_FLOW_TABLE_FULL;
+  if (error != -EEXIST) return -SLUICE_REASON_FLOW_TABLE_FULL;
   int reason = adopt(p);
   return reason ? -reason : 1;
 }
 
-static __always_inline bool counts_half_open(const struct packet *p) {
+static __always_inline bool counts_half_open(const struct packet* p) {
   return p->protocol == IPPROTO_TCP && !p->source.slot;
 }
 
-static __always_inline void uncharge(const struct packet *p, const struct choice *choice) {
+static __always_inline void uncharge(const struct packet* p, const struct choice* choice) {
   discharge_share(choice->network_slot);
   if (counts_half_open(p)) {
-    struct sluice_network_usage *usage = get_usage(choice->network_slot);
-    if (usage)
-      decrement(&usage->half_open);
+    struct sluice_network_usage* usage = get_usage(choice->network_slot);
+    if (usage) decrement(&usage->half_open);
   }
 }
 
-static __always_inline int charge(const struct packet *p, const struct choice *choice) {
+static __always_inline int charge(const struct packet* p, const struct choice* choice) {
   int reason = counts_half_open(p) ? charge_half_open(choice->network_slot) : 0;
-  if (reason)
-    return reason;
+  if (reason) return reason;
   reason = charge_share(choice->network_slot);
   if (reason && counts_half_open(p)) {
-    struct sluice_network_usage *usage = get_usage(choice->network_slot);
-    if (usage)
-      decrement(&usage->half_open);
+    struct sluice_network_usage* usage = get_usage(choice->network_slot);
+    if (usage) decrement(&usage->half_open);
   }
   return reason;
 }
 
-static __noinline int remember(struct packet *p, const struct choice *choice) {
-  if (p->stale_pair && !delete_pair(p->stale_pair - 1, &p->key))
-    return drop(p, SLUICE_REASON_FLOW_CONTENDED);
+static __noinline int remember(struct packet* p, const struct choice* choice) {
+  if (p->stale_pair && !delete_pair(p->stale_pair - 1, &p->key)) return drop(p, SLUICE_REASON_FLOW_CONTENDED);
   int reason = charge(p, choice);
-  if (reason)
-    return drop(p, reason);
+  if (reason) return drop(p, reason);
   struct making making = {.choice = choice, .now = bpf_ktime_get_coarse_ns()};
   if (take_pair_index(&making.index)) {
     uncharge(p, choice);
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL);
   }
   making.pair = bpf_map_lookup_elem(&pairs4, &making.index);
-  if (!making.pair)
-    return drop(p, SLUICE_REASON_FLOW_TABLE_FULL); /* cannot be: indexes stay below max_pairs */
+  if (!making.pair) return drop(p, SLUICE_REASON_FLOW_TABLE_FULL); /* cannot be: indexes stay below max_pairs */
   make_forward_action(p, choice);
   int result = insert_pair(p, &making);
-  if (!result)
-    return CONTINUE;
+  if (!result) return CONTINUE;
   uncharge(p, choice);
   give_pair_index(making.index);
   return result > 0 ? CONTINUE : drop(p, -result);

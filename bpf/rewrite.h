@@ -20,7 +20,7 @@ static __always_inline __u32 checksum_difference(__u32 old1, __u32 old2, __u32 n
   return checksum_fold32((__u64)(__u32)~old1 + (__u32)~old2 + new1 + new2);
 }
 
-static __always_inline void set_action_deltas(struct action *action, const struct sluice_flow4_key *key) {
+static __always_inline void set_action_deltas(struct action* action, const struct sluice_flow4_key* key) {
   __u32 old_ports = (__u32)(__u16)key->source_port | (__u32)(__u16)key->destination_port << 16;
   __u32 new_ports = (__u32)(__u16)action->new_source_port | (__u32)(__u16)action->new_destination_port << 16;
   action->address_delta =
@@ -30,31 +30,28 @@ static __always_inline void set_action_deltas(struct action *action, const struc
 
 /* The helper knows about CHECKSUM_PARTIAL and CHECKSUM_COMPLETE; by hand they would break. Addresses are part of
  * the pseudo header, ports are not, hence two calls. */
-static __always_inline int rewrite_transport_checksum(struct __sk_buff *skb, const struct packet *p) {
-  const struct action *action = &p->action;
+static __always_inline int rewrite_transport_checksum(struct __sk_buff* skb, const struct packet* p) {
+  const struct action* action = &p->action;
   __u64 flags = 0;
   __u32 offset = L4_OFFSET + __builtin_offsetof(struct tcphdr, check);
   if (p->protocol == IPPROTO_UDP) {
     offset = L4_OFFSET + __builtin_offsetof(struct udphdr, check);
     flags = BPF_F_MARK_MANGLED_0; /* a UDP checksum of 0 means none and stays so */
   }
-  if (bpf_l4_csum_replace(skb, offset, 0, action->address_delta, flags | BPF_F_PSEUDO_HDR))
-    return -1;
+  if (bpf_l4_csum_replace(skb, offset, 0, action->address_delta, flags | BPF_F_PSEUDO_HDR)) return -1;
   return action->port_delta ? (int)bpf_l4_csum_replace(skb, offset, 0, action->port_delta, flags) : 0;
 }
 
 /* Addresses, ports, IP header checksum; Ethernet addresses when the receiver is a pod. 0, or a reason. */
-static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p) {
+static __always_inline int rewrite(struct __sk_buff* skb, const struct packet* p) {
   static const __u8 router_mac[6] = SLUICE_ROUTER_MAC;
-  const struct action *action = &p->action;
+  const struct action* action = &p->action;
   bool ports = p->protocol != IPPROTO_ICMP;
-  if (ports && rewrite_transport_checksum(skb, p))
-    return SLUICE_REASON_REWRITE_FAILED;
-  struct ethhdr *ethernet = (void *)(long)skb->data;
-  struct iphdr *ip = (void *)(ethernet + 1);
-  __be16 *port = (void *)(ip + 1);
-  if ((void *)(port + 2) > (void *)(long)skb->data_end)
-    return SLUICE_REASON_REWRITE_FAILED;
+  if (ports && rewrite_transport_checksum(skb, p)) return SLUICE_REASON_REWRITE_FAILED;
+  struct ethhdr* ethernet = (void*)(long)skb->data;
+  struct iphdr* ip = (void*)(ethernet + 1);
+  __be16* port = (void*)(ip + 1);
+  if ((void*)(port + 2) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
   ip->check = (__u16)~checksum_fold((__u64)(__u16)~ip->check + action->address_delta);
   ip->saddr = action->new_source;
   ip->daddr = action->new_destination;
@@ -71,11 +68,10 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct packet *p
 
 /* Sends to action's device. The stack of the receiving namespace looks at the packet type that eth_type_trans
  * chose for the first device; bpf_redirect_peer keeps it, so it must say "for this host". */
-static __always_inline long deliver(struct __sk_buff *skb, const struct action *action) {
+static __always_inline long deliver(struct __sk_buff* skb, const struct action* action) {
   switch (action->delivery) {
     case SLUICE_DELIVER_PEER:
-      if (skb->pkt_type != PACKET_HOST)
-        bpf_skb_change_type(skb, PACKET_HOST);
+      if (skb->pkt_type != PACKET_HOST) bpf_skb_change_type(skb, PACKET_HOST);
       return bpf_redirect_peer(action->ifindex, 0);
     case SLUICE_DELIVER_DEVICE:
       return bpf_redirect(action->ifindex, 0);
@@ -86,10 +82,9 @@ static __always_inline long deliver(struct __sk_buff *skb, const struct action *
   }
 }
 
-static __always_inline int carry_out(struct __sk_buff *skb, struct packet *p) {
+static __always_inline int carry_out(struct __sk_buff* skb, struct packet* p) {
   int failed = rewrite(skb, p);
-  if (failed)
-    return drop(p, failed);
+  if (failed) return drop(p, failed);
   int reason = SLUICE_REASON_TO_BACKEND;
   if (p->action.role == SLUICE_FLOW_REVERSE)
     reason = p->action.delivery == SLUICE_DELIVER_UPLINK ? SLUICE_REASON_TO_UPLINK : SLUICE_REASON_TO_CLIENT;

@@ -8,16 +8,15 @@
  * whole element, so a reader may find the old one reused under its eyes: that is no miss, the key is alive. */
 enum lookup_result { FOUND, MISSING, CHANGED };
 
-static __noinline int find_frontend(const struct packet *p, struct choice *choice) {
+static __noinline int find_frontend(const struct packet* p, struct choice* choice) {
   struct sluice_frontend4_key key = {
       .network = p->network,
       .address = p->key.destination,
       .port = p->key.destination_port,
       .protocol = p->protocol,
   };
-  const struct sluice_frontend4 *record = bpf_map_lookup_elem(&frontends4, &key);
-  if (!record)
-    return MISSING;
+  const struct sluice_frontend4* record = bpf_map_lookup_elem(&frontends4, &key);
+  if (!record) return MISSING;
   choice->frontend = record->ref;
   choice->backend_network = record->backend_network;
   choice->backend_base = record->backend_base;
@@ -34,25 +33,24 @@ static __noinline int find_frontend(const struct packet *p, struct choice *choic
   return same ? FOUND : CHANGED;
 }
 
-static __always_inline const struct sluice_backend *backend_at(const struct choice *choice, __u32 local) {
+static __always_inline const struct sluice_backend* backend_at(const struct choice* choice, __u32 local) {
   __u32 index = choice->backend_base + local;
   return local < choice->backend_count ? bpf_map_lookup_elem(&backends, &index) : 0;
 }
 
-static __always_inline bool is_ready(const struct choice *choice, __u32 local) {
-  const struct sluice_backend *backend = backend_at(choice, local);
+static __always_inline bool is_ready(const struct choice* choice, __u32 local) {
+  const struct sluice_backend* backend = backend_at(choice, local);
   return backend && backend->state == SLUICE_BACKEND_READY;
 }
 
 #define NO_LOCAL 0xFFFFFFFFU
 
-static __noinline __u32 select_rendezvous(const struct choice *choice, __u64 hash) {
+static __noinline __u32 select_rendezvous(const struct choice* choice, __u64 hash) {
   __u32 best = NO_LOCAL;
   __u64 best_score = 0;
   for (__u32 local = 0; local < SLUICE_RENDEZVOUS_MAX; local++) {
-    const struct sluice_backend *backend = backend_at(choice, local);
-    if (!backend || backend->state != SLUICE_BACKEND_READY)
-      continue;
+    const struct sluice_backend* backend = backend_at(choice, local);
+    if (!backend || backend->state != SLUICE_BACKEND_READY) continue;
     __u64 score = sluice_rendezvous_score(hash, backend->identity);
     if (best == NO_LOCAL || score > best_score) {
       best = local;
@@ -63,43 +61,39 @@ static __noinline __u32 select_rendezvous(const struct choice *choice, __u64 has
 }
 
 struct list_search {
-  const struct choice *choice;
+  const struct choice* choice;
   __u32 from;
   __u32 found;
 };
 
-static long try_in_order(__u32 step, struct list_search *search) {
+static long try_in_order(__u32 step, struct list_search* search) {
   __u32 local = search->from + step;
-  if (local >= search->choice->backend_count)
-    local -= search->choice->backend_count;
-  if (!is_ready(search->choice, local))
-    return 0;
+  if (local >= search->choice->backend_count) local -= search->choice->backend_count;
+  if (!is_ready(search->choice, local)) return 0;
   search->found = local;
   return 1;
 }
 
-static __always_inline __u32 ring_entry(const struct choice *choice, __u32 slot) {
+static __always_inline __u32 ring_entry(const struct choice* choice, __u32 slot) {
   __u32 index = choice->ring_base + slot / SLUICE_RING_BLOCK;
-  const struct sluice_ring_block *block = bpf_map_lookup_elem(&rings, &index);
+  const struct sluice_ring_block* block = bpf_map_lookup_elem(&rings, &index);
   return block ? block->entries[slot % SLUICE_RING_BLOCK] : 0;
 }
 
-static __noinline __u32 select_ring(const struct choice *choice, __u64 hash) {
+static __noinline __u32 select_ring(const struct choice* choice, __u64 hash) {
   __u32 local = 0;
   for (__u32 attempt = 0; attempt <= SLUICE_SELECT_ATTEMPTS; attempt++) {
     local = ring_entry(choice, sluice_ring_slot(hash, attempt, choice->ring_size));
-    if (is_ready(choice, local))
-      return local;
+    if (is_ready(choice, local)) return local;
   }
   struct list_search search = {.choice = choice, .from = local + 1, .found = NO_LOCAL};
-  if (search.from >= choice->backend_count)
-    search.from = 0;
+  if (search.from >= choice->backend_count) search.from = 0;
   bpf_loop(choice->backend_count & 0xFFFF, try_in_order, &search, 0);
   return search.found;
 }
 
-static __noinline __u64 hash_for(const struct packet *p, const struct choice *choice) {
-  const struct sluice_settings *set = get_settings();
+static __noinline __u64 hash_for(const struct packet* p, const struct choice* choice) {
+  const struct sluice_settings* set = get_settings();
   if (!set || choice->algorithm == SLUICE_ALGORITHM_RANDOM)
     return (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
   if (choice->algorithm == SLUICE_ALGORITHM_SOURCE)
@@ -108,25 +102,22 @@ static __noinline __u64 hash_for(const struct packet *p, const struct choice *ch
                           p->key.destination_port, p->protocol);
 }
 
-static __always_inline __u32 select_local(const struct packet *p, const struct choice *choice) {
-  if (choice->backend_count == 1)
-    return 0;
+static __always_inline __u32 select_local(const struct packet* p, const struct choice* choice) {
+  if (choice->backend_count == 1) return 0;
   __u64 hash = hash_for(p, choice);
   return choice->ring_size ? select_ring(choice, hash) : select_rendezvous(choice, hash);
 }
 
 /* Where the chosen backend is now; 0 or a reason. */
-static __noinline int locate_backend(struct choice *choice, __u32 local) {
-  const struct sluice_backend *backend = backend_at(choice, local);
-  if (!backend || backend->network != choice->backend_network)
-    return SLUICE_REASON_TABLE_CHANGED;
+static __noinline int locate_backend(struct choice* choice, __u32 local) {
+  const struct sluice_backend* backend = backend_at(choice, local);
+  if (!backend || backend->network != choice->backend_network) return SLUICE_REASON_TABLE_CHANGED;
   choice->address = backend->address4;
   choice->port = backend->port;
   choice->backend = backend->endpoint;
   struct sluice_endpoint4_key key = {.network = choice->backend_network, .address = choice->address};
-  const struct sluice_endpoint4 *endpoint = bpf_map_lookup_elem(&endpoints4, &key);
-  if (!endpoint)
-    return SLUICE_REASON_STALE_ENDPOINT;
+  const struct sluice_endpoint4* endpoint = bpf_map_lookup_elem(&endpoints4, &key);
+  if (!endpoint) return SLUICE_REASON_STALE_ENDPOINT;
   struct sluice_ref ref = endpoint->ref;
   choice->kind = endpoint->kind;
   choice->ifindex = endpoint->ifindex;
@@ -141,15 +132,13 @@ static __noinline int locate_backend(struct choice *choice, __u32 local) {
 }
 
 /* Picks a backend for a new flow, or ends the packet. */
-static __noinline int select_backend(struct __sk_buff *skb, struct packet *p, struct choice *choice) {
+static __noinline int select_backend(struct __sk_buff* skb, struct packet* p, struct choice* choice) {
   p->network_slot = choice->network_slot; /* shares and refusals are the tenant's, also behind a floating IP */
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
     return p->entry == SLUICE_ENTRY_FROM_POD ? refuse(skb, p) : drop(p, SLUICE_REASON_NO_CONNECTION);
-  if (!choice->ready_count)
-    return refuse(skb, p);
+  if (!choice->ready_count) return refuse(skb, p);
   __u32 local = select_local(p, choice);
-  if (local == NO_LOCAL)
-    return refuse(skb, p);
+  if (local == NO_LOCAL) return refuse(skb, p);
   int reason = locate_backend(choice, local);
   return reason ? drop(p, reason) : CONTINUE;
 }

@@ -18,6 +18,8 @@
 #include <sluice/reasons.h>
 #include <sluice/select.h>
 
+/* Each header needs those before it. */
+/* clang-format off */
 #include "maps.h"
 #include "packet.h"
 #include "parse.h"
@@ -32,15 +34,15 @@
 #include "frontend.h"
 #include "uplink.h"
 #include "sweep.h"
+/* clang-format on */
 
 SEC("tc")
-int from_pod(struct __sk_buff *skb) {
+int from_pod(struct __sk_buff* skb) {
   struct packet p = {.entry = SLUICE_ENTRY_FROM_POD, .length = skb->len};
   __be16 ethertype = 0;
   STAGE(port_of(skb, &p));
   STAGE(admit_frame(skb, &p, &ethertype));
-  if (ethertype == bpf_htons(ETH_P_ARP))
-    return arp_from_pod(skb, &p);
+  if (ethertype == bpf_htons(ETH_P_ARP)) return arp_from_pod(skb, &p);
   STAGE(admit_ipv4(skb, &p));
   STAGE(flow(skb, &p));
   STAGE(frontend(skb, &p));
@@ -48,7 +50,7 @@ int from_pod(struct __sk_buff *skb) {
 }
 
 SEC("tc")
-int from_uplink(struct __sk_buff *skb) {
+int from_uplink(struct __sk_buff* skb) {
   struct packet p = {.entry = SLUICE_ENTRY_FROM_UPLINK, .length = skb->len, .own_delivery = SLUICE_DELIVER_UPLINK};
   __u32 total = 0;
   STAGE(ours_on_uplink(skb, &p));
@@ -60,10 +62,14 @@ int from_uplink(struct __sk_buff *skb) {
 }
 
 SEC("xdp")
-int uplink_xdp(struct xdp_md *xdp) { return xdp_early_drop(xdp); }
+int uplink_xdp(struct xdp_md* xdp) {
+  return xdp_early_drop(xdp);
+}
 
 /* Run once after load, with any packet: starts the sweep under this program. */
 SEC("tc")
-int sweep_start(struct __sk_buff *skb) { return start_sweep(); }
+int sweep_start(struct __sk_buff* skb) {
+  return start_sweep();
+}
 
 char LICENSE[] SEC("license") = "GPL";

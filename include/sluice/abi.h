@@ -34,10 +34,10 @@
 /* ---- entry points and counters ---------------------------------------------------------------------------- */
 
 enum sluice_entry {
-  SLUICE_ENTRY_FROM_POD = 0,    /* tc ingress on the host side of a pod's veth */
-  SLUICE_ENTRY_FROM_UPLINK = 1, /* tc ingress on an uplink */
-  SLUICE_ENTRY_UPLINK_XDP = 2,  /* XDP on an uplink */
-  SLUICE_ENTRY_FROM_HOST = 3,   /* reserved: the host's own port */
+  SLUICE_ENTRY_FROM_POD = 0,     /* tc ingress on the host side of a pod's veth */
+  SLUICE_ENTRY_FROM_UPLINK = 1,  /* tc ingress on an uplink */
+  SLUICE_ENTRY_UPLINK_XDP = 2,   /* XDP on an uplink */
+  SLUICE_ENTRY_FROM_HOST = 3,    /* reserved: the host's own port */
   SLUICE_ENTRY_FROM_OVERLAY = 4, /* reserved: the tunnel device */
   SLUICE_ENTRY_COUNT = 5,
 };
@@ -63,13 +63,13 @@ SLUICE_ASSERT_SIZE(struct sluice_meta, 32);
 
 /* settings: written by the daemon, read by the programs. Durations are nanoseconds. */
 struct sluice_settings {
-  __u64 secret[2];           /* key of the flow hash (SipHash); made once, kept in the store */
-  __u64 tcp_half_open;       /* SYN seen, handshake not finished */
-  __u64 tcp_established;     /* RFC 5382: not below 2 h 4 min by default */
-  __u64 tcp_closing;         /* one side has sent FIN */
-  __u64 tcp_closed;          /* both sides have sent FIN, or one RST */
-  __u64 udp_new;             /* no reply seen yet */
-  __u64 udp_stream;          /* reply seen; RFC 4787: not below 2 min by default */
+  __u64 secret[2];       /* key of the flow hash (SipHash); made once, kept in the store */
+  __u64 tcp_half_open;   /* SYN seen, handshake not finished */
+  __u64 tcp_established; /* RFC 5382: not below 2 h 4 min by default */
+  __u64 tcp_closing;     /* one side has sent FIN */
+  __u64 tcp_closed;      /* both sides have sent FIN, or one RST */
+  __u64 udp_new;         /* no reply seen yet */
+  __u64 udp_stream;      /* reply seen; RFC 4787: not below 2 min by default */
   __u64 icmp;
   __u64 sweep_interval;      /* between two slices of the sweep */
   __u64 delete_grace;        /* a pair marked for deletion is deleted no earlier than this after the mark */
@@ -84,23 +84,23 @@ SLUICE_ASSERT_SIZE(struct sluice_settings, 104);
 
 /* network_limits: owned by the daemon. */
 struct sluice_network_limits {
-  __u32 network;              /* id of the network that has this slot; 0: free (or slot 0) */
-  __u32 guaranteed_pairs;     /* always available to this network */
-  __u32 max_pairs;            /* guaranteed plus burst */
-  __u32 max_half_open_pairs;  /* TCP from the public side without a finished handshake */
+  __u32 network;             /* id of the network that has this slot; 0: free (or slot 0) */
+  __u32 guaranteed_pairs;    /* always available to this network */
+  __u32 max_pairs;           /* guaranteed plus burst */
+  __u32 max_half_open_pairs; /* TCP from the public side without a finished handshake */
 };
 SLUICE_ASSERT_SIZE(struct sluice_network_limits, 16);
 
 /* network_usage: owned by the programs. One cache line each. */
 struct sluice_network_usage {
-  __u32 pairs;          /* flow pairs charged to this network */
-  __u32 half_open;      /* of these, half open from the public side */
-  __u32 refusals;       /* answers given in the current window */
-  __u32 recount_pairs;      /* the sweep's running recount, becomes `pairs` at the end of a round */
+  __u32 pairs;         /* flow pairs charged to this network */
+  __u32 half_open;     /* of these, half open from the public side */
+  __u32 refusals;      /* answers given in the current window */
+  __u32 recount_pairs; /* the sweep's running recount, becomes `pairs` at the end of a round */
   __u32 recount_half_open;
-  __u32 changes;            /* grows with every pair made or deleted; a recount holds only if it stood still */
-  __u64 refusal_window; /* coarse ns when the current window of one second began */
-  __u32 recount_changes;    /* `changes` when the sweep's round began */
+  __u32 changes;         /* grows with every pair made or deleted; a recount holds only if it stood still */
+  __u64 refusal_window;  /* coarse ns when the current window of one second began */
+  __u32 recount_changes; /* `changes` when the sweep's round began */
   __u32 pad0;
   __u64 pad1[3];
 };
@@ -120,33 +120,36 @@ struct sluice_ref {
 SLUICE_ASSERT_SIZE(struct sluice_ref, 8);
 
 struct sluice_port {
-  __u32 self;               /* the key: ifindex */
-  __u32 network;            /* 24-bit id; 0 for an uplink */
+  __u32 self;                 /* the key: ifindex */
+  __u32 network;              /* 24-bit id; 0 for an uplink */
   struct sluice_ref endpoint; /* the pod; {0, 0} for an uplink */
-  __be32 address4;          /* the pod's; 0 for an uplink */
-  __be32 cidr4;             /* the network's prefix; 0 for an uplink */
+  __be32 address4;            /* the pod's; 0 for an uplink */
+  __be32 cidr4;               /* the network's prefix; 0 for an uplink */
   __be32 mask4;
   __be32 router4;
   __u16 network_slot;
-  __u8 kind;                /* enum sluice_port_kind */
-  __u8 delivery;            /* enum sluice_delivery: how replies reach the sender through this device */
-  __u8 mac[6];              /* the pod's, or the uplink's own */
+  __u8 kind;     /* enum sluice_port_kind */
+  __u8 delivery; /* enum sluice_delivery: how replies reach the sender through this device */
+  __u8 mac[6];   /* the pod's, or the uplink's own */
   __u8 pad2[2];
 };
 SLUICE_ASSERT_SIZE(struct sluice_port, 44);
 
 /* port_slots: the same records once more, in an array by ifindex % SLUICE_PORT_SLOTS, because an array costs a
- * packet nothing and a hash does. Whoever writes `ports` writes the slot before it; of two ports with one slot the
- * other is found in the hash. An array element is overwritten in place, in ascending order: a reader takes `tail`
- * first and `port.self` last, and believes what stands between only if both are the ifindex that it looks for. */
+ * packet nothing and a hash does. Of two ports with one slot the other is found in the hash alone.
+ * Written through shared memory as a seqlock, because bpf(2) copies an element in no particular order: `sequence` is
+ * odd while the record changes and another even number after. A reader takes `sequence`, the record, and `sequence`
+ * again; if it was odd or differs, or `port.self` is not its ifindex, it asks the hash. Relies on stores and loads
+ * keeping their order (x86-64); elsewhere the daemon leaves the slots empty. */
 #define SLUICE_PORT_SLOTS 4096
 struct sluice_port_slot {
+  __u32 sequence;
   struct sluice_port port;
-  __u32 tail; /* equals port.self */
 };
 SLUICE_ASSERT_SIZE(struct sluice_port_slot, 48);
 
-/* ---- endpoints (hash): every address that somebody has ------------------------------------------------------------- */
+/* ---- endpoints (hash): every address that somebody has -------------------------------------------------------------
+ */
 
 enum sluice_endpoint_kind {
   SLUICE_ENDPOINT_POD_PEER = 1,   /* deliver with bpf_redirect_peer to ifindex (a veth into a namespace) */
@@ -170,11 +173,12 @@ struct sluice_endpoint4 {
   __u8 mac[6];           /* pods: own MAC; router and services: the router's */
   __u8 kind;             /* enum sluice_endpoint_kind */
   __u8 pad;
-  __be32 node4;          /* reserved: underlay address of the pod's node */
+  __be32 node4; /* reserved: underlay address of the pod's node */
 };
 SLUICE_ASSERT_SIZE(struct sluice_endpoint4, 32);
 
-/* ---- frontends (hash) and backends, rings (arenas) ------------------------------------------------------------------ */
+/* ---- frontends (hash) and backends, rings (arenas) ------------------------------------------------------------------
+ */
 
 /* A service port in network N, or a floating IP's port in network 0. ICMP echo to a service address is a frontend
  * with protocol 1 (IPPROTO_ICMP) and port 0 over the backends of the service's first port. */
@@ -196,19 +200,19 @@ enum sluice_algorithm {
 /* One map write of this record is the atomic switch from one set of backends to the next. */
 struct sluice_frontend4 {
   struct sluice_frontend4_key self;
-  __u32 backend_network;  /* the tenant's network id (equals self.network, or the tenant behind a floating IP) */
-  struct sluice_ref ref;  /* own slot and generation; a floating IP's port has its own */
-  __u32 backend_base;     /* first element in `backends` */
-  __u32 backend_count;    /* configured backends, ready or not */
-  __u32 ready_count;      /* of these, ready; 0: refuse at once */
-  __u32 ring_base;        /* first block in `rings` */
-  __u32 ring_size;        /* slots, a prime; 0: no ring (backend_count <= SLUICE_RENDEZVOUS_MAX) */
-  __be32 router4;         /* the tenant network's router, source of substituted tuples */
-  __u16 network_slot;     /* the tenant's: flows are charged here */
-  __u8 algorithm;         /* enum sluice_algorithm */
+  __u32 backend_network; /* the tenant's network id (equals self.network, or the tenant behind a floating IP) */
+  struct sluice_ref ref; /* own slot and generation; a floating IP's port has its own */
+  __u32 backend_base;    /* first element in `backends` */
+  __u32 backend_count;   /* configured backends, ready or not */
+  __u32 ready_count;     /* of these, ready; 0: refuse at once */
+  __u32 ring_base;       /* first block in `rings` */
+  __u32 ring_size;       /* slots, a prime; 0: no ring (backend_count <= SLUICE_RENDEZVOUS_MAX) */
+  __be32 router4;        /* the tenant network's router, source of substituted tuples */
+  __u16 network_slot;    /* the tenant's: flows are charged here */
+  __u8 algorithm;        /* enum sluice_algorithm */
   __u8 pad;
-  __u32 owner;            /* stable hash of (tenant network, service name): a key that changes owner ends its flows */
-  __u64 fingerprint;      /* of what the ring was built from: backends in order, ring size, secret */
+  __u32 owner;       /* stable hash of (tenant network, service name): a key that changes owner ends its flows */
+  __u64 fingerprint; /* of what the ring was built from: backends in order, ring size, secret */
 };
 SLUICE_ASSERT_SIZE(struct sluice_frontend4, 64);
 
@@ -218,20 +222,20 @@ SLUICE_ASSERT_SIZE(struct sluice_frontend4, 64);
 #define SLUICE_SELECT_ATTEMPTS 16
 
 enum sluice_backend_state {
-  SLUICE_BACKEND_DOWN = 0,  /* configured, takes no new flows: not attached, draining or (later) unhealthy */
+  SLUICE_BACKEND_DOWN = 0, /* configured, takes no new flows: not attached, draining or (later) unhealthy */
   SLUICE_BACKEND_READY = 1,
 };
 
 /* backends: one arena; a frontend has backend_count elements from backend_base on. An element that a live
  * frontend uses changes only in `state`. */
 struct sluice_backend {
-  __u32 network;          /* equals the frontend's backend_network, or the record was reused: treat as a miss */
+  __u32 network; /* equals the frontend's backend_network, or the record was reused: treat as a miss */
   __be32 address4;
   struct sluice_ref endpoint; /* the pod; must equal the endpoint record's */
-  __be16 port;            /* target port; 0 for ICMP echo */
-  __u8 state;             /* enum sluice_backend_state */
+  __be16 port;                /* target port; 0 for ICMP echo */
+  __u8 state;                 /* enum sluice_backend_state */
   __u8 pad;
-  __u32 identity;         /* stable hash of (network, pod name, target port): what rendezvous hashing keys on */
+  __u32 identity; /* stable hash of (network, pod name, target port): what rendezvous hashing keys on */
 };
 SLUICE_ASSERT_SIZE(struct sluice_backend, 24);
 
@@ -252,7 +256,8 @@ static inline __u32 sluice_filter_bit(__u32 network, __be32 address) {
   return (__u32)(((__u32)address * 0x9E3779B1u + network * 0x85EBCA6Bu) >> 16); /* multiplicative hash to 16 bits */
 }
 
-/* ---- flows --------------------------------------------------------------------------------------------------------- */
+/* ---- flows ---------------------------------------------------------------------------------------------------------
+ */
 
 /* The tuple as it stands in a packet of this direction. ICMP echo: requests have source_port = id,
  * destination_port = 0; replies the reverse. */
@@ -296,25 +301,25 @@ struct sluice_flow4 {
   __be32 new_destination;
   __be16 new_source_port;
   __be16 new_destination_port;
-  __u32 address_delta; /* one's complement difference of the addresses, for IP and L4 checksums */
-  __u32 port_delta;    /* the same of the ports, for the L4 checksum */
-  __u32 ifindex;       /* where delivery sends it */
-  __u8 delivery;       /* enum sluice_delivery */
-  __u8 role;           /* enum sluice_flow_role */
-  __u8 destination_mac[6]; /* not for SLUICE_DELIVER_UPLINK */
+  __u32 address_delta;        /* one's complement difference of the addresses, for IP and L4 checksums */
+  __u32 port_delta;           /* the same of the ports, for the L4 checksum */
+  __u32 ifindex;              /* where delivery sends it */
+  __u8 delivery;              /* enum sluice_delivery */
+  __u8 role;                  /* enum sluice_flow_role */
+  __u8 destination_mac[6];    /* not for SLUICE_DELIVER_UPLINK */
   struct sluice_ref source;   /* the sending pod ({0, 0}: the public side): must equal the port's endpoint */
   struct sluice_ref endpoint; /* the receiving pod ({0, 0}: the public side) */
   struct sluice_ref frontend; /* the service port or floating IP port that made the flow */
-  __u32 state;         /* bits of enum sluice_flow_state */
-  __u32 handshake;     /* TCP forward record: acknowledgement number that finishes the handshake, host order */
-  __u64 last_seen;     /* bpf_ktime_get_coarse_ns */
+  __u32 state;                /* bits of enum sluice_flow_state */
+  __u32 handshake;            /* TCP forward record: acknowledgement number that finishes the handshake, host order */
+  __u64 last_seen;            /* bpf_ktime_get_coarse_ns */
   __u64 packets;
   __u64 bytes;
-  __u32 pair;          /* index in pairs4 */
-  __u16 network_slot;  /* charged */
+  __u32 pair;         /* index in pairs4 */
+  __u16 network_slot; /* charged */
   __u8 pad[2];
-  __be32 node4;        /* reserved: tunnel remote */
-  __u32 last_tick;     /* low word of the jiffies at last_seen: the clock is read once a tick */
+  __be32 node4;    /* reserved: tunnel remote */
+  __u32 last_tick; /* low word of the jiffies at last_seen: the clock is read once a tick */
 };
 SLUICE_ASSERT_SIZE(struct sluice_flow4, 120);
 
@@ -328,8 +333,8 @@ enum sluice_pair_state {
 struct sluice_pair4 {
   struct sluice_flow4_key forward;
   struct sluice_flow4_key reverse;
-  __u64 mark;        /* coarse ns when first found expired; 0: not marked */
-  __u32 state;       /* enum sluice_pair_state, changed by compare-and-swap only */
+  __u64 mark;  /* coarse ns when first found expired; 0: not marked */
+  __u32 state; /* enum sluice_pair_state, changed by compare-and-swap only */
   __u16 network_slot;
   __u16 pad;
 };
@@ -337,20 +342,21 @@ SLUICE_ASSERT_SIZE(struct sluice_pair4, 48);
 
 /* flow_totals: array with one element, owned by the programs. */
 struct sluice_flow_totals {
-  __u32 high_water;   /* pair indexes handed out so far; freed ones come back through pairs4_free */
-  __u32 shared_used;  /* sum over networks of pairs above their guarantee */
-  __u32 cursor;       /* the sweep's next pair */
+  __u32 high_water;      /* pair indexes handed out so far; freed ones come back through pairs4_free */
+  __u32 shared_used;     /* sum over networks of pairs above their guarantee */
+  __u32 cursor;          /* the sweep's next pair */
   __u32 recount_changes; /* sum of all networks' `changes` when the sweep's round began */
-  __u64 rounds;       /* finished rounds of the sweep */
-  __u64 expired;      /* pairs deleted because they were idle */
-  __u64 ended;        /* pairs deleted because a generation ended them */
-  __u64 orphans;      /* pairs found with a record missing, repaired */
-  __u64 last_slice;   /* coarse ns of the last slice: the sweep is alive */
+  __u64 rounds;          /* finished rounds of the sweep */
+  __u64 expired;         /* pairs deleted because they were idle */
+  __u64 ended;           /* pairs deleted because a generation ended them */
+  __u64 orphans;         /* pairs found with a record missing, repaired */
+  __u64 last_slice;      /* coarse ns of the last slice: the sweep is alive */
   __u64 pad;
 };
 SLUICE_ASSERT_SIZE(struct sluice_flow_totals, 64);
 
-/* ---- map sizes that are fixed by the ABI; the others are chosen by the daemon when the maps are made ------------------ */
+/* ---- map sizes that are fixed by the ABI; the others are chosen by the daemon when the maps are made
+ * ------------------ */
 #define SLUICE_MAX_NETWORK_SLOTS 4096
 #define SLUICE_MAX_ENDPOINT_SLOTS 131072
 #define SLUICE_MAX_FRONTEND_SLOTS 131072

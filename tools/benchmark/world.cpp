@@ -126,8 +126,7 @@ Status World::write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex)
   port.delivery = SLUICE_DELIVER_PEER;
   std::ranges::copy(pod_mac(slot).bytes, port.mac);
   return all([&] { return tables_.put("endpoint_generations", slot, kGeneration); },
-             [&] { return tables_.put("endpoints4", record.self, record); },
-             [&] { return put_port(port); });
+             [&] { return tables_.put("endpoints4", record.self, record); }, [&] { return put_port(port); });
 }
 
 Status World::set_filter_bit(const sluice_endpoint4_key& key) const {
@@ -139,7 +138,7 @@ Status World::set_filter_bit(const sluice_endpoint4_key& key) const {
 
 /// Both maps, as the daemon does (userspace/datapath/port_slots.cpp).
 Status World::put_port(const sluice_port& port) const {
-  const sluice_port_slot slot{.port = port, .tail = port.self};
+  const sluice_port_slot slot{.sequence = 2, .port = port};
   const std::uint32_t index = port.self % SLUICE_PORT_SLOTS;
   return all([&] { return tables_.put("port_slots", index, slot); },
              [&] { return tables_.put("ports", port.self, port); });
@@ -202,16 +201,15 @@ Status World::write_frontends() const {
     const Ipv4 address{kService.value + index};
     const auto record = endpoint(kNetwork, address, SLUICE_ENDPOINT_SERVICE, kRouterMac);
     const sluice_frontend4_key key{kNetwork, address.wire(), to_wire(kServicePort), IPPROTO_TCP, 0};
-    const Status put = all([&] { return tables_.put("endpoints4", record.self, record); },
-                           [&] { return set_filter_bit(record.self); },
-                           [&] { return write_frontend(index, key, static_cast<std::uint16_t>(kTargetPort + index)); });
+    const Status put =
+        all([&] { return tables_.put("endpoints4", record.self, record); }, [&] { return set_filter_bit(record.self); },
+            [&] { return write_frontend(index, key, static_cast<std::uint16_t>(kTargetPort + index)); });
     if (!put) return put;
   }
   const auto record = endpoint(0, kFloating, SLUICE_ENDPOINT_FLOATING, kUplinkMac);
   const sluice_frontend4_key key{0, kFloating.wire(), to_wire(kServicePort), IPPROTO_TCP, 0};
   return all([&] { return tables_.put("endpoints4", record.self, record); },
-             [&] { return set_filter_bit(record.self); },
-             [&] { return write_frontend(kServices, key, kTargetPort); });
+             [&] { return set_filter_bit(record.self); }, [&] { return write_frontend(kServices, key, kTargetPort); });
 }
 
 Traffic World::request(std::uint8_t flags) const {

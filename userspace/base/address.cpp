@@ -23,8 +23,12 @@ std::string Ipv4::text() const {
   return buffer.data();
 }
 
-std::uint32_t Ipv4::wire() const { return htonl(value); }
-Ipv4 Ipv4::from_wire(std::uint32_t big_endian) { return Ipv4{ntohl(big_endian)}; }
+std::uint32_t Ipv4::wire() const {
+  return htonl(value);
+}
+Ipv4 Ipv4::from_wire(std::uint32_t big_endian) {
+  return Ipv4{ntohl(big_endian)};
+}
 
 Result<Cidr4> Cidr4::parse(std::string_view text) {
   const std::string shown = "'" + std::string(text) + "'";
@@ -48,12 +52,24 @@ Result<Cidr4> Cidr4::parse(std::string_view text) {
   return cidr;
 }
 
-std::string Cidr4::text() const { return address.text() + "/" + std::to_string(length); }
-std::uint32_t Cidr4::mask() const { return length == 0 ? 0 : ~std::uint32_t{0} << (32 - length); }
-bool Cidr4::contains(Ipv4 candidate) const { return (candidate.value & mask()) == address.value; }
-Ipv4 Cidr4::first() const { return address; }
-Ipv4 Cidr4::last() const { return Ipv4{address.value | ~mask()}; }
-bool Cidr4::overlaps(const Cidr4& other) const { return contains(other.address) || other.contains(address); }
+std::string Cidr4::text() const {
+  return address.text() + "/" + std::to_string(length);
+}
+std::uint32_t Cidr4::mask() const {
+  return length == 0 ? 0 : ~std::uint32_t{0} << (32 - length);
+}
+bool Cidr4::contains(Ipv4 candidate) const {
+  return (candidate.value & mask()) == address.value;
+}
+Ipv4 Cidr4::first() const {
+  return address;
+}
+Ipv4 Cidr4::last() const {
+  return Ipv4{address.value | ~mask()};
+}
+bool Cidr4::overlaps(const Cidr4& other) const {
+  return contains(other.address) || other.contains(address);
+}
 
 Result<Mac> Mac::parse(std::string_view text) {
   Mac mac;
@@ -64,7 +80,8 @@ Result<Mac> Mac::parse(std::string_view text) {
     good = error == std::errc{} && end == begin + 2 && (i == 5 || *end == ':');
   }
   if (!good) {
-    return fail(ErrorCode::kInvalid, "'" + std::string(text) + "' is not a MAC address; write it like 02:00:00:00:00:01");
+    return fail(ErrorCode::kInvalid,
+                "'" + std::string(text) + "' is not a MAC address; write it like 02:00:00:00:00:01");
   }
   return mac;
 }
@@ -76,7 +93,11 @@ std::string Mac::text() const {
   return buffer.data();
 }
 
-std::uint16_t to_wire(std::uint16_t host_order_port) { return htons(host_order_port); }
-std::uint16_t from_wire(std::uint16_t wire_order_port) { return ntohs(wire_order_port); }
+std::uint16_t to_wire(std::uint16_t host_order_port) {
+  return htons(host_order_port);
+}
+std::uint16_t from_wire(std::uint16_t wire_order_port) {
+  return ntohs(wire_order_port);
+}
 
 }  // namespace sluice

@@ -57,6 +57,8 @@ std::unexpected<Error> fail_errno(std::string_view what, int error_number) {
   return fail(code, std::string(what) + ": " + std::generic_category().message(error_number));
 }
 
-std::unexpected<Error> fail_errno(std::string_view what) { return fail_errno(what, errno); }
+std::unexpected<Error> fail_errno(std::string_view what) {
+  return fail_errno(what, errno);
+}
 
 }  // namespace sluice

@@ -18,7 +18,7 @@ namespace sluice::compile {
 using Secret = std::array<std::uint64_t, 2>;
 
 /// A local index has 16 bits.
-inline constexpr std::size_t kMaxBackends = 65536;
+inline constexpr std::size_t kMaxBackends = 65535;
 
 /// One backend as a ring sees it. Weight 0 takes no slot; if all weights are 0, all are taken as equal.
 struct RingMember {

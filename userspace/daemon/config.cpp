@@ -168,7 +168,7 @@ void read_timeouts(const store::Fields& fields, const store::Context& context, s
   sweep.check({.known = {"interval", "pairs", "delete_grace"}, .later = {}});
   for (const DurationField& field : kSweep) read_duration(sweep, field, settings);
   settings.sweep_pairs = 2048;
-  read_number(sweep, "pairs", 1, 65536, settings.sweep_pairs);
+  read_number(sweep, "pairs", 1, 65535, settings.sweep_pairs);
 }
 
 const store::FieldNames& known_keys() {

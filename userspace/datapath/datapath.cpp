@@ -28,7 +28,7 @@ class KernelDatapath final : public Datapath {
         attachments_(pins_, object_.programs(), tcx_) {}
 
   Status take_over() {
-    if (auto restored = maps_.restore_port_slots(); !restored) return restored;
+    if (auto agreed = maps_.read(); !agreed) return std::unexpected(agreed.error());
     if (auto pinned = object_.pin_programs(pins_); !pinned) return pinned;
     return attachments_.take_over();
   }

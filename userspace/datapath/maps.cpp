@@ -58,6 +58,11 @@ const char* map_name(Table table) {
 Status Maps::add(const std::string& name, UniqueFd fd) {
   auto shape = map_shape(fd.get());
   if (!shape) return fail_in("map " + name, shape);
+  if (name == "port_slots") {
+    auto slots = PortSlots::open(fd.get());
+    if (!slots) return std::unexpected(slots.error());
+    port_slots_ = std::move(*slots);
+  }
   maps_[name] = Entry{std::move(fd), *shape};
   return {};
 }
@@ -100,17 +105,8 @@ Result<Tables> Maps::read() const {
   read_one(Table::kFrontendGenerations, tables.frontend_generations);
   read_one(Table::kFrontendFilter, tables.frontend_filter);
   if (!status) return std::unexpected(status.error());
+  if (port_slots_) port_slots_->restore(tables.ports);
   return tables;
-}
-
-Status Maps::restore_port_slots() const {
-  const auto slots = fd("port_slots");
-  if (!slots) return std::unexpected(slots.error());
-  const Entry* ports = find("ports");
-  if (ports == nullptr) return fail(ErrorCode::kNotFound, "there is no map ports");
-  compile::HashTable<std::uint32_t, sluice_port> records;
-  if (auto read = read_table(ports->fd.get(), ports->shape, records); !read) return fail_in("read map ports", read);
-  return datapath::restore_port_slots(*slots, records);
 }
 
 Status Maps::check(const Write& write) const {
@@ -143,13 +139,11 @@ Status Maps::apply(const compile::Plan& plan, const InjectFault& inject_fault) c
         if (!injected) writes.resize(i);  // those before it are still written, as when the kernel fails midway
       }
       const Entry* entry = find(map_name(kind.first));
-      if (kind.first == Table::kPorts) {
-        const auto slots = fd("port_slots");
-        if (!slots) return std::unexpected(slots.error());
-        if (auto mirrored = write_port_slots(*slots, writes); !mirrored) return mirrored;
-      }
+      const bool ports = kind.first == Table::kPorts && port_slots_;
+      if (ports) port_slots_->clear(writes);
       const Status written = write_all(entry->fd.get(), entry->shape, writes);
       if (!written) return fail_in(std::string("write map ") + map_name(kind.first), written);
+      if (ports) port_slots_->fill(writes);
       if (!injected) return fail_in(std::string("write map ") + map_name(kind.first), injected);
     }
   }

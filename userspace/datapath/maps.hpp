@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "compile/tables.hpp"
+#include "datapath/port_slots.hpp"
 
 namespace sluice::datapath {
 
@@ -35,12 +37,10 @@ class Maps {
   /// kNotFound if there is no such map.
   [[nodiscard]] Result<int> fd(const std::string& name) const;
 
+  /// Also makes the array in front of `ports` agree with it: see PortSlots::restore.
   [[nodiscard]] Result<compile::Tables> read() const;
   /// Step by step, each step by table; `inject_fault` may be empty.
   [[nodiscard]] Status apply(const compile::Plan& plan, const InjectFault& inject_fault) const;
-
-  /// Makes the array in front of `ports` agree with it; at load, in case a process was killed between the two.
-  [[nodiscard]] Status restore_port_slots() const;
 
   [[nodiscard]] Result<sluice_meta> meta() const;
   [[nodiscard]] Status put_meta(const sluice_meta& meta) const;
@@ -54,6 +54,7 @@ class Maps {
   [[nodiscard]] Status check(const compile::Write& write) const;
 
   std::map<std::string, Entry> maps_;
+  std::optional<PortSlots> port_slots_;
 };
 
 /// The map that holds a table.

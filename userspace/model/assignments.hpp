@@ -25,11 +25,11 @@ struct Assignments {
 /// Where a pod is attached on this node. An attachment ends when its device or namespace goes; the pod's
 /// address stays.
 struct Attachment {
-  std::uint32_t ifindex = 0;         ///< host side of the pod's veth, in the node's namespace
-  std::uint64_t netns_cookie = 0;    ///< of the pod's namespace
-  std::string device;                ///< host side device name, "slc..."
-  Mac mac;                           ///< of the pod's interface
-  bool plain_redirect = false;       ///< deliver with bpf_redirect (a VM's tap), not redirect_peer
+  std::uint32_t ifindex = 0;       ///< host side of the pod's veth, in the node's namespace
+  std::uint64_t netns_cookie = 0;  ///< of the pod's namespace
+  std::string device;              ///< host side device name, "slc..."
+  Mac mac;                         ///< of the pod's interface
+  bool plain_redirect = false;     ///< deliver with bpf_redirect (a VM's tap), not redirect_peer
   auto operator<=>(const Attachment&) const = default;
 };
 using Attachments = std::map<Name, Attachment>;

@@ -33,11 +33,11 @@ std::string_view name(Protocol protocol);  ///< "TCP", "UDP"
 struct Network {
   std::string name;
   Labels labels;
-  Cidr4 cidr4{Ipv4{0xAC100000}, 16};       ///< default 172.16.0.0/16
-  std::optional<Ipv4> router4;             ///< default: the first host address of cidr4
+  Cidr4 cidr4{Ipv4{0xAC100000}, 16};  ///< default 172.16.0.0/16
+  std::optional<Ipv4> router4;        ///< default: the first host address of cidr4
   std::string domain = "internal";
-  std::uint32_t guaranteed_flows = 1024;   ///< flow pairs this network can always have
-  std::uint32_t max_flows = 131072;        ///< guaranteed plus burst; never above the table's size
+  std::uint32_t guaranteed_flows = 1024;     ///< flow pairs this network can always have
+  std::uint32_t max_flows = 131072;          ///< guaranteed plus burst; never above the table's size
   std::uint32_t max_half_open_flows = 8192;  ///< of these, TCP flows from the public side without a handshake
   auto operator<=>(const Network&) const = default;
   [[nodiscard]] Ipv4 router() const { return router4.value_or(Ipv4{cidr4.first().value + 1}); }

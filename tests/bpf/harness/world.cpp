@@ -164,7 +164,7 @@ Frontend World::floating(const std::string& address, std::uint16_t port, std::ui
 }
 
 void World::put_port(const sluice_port& port) {
-  datapath_.put("port_slots", port.self % SLUICE_PORT_SLOTS, sluice_port_slot{.port = port, .tail = port.self});
+  datapath_.put("port_slots", port.self % SLUICE_PORT_SLOTS, sluice_port_slot{.sequence = 2, .port = port});
   datapath_.put("ports", port.self, port);
 }
 

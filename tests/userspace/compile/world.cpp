@@ -135,7 +135,8 @@ bool equal(const Tables& a, const Tables& b) {
          equal_table(a.endpoints4, b.endpoints4) && equal_table(a.frontends4, b.frontends4) &&
          equal_table(a.backends, b.backends) && equal_table(a.rings, b.rings) &&
          equal_table(a.endpoint_generations, b.endpoint_generations) &&
-         equal_table(a.frontend_generations, b.frontend_generations) && equal_table(a.frontend_filter, b.frontend_filter);
+         equal_table(a.frontend_generations, b.frontend_generations) &&
+         equal_table(a.frontend_filter, b.frontend_filter);
 }
 
 std::vector<Plan> single_writes(const Plan& plan) {

@@ -17,16 +17,26 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kMaps{"meta",           "settings",
-                           "network_limits", "network_usage",
-                           "ports",          "endpoints4",
-                           "frontends4",     "backends",
-                           "rings",          "endpoint_generations",
-                           "frontend_filter",  "flows4",
-                           "pairs4",         "frontend_generations",
-                           "pairs4_free",    "flow_totals",
-                           "sweeper",        "counters",
-                           "port_slots",     "scratch"};
+constexpr std::array kMaps{"meta",
+                           "settings",
+                           "network_limits",
+                           "network_usage",
+                           "ports",
+                           "endpoints4",
+                           "frontends4",
+                           "backends",
+                           "rings",
+                           "endpoint_generations",
+                           "frontend_filter",
+                           "flows4",
+                           "pairs4",
+                           "frontend_generations",
+                           "pairs4_free",
+                           "flow_totals",
+                           "sweeper",
+                           "counters",
+                           "port_slots",
+                           "scratch"};
 
 compile::Plan one_write(compile::Table table, const auto& key, const auto& value) {
   compile::Write write{.table = table, .key = {}, .value = {}};
