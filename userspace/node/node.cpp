@@ -53,10 +53,9 @@ Status Node::start() {
   if (auto read = reconciler_.read_back(); !read) return read;
   for (const std::uint32_t ifindex : *attached) {
     if (book_.by_ifindex(ifindex) || uplinks_.holds(ifindex)) continue;
-    const auto port = reconciler_.actual().ports.find(ifindex);
-    const bool uplink = port != reconciler_.actual().ports.end() && port->second.kind == SLUICE_PORT_UPLINK;
-    auto detached = uplink ? parts_.datapath->detach_uplink(ifindex) : parts_.datapath->detach_pod(ifindex);
-    if (!detached) return detached;
+    // Both, whatever its port says: an uplink is attached before a valid state has written one.
+    if (auto detached = parts_.datapath->detach_pod(ifindex); !detached) return detached;
+    if (auto detached = parts_.datapath->detach_uplink(ifindex); !detached) return detached;
   }
   if (read_desired()) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
   finish_later();

@@ -18,11 +18,20 @@ Uplinks::Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted)
 Result<bool> Uplinks::refresh() {
   auto links = datapath::list_links();
   if (!links) return std::unexpected(links.error());
+  const auto named = [&links](const std::string& name) -> const datapath::LinkInfo* {
+    const auto link = std::ranges::find(*links, name, &datapath::LinkInfo::name);
+    return link == links->end() ? nullptr : &*link;
+  };
+  // All that changed are let go of before any is taken: two uplinks may have swapped their names, and letting go of
+  // the second would take the program from the device that is the first by now.
+  for (auto& [name, device] : devices_) {
+    const datapath::LinkInfo* link = named(name);
+    if (device.ifindex != 0 && (link == nullptr || link->ifindex != device.ifindex)) let_go(name, device);
+  }
   std::vector<compile::Uplink> now;
   for (const UplinkConfig& wanted : wanted_) {
-    const auto link = std::ranges::find(*links, wanted.device, &datapath::LinkInfo::name);
     Device& device = devices_[wanted.device];
-    refresh(wanted, link == links->end() ? nullptr : &*link, device);
+    refresh(wanted, named(wanted.device), device);
     if (device.ifindex != 0) now.push_back({.ifindex = device.ifindex, .mac = device.mac});
   }
   const bool changed = !std::ranges::equal(now, current_, [](const compile::Uplink& a, const compile::Uplink& b) {
@@ -34,16 +43,16 @@ Result<bool> Uplinks::refresh() {
 
 void Uplinks::refresh(const UplinkConfig& wanted, const datapath::LinkInfo* link, Device& device) {
   const std::string before = device.problem;
-  if (device.ifindex != 0 && (link == nullptr || link->ifindex != device.ifindex)) let_go(wanted.device, device);
   device.problem.clear();
   if (link == nullptr) {
     device.problem = "uplink " + wanted.device + ": no such device; it is taken into use when it appears";
-  } else if (device.ifindex != 0) {
-    device.mac = link->mac;
+    // Also if it is attached: somebody may have taken our program from it.
   } else if (auto attached = datapath_.attach_uplink(link->ifindex, wanted.xdp); attached) {
+    if (device.ifindex == 0) {
+      spdlog::info("event=uplink_attached device={} ifindex={} mac={}", link->name, link->ifindex, link->mac.text());
+    }
     device.ifindex = link->ifindex;
     device.mac = link->mac;
-    spdlog::info("event=uplink_attached device={} ifindex={} mac={}", link->name, link->ifindex, link->mac.text());
   } else {
     device.problem = "uplink " + wanted.device + ": " + attached.error().message;
   }

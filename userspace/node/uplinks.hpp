@@ -24,8 +24,9 @@ class Uplinks {
   /// The datapath must outlive it.
   Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted);
 
-  /// Attaches to every configured device that is there and lets go of those that are not any more. True if current()
-  /// has changed. What is wrong with a device is not fatal: problems() tells it, and the next call tries again.
+  /// Attaches to every configured device that is there, also to one whose program somebody has removed, and lets go of
+  /// those that are not there any more. True if current() has changed. What is wrong with a device is not fatal:
+  /// problems() tells it, and the next call tries again.
   Result<bool> refresh();
 
   /// The devices that carry our program, as compile() wants them.

@@ -29,6 +29,10 @@ class NodeUplink : public NodeTest {
               "");
     return ifindex_of(device);
   }
+  [[nodiscard]] bool carries_program(std::uint32_t ifindex) const {
+    const std::string number = std::to_string(ifindex);
+    return pinned("links/uplink-" + number) || pinned("links/clsact-uplink-" + number);
+  }
 };
 
 TEST_F(NodeUplink, HasItsPortFromTheStart) {
@@ -79,6 +83,39 @@ TEST_F(NodeUplink, ChangesItsMacInThePort) {
   ASSERT_TRUE(port(ifindex));
   shell("ip link set up0 address 02:00:00:00:00:07");
   EXPECT_TRUE(eventually([&] { return port(ifindex)->mac[5] == 7; }));
+}
+
+TEST_F(NodeUplink, KeepsItsProgramWhenTwoSwapTheirNames) {
+  const std::uint32_t first = make("up0", "02:00:00:00:00:01");
+  const std::uint32_t second = make("up1", "02:00:00:00:00:02");
+  Options both = with_uplink();
+  both.uplinks.push_back({"up1", datapath::XdpMode::kOff});
+  const auto node = start(both);
+  ASSERT_TRUE(port(first));
+  ASSERT_TRUE(port(second));
+  // In one turn of the node's loop, so that it sees the end of it alone.
+  node->post([] {
+    shell(
+        "ip link set up0 down && ip link set up1 down && ip link set up0 name up2 && ip link set up1 name up0 && "
+        "ip link set up2 name up1 && ip link set up0 up && ip link set up1 up");
+  });
+  ASSERT_TRUE(eventually([&] {
+    const auto uplinks = node->status().uplinks;
+    return uplinks[0].ifindex == second && uplinks[1].ifindex == first;
+  }));
+  EXPECT_TRUE(carries_program(first));
+  EXPECT_TRUE(carries_program(second));
+  EXPECT_TRUE(port(first));
+  EXPECT_TRUE(port(second));
+}
+
+TEST_F(NodeUplink, IsLetGoByARestartWithoutItIfItNeverHadAPort) {
+  const std::uint32_t ifindex = make("up0");
+  write_manifests("kind: Nonsense\n");
+  start(with_uplink()).reset();
+  ASSERT_TRUE(carries_program(ifindex));
+  const auto node = start();
+  EXPECT_FALSE(carries_program(ifindex));
 }
 
 TEST_F(NodeUplink, IsLetGoByARestartWithoutIt) {
