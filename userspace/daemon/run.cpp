@@ -12,9 +12,12 @@
 #include <utility>
 
 #include "api/server.hpp"
+#include "api/socket_path.hpp"
 #include "base/fd.hpp"
+#include "daemon/claim.hpp"
 #include "datapath/datapath.hpp"
 #include "datapath/links.hpp"
+#include "datapath/pins.hpp"
 #include "datapath/pod_devices.hpp"
 #include "node/event_loop.hpp"
 #include "node/log.hpp"
@@ -46,13 +49,22 @@ datapath::Options datapath_options(const Config& config, const store::Allocation
   return options;
 }
 
-/// The lock on the state folder comes first: whoever holds it may change pins and devices.
-Result<node::Parts> make_parts(const Config& config) {
+struct Claimed {
+  UniqueFd prefix;
+  node::Parts parts;
+};
+
+/// All that only one daemon may have is claimed first: state folder, API socket, device prefix. Whoever is refused one
+/// of them has changed no pin, device or program, which may be those of the daemon that has it.
+Result<Claimed> make_parts(const Config& config) {
   if (auto kernel = datapath::Datapath::check_kernel(); !kernel) return std::unexpected(kernel.error());
   node::Parts parts;
   auto allocations = store::Allocations::open(config.state_dir);
   if (!allocations) return std::unexpected(allocations.error());
   parts.allocations = std::move(*allocations);
+  if (auto free = api::clear_socket_path(config.socket); !free) return std::unexpected(free.error());
+  auto prefix = claim_prefix(config.node.device_prefix);
+  if (!prefix) return std::unexpected(prefix.error());
   auto manifests = store::ManifestStore::open(config.manifests);
   if (!manifests) return std::unexpected(manifests.error());
   parts.store = std::move(*manifests);
@@ -65,7 +77,17 @@ Result<node::Parts> make_parts(const Config& config) {
   auto links = datapath::LinkWatch::open();
   if (!links) return std::unexpected(links.error());
   parts.links = std::move(*links);
-  return parts;
+  return Claimed{std::move(*prefix), std::move(parts)};
+}
+
+/// Refuses while a process holds pins below `pin_root`.
+Status check_pins_unused(const std::filesystem::path& pin_root) {
+  auto folders = datapath::abi_folders(pin_root);
+  if (!folders) return std::unexpected(folders.error());
+  for (const auto& folder : *folders) {
+    if (auto pins = datapath::PinFolders::open(folder); !pins) return std::unexpected(pins.error());
+  }
+  return {};
 }
 
 class Signals {
@@ -102,9 +124,9 @@ class Signals {
 Status run(const Config& config, const std::string& version) {
   auto loop = node::EventLoop::open();
   if (!loop) return std::unexpected(loop.error());
-  auto parts = make_parts(config);
-  if (!parts) return std::unexpected(parts.error());
-  node::Node node(**loop, std::move(*parts), config.node);
+  auto claimed = make_parts(config);
+  if (!claimed) return std::unexpected(claimed.error());
+  node::Node node(**loop, std::move(claimed->parts), config.node);
   if (auto started = node.start(); !started) return started;
   auto signals = Signals::open();
   if (!signals) return std::unexpected(signals.error());
@@ -138,6 +160,9 @@ Status purge(const Config& config, bool state) {
     if (!allocations) return std::unexpected(allocations.error());
     lock = std::move(*allocations);
   }
+  const auto prefix = claim_prefix(config.node.device_prefix);
+  if (!prefix) return std::unexpected(prefix.error());
+  if (auto unused = check_pins_unused(config.pin_root); !unused) return unused;
   // Devices first: a pod whose device has gone sends nothing past the programs that go next.
   auto removed = datapath::remove_leftover_devices(config.node.device_prefix, {});
   if (!removed) return std::unexpected(removed.error());
