@@ -6,42 +6,61 @@
 /* How far above the expected acknowledgement the first ACK of a client may be: the server may have sent data. */
 #define HANDSHAKE_WINDOW (1U << 20)
 
-/* The forward record behind a reverse one. */
-static __always_inline struct sluice_flow4* forward_of(const struct sluice_flow4* flow) {
+/* How far beyond what the other side has acknowledged a segment may be that ends a connection: more than any window in
+ * flight, and still one guess in 256 for somebody who does not see the connection (RFC 5961 sections 3 and 4). */
+#define ENDING_WINDOW (1U << 24)
+
+/* The other record of the pair. */
+static __always_inline struct sluice_flow4* partner_of(const struct sluice_flow4* flow) {
   __u32 index = flow->pair;
   const struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
-  return pair ? bpf_map_lookup_elem(&flows4, &pair->forward) : 0;
+  if (!pair) return 0;
+  struct sluice_flow4* other =
+      bpf_map_lookup_elem(&flows4, flow->role == SLUICE_FLOW_FORWARD ? &pair->reverse : &pair->forward);
+  return other && other->pair == index ? other : 0;
 }
 
 /* SYN+ACK of the backend: from now on the ACK that answers it proves that the client is where it says. */
 static __noinline int note_synack(const struct sluice_flow4* flow, const struct packet* p) {
-  struct sluice_flow4* other = forward_of(flow);
-  if (!other || other->pair != flow->pair) return 0;
-  other->handshake = p->sequence + 1;
+  struct sluice_flow4* other = partner_of(flow);
+  if (!other || (other->state & SLUICE_STATE_ESTABLISHED)) return 0;
+  other->acknowledged = p->sequence + 1;
   __sync_fetch_and_or(&other->state, SLUICE_STATE_SYNACK);
   return 0;
 }
 
 static __noinline int finish_handshake(struct sluice_flow4* flow, const struct packet* p) {
   if (!(flow->state & SLUICE_STATE_SYNACK) || (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK) return 0;
-  if (p->acknowledgement - flow->handshake > HANDSHAKE_WINDOW) return 0;
+  if (p->acknowledgement - flow->acknowledged > HANDSHAKE_WINDOW) return 0;
   __sync_fetch_and_or(&flow->state, SLUICE_STATE_ESTABLISHED);
   discharge_half_open(flow);
   return 0;
 }
 
-/* TCP state of this direction. A reset that is followed by ordinary traffic of the same direction was not the end
- * of the connection (a blind one, see RFC 5961), so its mark goes again. */
+/* May this FIN or RST end the connection? Of an established one only if its sequence number fits what the other side
+ * has acknowledged: anybody can send such a segment from outside, hardly anybody knows the numbers. */
+static __noinline bool may_end(const struct sluice_flow4* flow, const struct packet* p) {
+  const struct sluice_flow4* other = partner_of(flow);
+  if (!other) return true;
+  const struct sluice_flow4* ahead = flow->role == SLUICE_FLOW_FORWARD ? flow : other;
+  if (!(ahead->state & SLUICE_STATE_ESTABLISHED)) return true;
+  return p->sequence + 1 - other->acknowledged <= ENDING_WINDOW;
+}
+
+/* TCP state of this direction. A reset that is followed by ordinary traffic of the same direction was not the end of
+ * the connection, so its mark goes again. */
 static __always_inline void track_tcp(struct sluice_flow4* flow, const struct packet* p) {
   __u32 state = flow->state;
   __u32 seen = (p->tcp_flags & TCP_FIN ? SLUICE_STATE_FIN : 0) | (p->tcp_flags & TCP_RST ? SLUICE_STATE_RST : 0);
-  if (seen & ~state) __sync_fetch_and_or(&flow->state, seen);
+  if ((seen & ~state) && may_end(flow, p)) __sync_fetch_and_or(&flow->state, seen);
   if ((state & SLUICE_STATE_RST) && !(p->tcp_flags & TCP_RST)) __sync_fetch_and_and(&flow->state, ~SLUICE_STATE_RST);
-  if (flow->role == SLUICE_FLOW_FORWARD) {
-    if (!(state & SLUICE_STATE_ESTABLISHED)) finish_handshake(flow, p);
-  } else if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) {
-    note_synack(flow, p);
+  if (flow->role == SLUICE_FLOW_REVERSE) {
+    if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) note_synack(flow, p);
+  } else if (!(state & SLUICE_STATE_ESTABLISHED)) {
+    finish_handshake(flow, p);
+    return; /* until then `acknowledged` is what is waited for */
   }
+  if ((p->tcp_flags & (TCP_ACK | TCP_RST)) == TCP_ACK) flow->acknowledged = p->acknowledgement;
 }
 
 /* A SYN on a forward record: is the old connection ending? Then it makes room for the new one. */

@@ -57,6 +57,7 @@ struct choice {
   __u32 ring_base;
   __u32 ring_size;
   __be32 router4;
+  __be32 mask4;   /* of the backend's network */
   __be32 address; /* the backend's */
   __be16 port;    /* target port */
   __u16 network_slot;

@@ -26,11 +26,11 @@ static __always_inline __u32 decrement(__u32* counter) {
   return before;
 }
 
-/* shared_used is the sum over networks of the pairs above their guarantee. It stays exact under any interleaving
- * because every step of a network's count moves it by the same rule, refused ones included. */
-static __always_inline void leave_share(struct sluice_network_usage* usage, struct sluice_flow_totals* totals,
-                                        __u32 guaranteed) {
-  if (decrement(&usage->pairs) > guaranteed) decrement(&totals->shared_used);
+/* Gives one pair back: to the shared pool for as long as the network has any from there. The network's own count of
+ * them makes totals->shared_used exact whatever happens to the guarantee in the meantime. */
+static __always_inline void leave_share(struct sluice_network_usage* usage, struct sluice_flow_totals* totals) {
+  decrement(&usage->pairs);
+  if (usage->shared && decrement(&usage->shared)) decrement(&totals->shared_used);
 }
 
 /* Takes one pair out of the network's share: free up to its guarantee, above that from the pool that all share.
@@ -42,25 +42,28 @@ static __noinline int charge_share(__u16 network_slot) {
   struct sluice_flow_totals* totals = get_totals();
   const struct sluice_settings* set = get_settings();
   if (!limits || !usage || !totals || !set) return SLUICE_REASON_NETWORK_CAP;
-  __u32 guaranteed = limits->guaranteed_pairs;
   usage->changes++;
   __u32 before = __sync_fetch_and_add(&usage->pairs, 1);
-  bool shared = before >= guaranteed;
+  __u32 own = before - usage->shared; /* of its guarantee */
   bool granted = before < limits->max_pairs;
-  if (shared && __sync_fetch_and_add(&totals->shared_used, 1) >= set->shared_pairs) granted = false;
+  if (own < limits->guaranteed_pairs) {
+    if (granted) return 0;
+    decrement(&usage->pairs);
+    return SLUICE_REASON_NETWORK_CAP;
+  }
+  __sync_fetch_and_add(&usage->shared, 1);
+  if (__sync_fetch_and_add(&totals->shared_used, 1) >= set->shared_pairs) granted = false;
   if (granted) return 0;
-  leave_share(usage, totals, guaranteed);
+  leave_share(usage, totals);
   return SLUICE_REASON_NETWORK_CAP;
 }
 
 static __noinline void discharge_share(__u16 network_slot) {
-  __u32 index = network_slot;
-  const struct sluice_network_limits* limits = bpf_map_lookup_elem(&network_limits, &index);
   struct sluice_network_usage* usage = get_usage(network_slot);
   struct sluice_flow_totals* totals = get_totals();
-  if (!limits || !usage || !totals) return;
+  if (!usage || !totals) return;
   usage->changes++;
-  leave_share(usage, totals, limits->guaranteed_pairs);
+  leave_share(usage, totals);
 }
 
 /* TCP flows from the public side count as half open until the client has shown that it gets our answers. */

@@ -129,10 +129,20 @@ static __always_inline __be16 substitute_port(void) {
   return bpf_htons((__u16)(SUBSTITUTE_FIRST_PORT + bpf_get_prandom_u32() % SUBSTITUTE_PORTS));
 }
 
+/* Does a packet from outside claim an address of the backend's network as its source? With it as it is, the reverse
+ * tuple could be that of a connection between two pods, whose packets would then leave by the uplink. */
+static __noinline bool claims_inside(const struct packet* p, const struct choice* choice) {
+  if (p->entry != SLUICE_ENTRY_FROM_UPLINK) return false;
+  if (((p->key.source ^ choice->router4) & choice->mask4) == 0) return true;
+  struct sluice_endpoint4_key key = {.network = choice->backend_network, .address = p->key.source};
+  return bpf_map_lookup_elem(&endpoints4, &key); /* a service address outside the CIDR */
+}
+
 /* Gives the flow the router's address and a free port as source, when its own would collide at the backend. */
 static __noinline int place_reverse(struct packet* p, struct making* making) {
   /* A pod that is its own backend on its own source port: the two directions would be one tuple. */
-  int result = same_key(&making->reverse, &p->key) ? TAKEN : reverse_or_owner(p, making);
+  bool barred = same_key(&making->reverse, &p->key) || claims_inside(p, making->choice);
+  int result = barred ? TAKEN : reverse_or_owner(p, making);
   if (result != TAKEN || p->protocol == IPPROTO_ICMP) return result;
   p->action.new_source = making->choice->router4;
   for (int attempt = 0; attempt < SUBSTITUTE_TRIES; attempt++) {

@@ -25,6 +25,7 @@ static __noinline int find_frontend(const struct packet* p, struct choice* choic
   choice->ring_base = record->ring_base;
   choice->ring_size = record->ring_size;
   choice->router4 = record->router4;
+  choice->mask4 = record->cidr_length ? bpf_htonl(0xFFFFFFFFU << (32 - (record->cidr_length & 31))) : 0xFFFFFFFFU;
   choice->network_slot = record->network_slot;
   choice->algorithm = record->algorithm;
   barrier();

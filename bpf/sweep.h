@@ -96,14 +96,14 @@ struct round {
 
 static long finish_network(__u32 index, struct round* round) {
   struct sluice_network_usage* usage = bpf_map_lookup_elem(&network_usage, &index);
-  const struct sluice_network_limits* limits = bpf_map_lookup_elem(&network_limits, &index);
-  if (!usage || !limits) return 1;
+  if (!usage) return 1;
   if (usage->changes == usage->recount_changes) {
     if (usage->pairs != usage->recount_pairs) usage->pairs = usage->recount_pairs;
     if (usage->half_open != usage->recount_half_open) usage->half_open = usage->recount_half_open;
+    if (usage->shared > usage->pairs) usage->shared = usage->pairs;
   }
   round->changes += usage->changes;
-  if (usage->pairs > limits->guaranteed_pairs) round->shared += usage->pairs - limits->guaranteed_pairs;
+  round->shared += usage->shared;
   usage->recount_pairs = 0;
   usage->recount_half_open = 0;
   usage->recount_changes = usage->changes;

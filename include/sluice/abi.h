@@ -101,7 +101,7 @@ struct sluice_network_usage {
   __u32 changes;         /* grows with every pair made or deleted; a recount holds only if it stood still */
   __u64 refusal_window;  /* coarse ns when the current window of one second began */
   __u32 recount_changes; /* `changes` when the sweep's round began */
-  __u32 pad0;
+  __u32 shared;          /* of `pairs`, those taken from the pool that all networks share */
   __u64 pad1[3];
 };
 SLUICE_ASSERT_SIZE(struct sluice_network_usage, 64);
@@ -210,9 +210,9 @@ struct sluice_frontend4 {
   __be32 router4;        /* the tenant network's router, source of substituted tuples */
   __u16 network_slot;    /* the tenant's: flows are charged here */
   __u8 algorithm;        /* enum sluice_algorithm */
-  __u8 pad;
-  __u32 owner;       /* stable hash of (tenant network, service name): a key that changes owner ends its flows */
-  __u64 fingerprint; /* of what the ring was built from: backends in order, ring size, secret */
+  __u8 cidr_length;      /* prefix length of the tenant network's CIDR, which has router4 in it */
+  __u32 owner;           /* stable hash of (tenant network, service name): a key that changes owner ends its flows */
+  __u64 fingerprint;     /* of what the ring was built from: backends in order, ring size, secret */
 };
 SLUICE_ASSERT_SIZE(struct sluice_frontend4, 64);
 
@@ -284,10 +284,10 @@ enum sluice_flow_role {
 };
 
 /* Bits of sluice_flow4.state. Each direction's packets set bits of their own record; SYNACK alone is set on the
- * forward record by the reverse direction's SYN+ACK, together with `handshake`. */
+ * forward record by the reverse direction's SYN+ACK, together with `acknowledged`. */
 enum sluice_flow_state {
   SLUICE_STATE_SYN = 1 << 0,
-  SLUICE_STATE_SYNACK = 1 << 1,      /* the backend has answered; handshake holds the ACK that finishes it */
+  SLUICE_STATE_SYNACK = 1 << 1,      /* the backend has answered; acknowledged holds the ACK that finishes it */
   SLUICE_STATE_ESTABLISHED = 1 << 2, /* TCP: handshake finished. UDP, ICMP (reverse record): a reply was seen */
   SLUICE_STATE_FIN = 1 << 3,
   SLUICE_STATE_RST = 1 << 4,
@@ -311,7 +311,8 @@ struct sluice_flow4 {
   struct sluice_ref endpoint; /* the receiving pod ({0, 0}: the public side) */
   struct sluice_ref frontend; /* the service port or floating IP port that made the flow */
   __u32 state;                /* bits of enum sluice_flow_state */
-  __u32 handshake;            /* TCP forward record: acknowledgement number that finishes the handshake, host order */
+  __u32 acknowledged;         /* TCP, host order: forward record until ESTABLISHED: the ACK that finishes the handshake;
+                               * otherwise the last acknowledgement number that this direction has sent */
   __u64 last_seen;            /* bpf_ktime_get_coarse_ns */
   __u64 packets;
   __u64 bytes;
@@ -343,7 +344,7 @@ SLUICE_ASSERT_SIZE(struct sluice_pair4, 48);
 /* flow_totals: array with one element, owned by the programs. */
 struct sluice_flow_totals {
   __u32 high_water;      /* pair indexes handed out so far; freed ones come back through pairs4_free */
-  __u32 shared_used;     /* sum over networks of pairs above their guarantee */
+  __u32 shared_used;     /* sum of all networks' `shared` */
   __u32 cursor;          /* the sweep's next pair */
   __u32 recount_changes; /* sum of all networks' `changes` when the sweep's round began */
   __u64 rounds;          /* finished rounds of the sweep */

@@ -46,6 +46,24 @@ TEST_F(Substitute, TwoServicesWithOneBackendKeepOneClientsFlowsApart) {
   }
 }
 
+TEST_F(Substitute, AnOutsiderWhoClaimsToBeInsideNeverGetsAnInsidersTuple) {
+  world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
+  world.floating("192.0.2.1", 53, kUdp, network, {{server, 8080}});
+  world.service(network, "198.18.0.1", 80, kTcp, {{server, 8080}});
+  const std::uint32_t claimed[] = {client.address,   server.address,     network.router,
+                                   ip("172.16.1.1"), ip("172.16.99.99"), ip("198.18.0.1")};
+  for (const std::uint32_t source : claimed) {
+    const Tuple spoofed{source, 40000, ip("192.0.2.1"), 80};
+    const Frame syn = tcp(kInbound, spoofed, kSyn);
+    expect_substituted(receive(syn), syn);
+    const Tuple datagram{source, 40000, ip("192.0.2.1"), 53};
+    const Frame question = udp(kInbound, datagram);
+    expect_substituted(receive(question), question);
+  }
+  const Frame direct = tcp(server.to(client), {server.address, 8080, client.address, 40000}, kAck);
+  EXPECT_EQ(send(server, direct).reason, SLUICE_REASON_TO_POD) << "what pods say to each other stays inside";
+}
+
 TEST_F(Substitute, TwoFloatingIpsWithOneBackendKeepOneClientsFlowsApart) {
   world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
   world.floating("192.0.2.2", 80, kTcp, network, {{server, 8080}});

@@ -48,7 +48,7 @@ TEST_F(TcpState, TheHandshakeIsFollowedBitByBit) {
   EXPECT_EQ(forward_state(), SLUICE_STATE_SYN);
   from_server(kSyn | kAck, 5000);
   EXPECT_EQ(forward_state(), SLUICE_STATE_SYN | SLUICE_STATE_SYNACK);
-  EXPECT_EQ(flow(7, kTcp, there).value().handshake, 5001U);
+  EXPECT_EQ(flow(7, kTcp, there).value().acknowledged, 5001U);
   from_client(kAck, 5001);
   EXPECT_EQ(forward_state(), SLUICE_STATE_SYN | SLUICE_STATE_SYNACK | SLUICE_STATE_ESTABLISHED);
   EXPECT_EQ(reverse_state() & (SLUICE_STATE_FIN | SLUICE_STATE_RST), 0U);
@@ -74,7 +74,7 @@ TEST_F(TcpState, OnlyAFittingAcknowledgementFinishesTheHandshake) {
 TEST_F(TcpState, TheSequenceNumberMayWrap) {
   from_client(kSyn);
   from_server(kSyn | kAck, 0xffffffff);
-  EXPECT_EQ(flow(7, kTcp, there).value().handshake, 0U);
+  EXPECT_EQ(flow(7, kTcp, there).value().acknowledged, 0U);
   from_client(kAck, 10);
   EXPECT_NE(forward_state() & SLUICE_STATE_ESTABLISHED, 0U);
 }
@@ -99,6 +99,30 @@ TEST_F(TcpState, TrafficAfterABlindResetClearsIt) {
   EXPECT_NE(forward_state() & SLUICE_STATE_RST, 0U) << "the other side's packets do not";
   from_client(kAck, 5001);
   EXPECT_EQ(forward_state() & SLUICE_STATE_RST, 0U);
+}
+
+TEST_F(TcpState, ABlindResetOrFinDoesNotEndAnEstablishedConnection) {
+  ASSERT_EQ(from_internet(kSyn).reason, SLUICE_REASON_TO_BACKEND);
+  const Tuple answer{server.address, 8080, outside.source, outside.source_port};
+  const auto from_server_acknowledging = [&](unsigned flags, std::uint32_t sequence) {
+    return send(server, tcp(server.to_router(), answer, flags, {.sequence = sequence, .acknowledgement = 0x10000000}));
+  };
+  from_server_acknowledging(kSyn | kAck, 5000);
+  from_internet(kAck, 5001);
+  ASSERT_NE(outside_state() & SLUICE_STATE_ESTABLISHED, 0U);
+  const auto pair = flow(0, kTcp, outside).value().pair;
+  for (const unsigned flags : {kRst, kRst | kAck, kFin | kAck}) {
+    for (const std::uint32_t guess : {0x0U, 0x0ffffffeU, 0x10000000U + (1U << 24), 0x90000000U}) {
+      EXPECT_EQ(receive(tcp(kInbound, outside, flags, {.sequence = guess})).reason, SLUICE_REASON_TO_BACKEND)
+          << "the backend's own stack judges it";
+      EXPECT_EQ(outside_state() & (SLUICE_STATE_FIN | SLUICE_STATE_RST), 0U) << flags << " " << guess;
+    }
+  }
+  from_internet(kSyn);
+  EXPECT_EQ(flow(0, kTcp, outside).value().pair, pair) << "a SYN after it does not replace the flow";
+  EXPECT_NE(outside_state() & SLUICE_STATE_ESTABLISHED, 0U);
+  receive(tcp(kInbound, outside, kRst, {.sequence = 0x10000000}));
+  EXPECT_NE(outside_state() & SLUICE_STATE_RST, 0U) << "the real one";
 }
 
 TEST_F(TcpState, ASynOnALiveFlowKeepsItAndItsBackend) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kL4 = 34;
 constexpr std::uint32_t kHandshakeWindow = 1U << 20;
+constexpr std::uint32_t kEndingWindow = 1U << 24;
 constexpr Mac kRouterMac = SLUICE_ROUTER_MAC;
 
 Verdict drop(sluice_reason reason) {
@@ -31,21 +32,23 @@ void Model::track(const Parsed& packet, Flow& flow) {
     if (!flow.forward) flow.state |= SLUICE_STATE_ESTABLISHED;
     return;
   }
-  if ((packet.flags & kFin) != 0) flow.state |= SLUICE_STATE_FIN;
-  if ((packet.flags & kRst) != 0) {
-    flow.state |= SLUICE_STATE_RST;
-  } else {
-    flow.state &= ~static_cast<std::uint32_t>(SLUICE_STATE_RST);
-  }
-  if (!flow.forward) {
-    if ((packet.flags & (kSyn | kAck)) != (kSyn | kAck)) return;
-    Flow& forward = flows.at(flow.other);
-    forward.handshake = packet.sequence + 1;
+  Flow& other = flows.at(flow.other);
+  Flow& forward = flow.forward ? flow : other;
+  const bool established = (forward.state & SLUICE_STATE_ESTABLISHED) != 0;
+  const bool believed = !established || packet.sequence + 1 - other.acknowledged <= kEndingWindow;
+  if ((packet.flags & kRst) == 0) flow.state &= ~static_cast<std::uint32_t>(SLUICE_STATE_RST);
+  if (believed && (packet.flags & kFin) != 0) flow.state |= SLUICE_STATE_FIN;
+  if (believed && (packet.flags & kRst) != 0) flow.state |= SLUICE_STATE_RST;
+  if (!flow.forward && !established && (packet.flags & (kSyn | kAck)) == (kSyn | kAck)) {
+    forward.acknowledged = packet.sequence + 1;
     forward.state |= SLUICE_STATE_SYNACK;
-    return;
   }
+  if ((established || !flow.forward) && (packet.flags & (kAck | kRst)) == kAck) {
+    flow.acknowledged = packet.acknowledgement;
+  }
+  if (!flow.forward || established) return;
   const bool proof = (packet.flags & (kSyn | kRst | kAck)) == kAck && (flow.state & SLUICE_STATE_SYNACK) != 0 &&
-                     packet.acknowledgement - flow.handshake <= kHandshakeWindow;
+                     packet.acknowledgement - flow.acknowledged <= kHandshakeWindow;
   if (!proof) return;
   flow.state |= SLUICE_STATE_ESTABLISHED;
   flow.state &= ~static_cast<std::uint32_t>(SLUICE_STATE_HALF_OPEN_CHARGED);
@@ -136,9 +139,18 @@ sluice_reason Model::judge(const Frontend& frontend, const Backend& backend) con
   return fits ? SLUICE_REASON_NONE : SLUICE_REASON_STALE_ENDPOINT;
 }
 
+/// Does somebody outside claim to be inside the network behind the floating IP?
+bool Model::claims_inside(const Parsed& packet, const Frontend& frontend) const {
+  if (!packet.uplink) return false;
+  const std::uint32_t source = packet.tuple.source;
+  return ((source ^ frontend.router) & frontend.mask) == 0 ||
+         tables.endpoints.contains({frontend.backend_network, source});
+}
+
 /// Would a flow to this backend look like another one there, without a substitute?
-bool Model::collides(const Parsed& packet, const Backend& backend) const {
+bool Model::collides(const Parsed& packet, const Frontend& frontend, const Backend& backend) const {
   const Tuple& tuple = packet.tuple;
+  if (claims_inside(packet, frontend)) return true;
   const bool hairpin = !packet.uplink && backend.network == tuple.network && backend.address == tuple.source;
   const std::uint32_t source = hairpin ? tuple.destination : tuple.source;
   const Tuple reverse{backend.network, tuple.protocol, backend.address, source, backend.port, tuple.source_port};
@@ -156,7 +168,7 @@ const Backend* Model::picked(const Parsed& packet, const Frontend& frontend, con
     const bool usable = verdict == SLUICE_REASON_NONE;
     const bool stale = done.reason == SLUICE_REASON_STALE_ENDPOINT || done.reason == SLUICE_REASON_TABLE_CHANGED;
     const bool explains = delivered                                     ? read32(*done.frame, 30) == backend.address
-                          : done.reason == SLUICE_REASON_FLOW_COLLISION ? usable && collides(packet, backend)
+                          : done.reason == SLUICE_REASON_FLOW_COLLISION ? usable && collides(packet, frontend, backend)
                                                                         : (stale ? verdict == done.reason : usable);
     if (explains) any = &backend;
     if (any == nullptr) any = &backend;
@@ -215,9 +227,10 @@ Verdict Model::remember(const Parsed& packet, const Frontend& frontend, const Ba
                  forward.new_source, backend.port,   forward.new_source_port};
   };
   const auto owner = flows.find(reverse_tuple());
-  if (owner != flows.end() && ended(owner->second)) {
+  const bool barred = reverse_tuple() == tuple || claims_inside(packet, frontend);  // a hairpin can be its own reverse
+  if (!barred && owner != flows.end() && ended(owner->second)) {
     erase_pair(owner->first);
-  } else if (owner != flows.end() || reverse_tuple() == tuple) {  // a hairpin can be its own reverse
+  } else if (owner != flows.end() || barred) {
     if (tuple.protocol == 1) return drop(SLUICE_REASON_FLOW_COLLISION);
     forward.new_source = frontend.router;
     if (!done.frame || done.frame->size() < kL4 + 2) return drop(SLUICE_REASON_FLOW_COLLISION);

@@ -58,7 +58,8 @@ struct Frontend {
   std::uint32_t backend_network = 0;
   std::uint16_t slot = 0;
   std::uint32_t router = 0;
-  bool sticky = true;  ///< the same tuple finds the same backend while the configuration stands (not: random)
+  std::uint32_t mask = 0;  ///< of the tenant's CIDR
+  bool sticky = true;      ///< the same tuple finds the same backend while the configuration stands (not: random)
   std::vector<Backend> backends = {};
 };
 
@@ -85,7 +86,7 @@ struct Flow {
   Mac receiver = {};
   Ref source = {}, endpoint = {}, frontend = {};
   std::uint32_t state = 0;
-  std::uint32_t handshake = 0;
+  std::uint32_t acknowledged = 0;
   std::uint64_t packets = 0, bytes = 0;
   std::uint16_t slot = 0;
 };
@@ -142,7 +143,8 @@ class Model {
   Verdict select(Parsed& packet, const Frontend& frontend, const Verdict& done);
   Verdict remember(const Parsed& packet, const Frontend& frontend, const Backend& backend, const Verdict& done);
   [[nodiscard]] const Backend* picked(const Parsed& packet, const Frontend& frontend, const Verdict& done);
-  [[nodiscard]] bool collides(const Parsed& packet, const Backend& backend) const;
+  [[nodiscard]] bool collides(const Parsed& packet, const Frontend& frontend, const Backend& backend) const;
+  [[nodiscard]] bool claims_inside(const Parsed& packet, const Frontend& frontend) const;
   [[nodiscard]] sluice_reason judge(const Frontend& frontend, const Backend& backend) const;
   [[nodiscard]] sluice_reason charge(const Parsed& packet, std::uint16_t slot) const;
   Verdict refuse(const Parsed& packet) const;

@@ -50,7 +50,7 @@ void compare_flow(const sluice_flow4& record, const Flow& flow) {
   EXPECT_EQ(bpftest::be(record.new_destination_port), flow.new_destination_port);
   EXPECT_EQ(record.delivery == SLUICE_DELIVER_UPLINK, flow.to_uplink);
   EXPECT_EQ(record.state, flow.state);
-  EXPECT_EQ(record.handshake, flow.handshake);
+  EXPECT_EQ(record.acknowledged, flow.acknowledged);
   EXPECT_EQ(record.packets, flow.packets);
   EXPECT_EQ(record.bytes, flow.bytes);
   EXPECT_EQ(record.network_slot, flow.slot);

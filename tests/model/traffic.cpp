@@ -61,6 +61,7 @@ void Traffic::add_frontend(const bpftest::Frontend& frontend, bool sticky) {
                 .backend_network = record.backend_network,
                 .slot = record.network_slot,
                 .router = be(record.router4),
+                .mask = record.cidr_length == 0 ? ~0U : ~0U << (32 - record.cidr_length),
                 .sticky = sticky};
   for (const bpftest::Target& target : frontend.targets) {
     made.backends.push_back(
@@ -214,10 +215,15 @@ Packet Traffic::of_flow() {
       bpftest::kAck, bpftest::kAck, bpftest::kSyn | bpftest::kAck, bpftest::kFin | bpftest::kAck,
       bpftest::kRst, bpftest::kSyn};
   const std::uint32_t acknowledgement =
-      flow.handshake + (chance(random_, 80) ? below(random_, 1000) : below(random_, ~0U));
+      flow.acknowledged + (chance(random_, 80) ? below(random_, 1000) : below(random_, ~0U));
+  // Mostly what the other side has acknowledged, sometimes just beside the window, sometimes a blind guess.
+  const std::uint32_t expected = model_.flows.at(flow.other).acknowledged;
+  const std::uint32_t sequence = chance(random_, 70)   ? expected + below(random_, 1000) - 2
+                                 : chance(random_, 50) ? expected + (1U << 24) - 3 + below(random_, 5)
+                                                       : below(random_, ~0U);
   if (tuple.protocol == 6) {
     packet.frame = bpftest::tcp(link, ends, kFlags[below(random_, std::size(kFlags))],
-                                {.sequence = static_cast<std::uint32_t>(random_()),
+                                {.sequence = sequence,
                                  .acknowledgement = acknowledgement,
                                  .payload = bpftest::Bytes(below(random_, 100), 0x5a)});
   } else if (tuple.protocol == 17) {

@@ -179,6 +179,7 @@ Status Builder::add_frontend(const ServiceView& service, const sluice_frontend4_
   frontend.ring_base = ring.base;
   frontend.ring_size = ring.size;
   frontend.router4 = service.network->network->router().wire();
+  frontend.cidr_length = service.network->network->cidr4.length;
   frontend.network_slot = service.network->slot;
   frontend.algorithm = algorithm(service.service->algorithm);
   frontend.owner = service.owner;

@@ -2,6 +2,7 @@
 #include "harness/world.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 
 namespace bpftest {
@@ -95,6 +96,7 @@ Frontend World::frontend(std::uint32_t network, const Network& tenant, std::uint
   sluice_frontend4& record = frontend.record;
   record.self = {network, be(address), be(port), protocol, 0};
   record.backend_network = tenant.id;
+  record.cidr_length = static_cast<std::uint8_t>(std::popcount(tenant.mask));
   record.ref = {next_frontend_slot_++, next_generation()};
   record.backend_base = next_backend_;
   record.backend_count = static_cast<std::uint32_t>(targets.size());
