@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "node/log.hpp"
@@ -39,7 +38,7 @@ Node::Node(EventLoop& loop, Parts parts, Options options)
 }
 
 Node::~Node() {
-  for (const auto timer : {debounce_timer_, retry_timer_, settle_timer_, verify_timer_, finish_timer_})
+  for (const auto timer : {debounce_timer_, retry_timer_, settle_timer_, verify_timer_, finish_timer_, put_back_timer_})
     loop_.cancel(timer);
   loop_.forget(parts_.store->watch_fd());
   loop_.forget(parts_.links->fd());
@@ -82,9 +81,15 @@ void Node::store_changed() {
     retry_later();
     return;
   }
-  if (!*worthwhile || debounce_timer_ != 0) return;
-  // Editors and tools write in several steps; reading in the middle would only find an error that goes at once.
-  debounce_timer_ = loop_.after(options_.debounce, [this] {
+  if (!*worthwhile) return;
+  // Editors and tools write in several steps, and a folder that is replaced file by file lacks some in the middle:
+  // their pods would be ended. So the wait begins anew with each step, but changes that never end do not hold it up for
+  // ever.
+  const auto now = EventLoop::Clock::now();
+  if (debounce_timer_ == 0) debounce_end_ = now + options_.debounce_limit;
+  loop_.cancel(debounce_timer_);
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(debounce_end_ - now);
+  debounce_timer_ = loop_.after(std::clamp(left, std::chrono::milliseconds{0}, options_.debounce), [this] {
     debounce_timer_ = 0;
     reload();
   });
@@ -104,7 +109,7 @@ bool Node::read_desired() {
   auto taken = take_newest();
   set_error(state_error_, taken ? "" : taken.error().message, "state_refused");
   if (taken) {
-    synced_ = false;
+    input_changed();
     forget_void_attachments();
   } else if (may_pass(taken.error())) {
     read_again_ = true;
@@ -129,8 +134,8 @@ Status Node::take_newest() {
   return {};
 }
 
-/// Ends the attachments of pods that are no longer declared, or whose address is another one now: the interface in
-/// the namespace has the old one and could not send a packet.
+/// Ends the attachments of pods that are no longer declared, or whose address, prefix length or router is another one
+/// now: the interface in the namespace has the old ones and could not reach its network, or nothing outside it.
 void Node::forget_void_attachments() {
   std::vector<std::pair<model::Name, const char*>> ended;
   for (const auto& [pod, attachment] : book_.all()) {
@@ -139,101 +144,28 @@ void Node::forget_void_attachments() {
     } else if (attachment.mac !=
                model::pod_mac(assignments_.network_ids.at(pod.network), assignments_.pod_addresses.at(pod))) {
       ended.emplace_back(pod, "address_changed");
+    } else if (has_old_network(pod, attachment)) {
+      ended.emplace_back(pod, "network_changed");
     }
   }
   for (const auto& [pod, cause] : ended) take(pod, cause);
 }
 
-void Node::take(const model::Name& pod, const char* cause) {
-  auto attachment = book_.take(pod);
-  if (!attachment) return;
-  spdlog::info("event=attachment_ended pod={} device={} cause={}", pod.text(), attachment->device, cause);
-  touched_.insert(pod);
-  endings_.push_back({pod, std::move(*attachment), EventLoop::Clock::now()});
-}
-
-Status Node::finish(const Ending& ending) {
-  // The pod may have been attached anew in the meantime; then the record is the new one's.
-  if (book_.find(ending.pod) != nullptr) return parts_.devices->detach(ending.attachment);
-  return book_.finish(ending.pod, ending.attachment);
-}
-
-/// Removing a device waits for the kernel (20 to 70 ms): one a turn of the loop, so that requests and vanished pods
-/// do not wait for all of them, and none while requests come in, if that takes no more than a second.
-void Node::finish_later() {
-  constexpr std::chrono::seconds kMostPatience{1};
-  if (endings_.empty() || finish_timer_ != 0) return;
-  const bool patient = busy() && EventLoop::Clock::now() - endings_.front().since < kMostPatience;
-  const auto delay = patient ? options_.settle_delay : std::chrono::milliseconds{0};
-  finish_timer_ = loop_.after(delay, [this, patient] {
-    finish_timer_ = 0;
-    if (patient) return finish_later();
-    if (endings_.empty()) return;
-    const Ending ending = std::move(endings_.front());
-    endings_.pop_front();
-    if (auto finished = finish(ending); !finished) {
-      spdlog::warn("event=detach_failed pod={} error={}", ending.pod.text(), quote(finished.error().message));
-    }
-    finish_later();
-  });
-}
-
-Status Node::finish_now(const model::Name& pod) {
-  Status outcome;
-  for (auto ending = endings_.begin(); ending != endings_.end();) {
-    if (ending->pod != pod) {
-      ++ending;
-      continue;
-    }
-    if (auto finished = finish(*ending); !finished) outcome = std::move(finished);
-    ending = endings_.erase(ending);
-  }
-  return outcome;
-}
-
-// ---- devices -----------------------------------------------------------------------------------------------------
-
-void Node::links_changed() {
-  auto batch = parts_.links->read();
-  if (!batch) {
-    spdlog::warn("event=link_watch_failed error={}", quote(batch.error().message));
-    return;
-  }
-  bool uplinks = batch->resynced;
-  std::vector<model::Name> gone;
-  for (const datapath::LinkEvent& event : batch->events) {
-    uplinks = uplinks || uplinks_.concerns(event.link);
-    const auto pod = book_.by_ifindex(event.link.ifindex);
-    if (!pod) continue;
-    if (event.kind == datapath::LinkEvent::Kind::kGone) {
-      gone.push_back(*pod);
-    } else if (auto renamed = book_.rename(*pod, event.link.name); !renamed) {
-      spdlog::warn("event=rename_failed pod={} error={}", pod->text(), quote(renamed.error().message));
-    }
-  }
-  if (batch->resynced) {
-    for (const auto& [pod, attachment] : book_.all()) {
-      const auto seen = std::ranges::any_of(batch->events, [&attachment](const datapath::LinkEvent& event) {
-        return event.kind == datapath::LinkEvent::Kind::kNew && event.link.ifindex == attachment.ifindex;
-      });
-      if (!seen) gone.push_back(pod);
-    }
-  }
-  for (const model::Name& pod : gone) take(pod, "device_gone");
-  bool changed = !gone.empty();
-  if (uplinks) {
-    auto refreshed = uplinks_.refresh();
-    if (!refreshed) spdlog::warn("event=uplinks_failed error={}", quote(refreshed.error().message));
-    if (refreshed && *refreshed) {
-      synced_ = false;
-      changed = true;
-    }
-  }
-  if (changed) static_cast<void>(reconcile());
-  finish_later();
+/// The maps say with what the interface was made, also after a restart with other manifests.
+bool Node::has_old_network(const model::Name& pod, const model::Attachment& attachment) const {
+  const auto port = reconciler_.actual().ports.find(attachment.ifindex);
+  if (!reconciler_.known() || port == reconciler_.actual().ports.end()) return false;
+  const model::Network& network = desired_->state->networks.at(pod.network);
+  return port->second.router4 != network.router().wire() || port->second.mask4 != Ipv4{network.cidr4.mask()}.wire();
 }
 
 // ---- reconcile and timers ------------------------------------------------------------------------------------------
+
+/// Something other than attachments has changed in input(): a retry must not go on with what was compiled before.
+void Node::input_changed() {
+  synced_ = false;
+  reconciler_.forget_wanted();
+}
 
 compile::Input Node::input() const {
   return {*desired_->state, assignments_, book_.all(), uplinks_.current(), options_.settings, options_.limits};
@@ -258,7 +190,7 @@ Status Node::reconcile(Reconciler::Input kind) {
   touched_.clear();
   applied_revision_ = desired_->revision;
   set_error(map_error_, "", "reconcile_failed");
-  if (!read_again_) {
+  if (!read_again_ && !links_lost_) {
     loop_.cancel(std::exchange(retry_timer_, 0));
     retry_delay_ = std::chrono::milliseconds{0};
   }
@@ -290,6 +222,10 @@ void Node::retry_later() {
 
 void Node::retry() {
   retry_timer_ = 0;
+  if (links_lost_) {
+    static_cast<void>(check_attachments());
+    if (!links_lost_) static_cast<void>(refresh_uplinks());
+  }
   const bool taken = read_again_ && read_desired();
   if (desired_) {
     const std::size_t before = reconciler_.last_plan();
@@ -300,7 +236,8 @@ void Node::retry() {
   finish_later();
 }
 
-/// Reads every map, which takes tens of milliseconds where there are thousands of records: between requests if it can.
+/// Looks at everything that somebody else could have changed: devices, programs, maps. Reads every map, which takes
+/// tens of milliseconds where there are thousands of records: between requests if it can.
 void Node::verify() {
   constexpr int kMostDelays = 50;
   if (busy() && verify_delays_++ < kMostDelays) {
@@ -309,9 +246,11 @@ void Node::verify() {
   }
   verify_delays_ = 0;
   verify_timer_ = loop_.after(options_.verify_interval, [this] { verify(); });
-  if (auto refreshed = uplinks_.refresh(); !refreshed) {
-    spdlog::warn("event=uplinks_failed error={}", quote(refreshed.error().message));
-  }
+  const bool ended = check_attachments();
+  attach_programs_again();
+  const bool uplinks = refresh_uplinks();
+  if (ended || uplinks) static_cast<void>(reconcile());
+  finish_later();
   if (!desired_ || !synced_) return;  // a retry is under way and reads back by itself
   const std::uint64_t drifts = reconciler_.counters().drifts;
   auto writes = reconciler_.verify(input());

@@ -73,9 +73,14 @@ class Node {
   Status begin_watching();
   void store_changed();
   void links_changed();
+  bool follow_links();
+  bool check_attachments();
+  bool refresh_uplinks();
+  void attach_programs_again();
   bool read_desired();
   Status take_newest();
   void forget_void_attachments();
+  [[nodiscard]] bool has_old_network(const model::Name& pod, const model::Attachment& attachment) const;
 
   struct Ending {
     model::Name pod;
@@ -83,7 +88,9 @@ class Node {
     EventLoop::Clock::time_point since;
   };
   void take(const model::Name& pod, const char* cause);
+  void input_changed();
   Status finish(const Ending& ending);
+  void put_back(Ending ending);
   void finish_later();
   Status finish_now(const model::Name& pod);
 
@@ -118,7 +125,8 @@ class Node {
 
   std::optional<store::Snapshot> desired_;  ///< the last good state, with assignments_ for it
   model::Assignments assignments_;
-  std::deque<Ending> endings_;  ///< out of the book, their devices not removed yet
+  std::deque<Ending> endings_;         ///< out of the book, their devices not removed yet
+  std::deque<Ending> failed_endings_;  ///< those that could not be removed, until put_back_timer_
 
   /// The maps hold what input() asks for, but for the attachments of touched_. Whoever changes anything else that goes
   /// into input() sets it to false.
@@ -128,10 +136,13 @@ class Node {
   std::string state_error_;  ///< what is wrong with the newest state
   std::string map_error_;    ///< why the maps do not hold desired_
   bool read_again_ = false;  ///< the state could not be taken for a reason that may go by itself
+  bool links_lost_ = false;  ///< what has changed about devices could not be read
   EventLoop::TimerId debounce_timer_ = 0;
+  EventLoop::Clock::time_point debounce_end_;  ///< of the longest wait, while debounce_timer_ runs
   EventLoop::TimerId retry_timer_ = 0;
   EventLoop::TimerId settle_timer_ = 0;
   EventLoop::TimerId finish_timer_ = 0;
+  EventLoop::TimerId put_back_timer_ = 0;
   EventLoop::TimerId verify_timer_ = 0;
   std::chrono::milliseconds retry_delay_{0};
   std::optional<EventLoop::Clock::time_point> last_request_;  ///< to attach or detach

@@ -66,7 +66,10 @@ Result<AttachReply> Node::attach_now(const AttachRequest& request, const UniqueF
   if (!before) return std::unexpected(before.error());
   if (before->has_value()) return **before;
   // An old device of this pod may still be in the namespace, with the same interface name.
-  if (auto finished = finish_now(request.pod); !finished) return std::unexpected(finished.error());
+  if (auto finished = finish_now(request.pod); !finished) {
+    static_cast<void>(reconcile_at_once());  // existing() may have ended the attachment
+    return std::unexpected(finished.error());
+  }
   return attach_new(request, netns, cookie);
 }
 
@@ -147,7 +150,7 @@ Status Node::detach_now(const model::Name& pod) {
   last_request_ = EventLoop::Clock::now();
   const bool attached = book_.find(pod) != nullptr;
   if (!attached && !has_pod(pod)) return fail(ErrorCode::kNotFound, "pod " + pod.text() + " is not declared");
-  if (!attached) return {};
+  if (!attached) return finish_now(pod);  // a device of it that could not be removed before
   take(pod, "detach");
   // Removing the device ends its traffic even if the maps cannot be written now; the retry repairs them.
   if (desired_) static_cast<void>(reconcile_at_once());
@@ -157,7 +160,7 @@ Status Node::detach_now(const model::Name& pod) {
 NodeStatus Node::status_now() const {
   NodeStatus status;
   status.revision = applied_revision_;
-  status.synced = synced_ && state_error_.empty();
+  status.synced = synced_ && touched_.empty() && state_error_.empty();
   status.last_error = state_error_.empty() ? map_error_ : state_error_;
   status.warnings = uplinks_.problems();
   status.counters = reconciler_.counters();

@@ -43,6 +43,9 @@ class Reconciler {
   /// alone: what nothing else has changed is not compiled again.
   Result<std::size_t> follow(const compile::Input& input, const std::set<model::Name>& pods);
 
+  /// The input is another one than that of the failed run, whatever the next one is called with.
+  void forget_wanted() { wanted_.reset(); }
+
   /// Whether compile() can make tables of `input`; writes nothing.
   Status check(const compile::Input& input);
 

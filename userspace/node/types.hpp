@@ -23,8 +23,9 @@ struct Options {
   compile::Limits limits;
   /// Timeouts, sweep and refusals; the secret, max_pairs and shared_pairs are filled in.
   sluice_settings settings{};
-  std::chrono::milliseconds debounce{20};       ///< from the first change of the manifests to reading them
-  std::chrono::milliseconds retry_minimum{50};  ///< after a failed write; doubles up to the maximum
+  std::chrono::milliseconds debounce{20};         ///< from the last change of the manifests to reading them
+  std::chrono::milliseconds debounce_limit{500};  ///< from the first one, while they go on changing
+  std::chrono::milliseconds retry_minimum{50};    ///< after a failed write; doubles up to the maximum
   std::chrono::milliseconds retry_maximum{5000};
   std::chrono::milliseconds verify_interval{60'000};
   std::chrono::milliseconds settle_delay{200};  ///< without a request, before what blocks the loop and can wait

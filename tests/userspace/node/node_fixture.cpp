@@ -132,6 +132,7 @@ std::unique_ptr<Running> NodeTest::start(const Options& options, const datapath:
   parts.datapath = load(with_uuid);
   parts.devices = required(datapath::PodDevices::open(*parts.datapath, options.device_prefix));
   parts.links = required(datapath::LinkWatch::open());
+  if (adjust_parts_) adjust_parts_(parts);
   auto node = std::make_unique<Node>(*loop, std::move(parts), options);
   const Status started = node->start();
   EXPECT_TRUE(started) << text(started);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,6 +51,9 @@ class NodeTest : public datapath::testing::DatapathTest {
   std::unique_ptr<Running> start(const Options& options) { return start(options, datapath_options()); }
   std::unique_ptr<Running> start() { return start(node_options()); }
   [[nodiscard]] std::filesystem::path state_folder() const { return folder_ / "state"; }
+
+  /// Called with the parts of each node before it is made: a test may put something around one of them.
+  std::function<void(Parts&)> adjust_parts_;
 
   /// What the pinned maps hold, read beside the node.
   [[nodiscard]] std::optional<sluice_endpoint4> endpoint(const std::string& address) const;

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <random>
 #include <string>
+#include <thread>
 
 #include "node_fixture.hpp"
 
@@ -198,6 +200,39 @@ TEST_F(NodeState, IsRepairedWhenSomebodyElseChangesTheMaps) {
   ASSERT_TRUE(remove_frontend("172.16.9.9"));
   EXPECT_TRUE(eventually([&] { return frontend("172.16.9.9").has_value(); }));
   EXPECT_TRUE(eventually([&] { return node->status().counters.drifts == 1; }));
+}
+
+TEST_F(NodeState, IsReadWhenTheManifestsHaveBeenQuietForAMoment) {
+  Options patient = node_options();
+  patient.debounce = milliseconds(1000);
+  patient.debounce_limit = milliseconds(60'000);
+  const auto node = start(patient);
+  const PodNamespace pod;
+  const auto reply = (*node)->attach({.pod = {"two", "other"}, .netns = pod.path()});
+  ASSERT_TRUE(reply) << text(reply);
+  const std::uint64_t before = node->status().counters.reconciles;
+  // A folder that is replaced step by step: for a moment the pod is not in it.
+  std::string without = two_networks();
+  const auto begin = without.find("---\nkind: Pod\nnetwork: two");
+  without.erase(begin, without.find("---\nkind: Service") - begin);
+  for (int step = 0; step < 3; ++step) {
+    write_manifests(without);
+    std::this_thread::sleep_for(milliseconds(400));
+  }
+  write_manifests(two_networks());
+  ASSERT_TRUE(eventually([&] { return node->status().counters.reconciles > before; }));
+  EXPECT_NE(datapath::testing::ifindex_of(reply->device), 0U) << "the pod was ended in the middle";
+}
+
+TEST_F(NodeState, IsReadInTimeAlsoWhileTheManifestsNeverRest) {
+  Options options = node_options();
+  options.debounce = milliseconds(300);
+  options.debounce_limit = milliseconds(600);
+  const auto node = start(options);
+  EXPECT_TRUE(eventually([&] {
+    write_manifests(two_networks() + "---\nkind: Pod\nnetwork: one\nname: web-3\naddress4: 172.16.1.3\n");
+    return endpoint("172.16.1.3").has_value();
+  }));
 }
 
 TEST_F(NodeState, IsReadAgainOnRequest) {
