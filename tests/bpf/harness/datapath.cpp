@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <ostream>
 #include <stdexcept>
 
@@ -63,8 +64,39 @@ void Datapath::require(int error, const std::string& what) {
   if (error != 0) throw std::runtime_error(what + ": " + std::strerror(errno));
 }
 
+namespace {
+
+/// Objects that tests have given back, by the sizes that they were loaded with.
+using Spare = std::multimap<std::pair<std::uint32_t, std::uint32_t>, struct sluice*>;
+Spare& spare_objects() {
+  static Spare spare;
+  return spare;
+}
+
+void clear_hash(int fd, std::size_t key_size) {
+  Bytes key(key_size);
+  while (bpf_map_get_next_key(fd, nullptr, key.data()) == 0) bpf_map_delete_elem(fd, key.data());
+}
+
+}  // namespace
+
 Datapath::Datapath(const Sizes& sizes) : sizes_(sizes), cpus_(libbpf_num_possible_cpus()) {
   if (sizes_.flows == 0) sizes_.flows = 2 * sizes_.pairs;
+  const auto spare = spare_objects().find({sizes_.pairs, sizes_.flows});
+  if (spare != spare_objects().end()) {
+    holder_ = spare->second;
+    object_ = spare->second->obj;
+    spare_objects().erase(spare);
+  } else {
+    load();
+  }
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object_) maps_[bpf_map__name(map)] = bpf_map__fd(map);
+  for (std::size_t entry = 0; entry < std::size(kPrograms); ++entry) programs_[entry] = program(kPrograms[entry]);
+  write_defaults();
+}
+
+void Datapath::load() {
   struct sluice* skeleton = sluice__open();
   if (skeleton == nullptr) throw std::runtime_error(std::string("open the BPF object: ") + std::strerror(errno));
   holder_ = skeleton;
@@ -77,14 +109,41 @@ Datapath::Datapath(const Sizes& sizes) : sizes_(sizes), cpus_(libbpf_num_possibl
     require(bpf_map__set_max_entries(bpf_object__find_map_by_name(object_, name), count), "size of the map");
   }
   require(sluice__load(skeleton), "load the BPF object");
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, object_) maps_[bpf_map__name(map)] = bpf_map__fd(map);
-  for (std::size_t entry = 0; entry < std::size(kPrograms); ++entry) programs_[entry] = program(kPrograms[entry]);
-  write_defaults();
+}
+
+/// As if just loaded: what the test wrote, and what the programs write.
+void Datapath::reset() {
+  clear_hash(map("ports"), sizeof(std::uint32_t));
+  clear_hash(map("endpoints4"), sizeof(sluice_endpoint4_key));
+  clear_hash(map("frontends4"), sizeof(sluice_frontend4_key));
+  clear_hash(map("flows4"), sizeof(sluice_flow4_key));
+  const Bytes zero(4096);
+  for (const auto& [name, index] : written_) {
+    if (name != "ports") require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), "clear " + name);
+  }
+  const std::pair<const char*, std::uint32_t> owned_by_programs[] = {
+      {"network_usage", SLUICE_MAX_NETWORK_SLOTS}, {"pairs4", sizes_.pairs}, {"flow_totals", 1}};
+  for (const auto& [name, count] : owned_by_programs) {
+    for (std::uint32_t index = 0; index < count; ++index) {
+      require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), std::string("clear ") + name);
+    }
+  }
+  const Bytes zero_counters(sizeof(sluice_counter) * static_cast<std::size_t>(cpus_));
+  for (std::uint32_t counter = 0; counter < SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE; ++counter) {
+    require(bpf_map_update_elem(map("counters"), &counter, zero_counters.data(), BPF_ANY), "clear counters");
+  }
+  std::uint32_t index = 0;
+  while (bpf_map_lookup_and_delete_elem(map("pairs4_free"), nullptr, &index) == 0) continue;
 }
 
 Datapath::~Datapath() {
-  sluice__destroy(static_cast<struct sluice*>(holder_));
+  auto* skeleton = static_cast<struct sluice*>(holder_);
+  if (sweeps_) {
+    sluice__destroy(skeleton);
+    return;
+  }
+  reset();
+  spare_objects().emplace(std::pair{sizes_.pairs, sizes_.flows}, skeleton);
 }
 
 void Datapath::write_defaults() {
@@ -180,6 +239,7 @@ int Datapath::run_uncounted(sluice_entry entry, std::uint32_t ifindex, const Fra
 }
 
 void Datapath::start_sweep() {
+  sweeps_ = true;
   LIBBPF_OPTS(bpf_test_run_opts, options);
   const Bytes any(64);
   options.data_in = any.data();

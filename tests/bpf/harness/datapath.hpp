@@ -12,7 +12,10 @@
 #include <iosfwd>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "harness/frame.hpp"
@@ -40,7 +43,9 @@ struct Sizes {
 
 using Counters = std::array<sluice_counter, SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE>;
 
-/// Owns one loaded object. A failed load or map access throws: a test cannot go on without.
+/// Owns one loaded object. A failed load or map access throws: a test cannot go on without. Loading takes most of a
+/// test's time (the verifier, seconds in a virtual machine), so an object whose sweep never ran is emptied and handed
+/// to the next test that wants the same sizes.
 class Datapath {
  public:
   explicit Datapath(const Sizes& sizes = {});
@@ -75,6 +80,7 @@ class Datapath {
   template <typename Key, typename Value>
   void put(const std::string& name, const Key& key, const Value& value) {
     require(bpf_map_update_elem(map(name), &key, &value, BPF_ANY), "write " + name);
+    if constexpr (std::is_same_v<Key, std::uint32_t>) written_.emplace(name, key);
   }
   template <typename Key>
   void remove(const std::string& name, const Key& key) {
@@ -94,13 +100,17 @@ class Datapath {
 
  private:
   static void require(int error, const std::string& what);
+  void load();
+  void reset();
   void write_defaults();
 
   Sizes sizes_;
   bpf_object* object_ = nullptr;
   std::map<std::string, int> maps_;
   std::array<int, SLUICE_ENTRY_COUNT> programs_{};
-  void* holder_ = nullptr;  ///< the generated skeleton, known to datapath.cpp only
+  bool sweeps_ = false;                                      ///< the timer runs: not to be reused
+  std::set<std::pair<std::string, std::uint32_t>> written_;  ///< elements of arrays, and ports
+  void* holder_ = nullptr;                                   ///< the generated skeleton, known to datapath.cpp only
   int cpus_ = 0;
 };
 
