@@ -13,8 +13,8 @@ std::unexpected<Error> fail_sqlite(sqlite3* database, std::string_view what) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return fail(ErrorCode::kInvalid, message);
-    case SQLITE_FULL:
-      return fail(ErrorCode::kExhausted, message);
+    case SQLITE_FULL:  // the disk, not a limit of ours: it passes when somebody makes room, so it is tried again
+      return fail(ErrorCode::kSystem, message + "; make room on the disk of the state folder");
     case SQLITE_PERM:
     case SQLITE_READONLY:
     case SQLITE_AUTH:

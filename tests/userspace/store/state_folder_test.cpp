@@ -125,6 +125,23 @@ TEST(StateDatabase, ThatIsDamagedIsRefusedWithARemedy) {
   }
 }
 
+TEST(StateDatabase, ThatFindsNoRoomSaysSoAndWorksOnceThereIsSome) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(Allocations::open(folder / "state"));
+  auto database = Database::open(folder / "state/state.db");
+  ASSERT_TRUE(database) << database.error().message;
+  ASSERT_TRUE(database->execute("CREATE TABLE filler (bytes BLOB)"));
+  const std::string write = "INSERT INTO filler VALUES (zeroblob(100000))";
+  ASSERT_TRUE(database->execute("PRAGMA max_page_count = 1"));  // SQLite takes what it has as the least
+  const Status full = database->execute(write);
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, ErrorCode::kSystem) << "kExhausted is not tried again";
+  EXPECT_NE(full.error().message.find("make room"), std::string::npos) << full.error().message;
+  ASSERT_TRUE(database->execute("PRAGMA max_page_count = 1000000"));
+  const Status written = database->execute(write);
+  EXPECT_TRUE(written) << written.error().message;
+}
+
 /// The child's state at step `step`: pods come and go, so that addresses are taken and given back.
 model::State state_at(unsigned step) {
   model::State state;
