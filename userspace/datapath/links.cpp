@@ -43,9 +43,11 @@ Result<std::vector<LinkInfo>> dump_links(NetlinkSocket& socket) {
   std::vector<LinkInfo> links;
   NetlinkMessage request(RTM_GETLINK, NLM_F_DUMP);
   request.header(ifinfomsg{});
-  const int error_number = socket.query(request, [&links](const nlmsghdr& message) {
-    if (auto link = parse_link(message)) links.push_back(std::move(*link));
-  });
+  const int error_number = socket.dump(
+      request, [&links] { links.clear(); },
+      [&links](const nlmsghdr& message) {
+        if (auto link = parse_link(message)) links.push_back(std::move(*link));
+      });
   if (error_number != 0) return netlink_failure("list the network devices", error_number, socket);
   return links;
 }

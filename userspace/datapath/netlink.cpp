@@ -7,8 +7,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <new>
+#include <thread>
 #include <vector>
 
 namespace sluice::datapath {
@@ -90,23 +92,37 @@ Result<NetlinkSocket> NetlinkSocket::open() {
   return socket;
 }
 
-int NetlinkSocket::request(const NetlinkMessage& message) {
+int NetlinkSocket::send(const NetlinkMessage& message) {
   explanation_.clear();
   errno = 0;
   if (nl_send_auto(get(), message.get()) < 0) return errno != 0 ? errno : EIO;
-  return receive([](const nlmsghdr&) {}, false);
+  return 0;
+}
+
+int NetlinkSocket::request(const NetlinkMessage& message) {
+  return query(message, [](const nlmsghdr&) {});
 }
 
 int NetlinkSocket::query(const NetlinkMessage& message, const std::function<void(const nlmsghdr&)>& visit) {
-  explanation_.clear();
-  errno = 0;
-  if (nl_send_auto(get(), message.get()) < 0) return errno != 0 ? errno : EIO;
-  const bool dump = (nlmsg_hdr(message.get())->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-  return receive(visit, dump);
+  if (const int error_number = send(message); error_number != 0) return error_number;
+  return receive(visit, false);
+}
+
+int NetlinkSocket::dump(const NetlinkMessage& message, const std::function<void()>& begin,
+                        const std::function<void(const nlmsghdr&)>& visit) {
+  for (int reading = 1;; reading++) {
+    begin();
+    if (const int error_number = send(message); error_number != 0) return error_number;
+    const int error_number = receive(visit, true);
+    if (error_number != EAGAIN || reading == kDumpReadings) return error_number;
+    // Whoever changes the list gets time to come to an end.
+    std::this_thread::sleep_for(std::chrono::milliseconds(reading));
+  }
 }
 
 int NetlinkSocket::receive(const std::function<void(const nlmsghdr&)>& visit, bool until_done) {
   std::vector<char> buffer(kReceiveBytes);
+  bool interrupted = false;
   while (true) {
     pollfd ready{.fd = fd(), .events = POLLIN, .revents = 0};
     if (const int count = poll(&ready, 1, kAnswerMilliseconds); count == 0) return ETIMEDOUT;
@@ -116,7 +132,8 @@ int NetlinkSocket::receive(const std::function<void(const nlmsghdr&)>& visit, bo
     auto left = static_cast<unsigned>(received);
     for (auto* header = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(header, left);
          header = NLMSG_NEXT(header, left)) {
-      if (header->nlmsg_type == NLMSG_DONE) return 0;
+      interrupted = interrupted || (header->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+      if (header->nlmsg_type == NLMSG_DONE) return interrupted ? EAGAIN : 0;
       if (header->nlmsg_type == NLMSG_ERROR) {
         const auto* error = static_cast<const nlmsgerr*>(NLMSG_DATA(header));
         if (error->error != 0) explanation_ = extended_text(header, error);

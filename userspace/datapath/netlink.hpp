@@ -54,8 +54,14 @@ class NetlinkSocket {
 
   /// Sends one request and waits for its answer; 0, or the kernel's positive errno.
   int request(const NetlinkMessage& message);
-  /// Sends a request and calls `visit` for every message of the answer (a dump, or one object); 0 or errno.
+  /// Sends a request for one object and calls `visit` for every message of the answer; 0 or errno.
   int query(const NetlinkMessage& message, const std::function<void(const nlmsghdr&)>& visit);
+  /// The same for a whole list. The kernel hands a long list over in pieces and may leave objects out when the list
+  /// changes in between; then it says so and the list is read again. `begin` is called before each reading and must
+  /// forget what `visit` has collected. EAGAIN if the list changed during every one of kDumpReadings readings.
+  int dump(const NetlinkMessage& message, const std::function<void()>& begin,
+           const std::function<void(const nlmsghdr&)>& visit);
+  static constexpr int kDumpReadings = 20;
   /// What the kernel said beside the number of the last failure, "" if nothing.
   [[nodiscard]] const std::string& explanation() const { return explanation_; }
 
@@ -67,6 +73,7 @@ class NetlinkSocket {
     void operator()(nl_sock* socket) const { nl_socket_free(socket); }
   };
   explicit NetlinkSocket(nl_sock* socket) : socket_(socket) {}
+  int send(const NetlinkMessage& message);
   int receive(const std::function<void(const nlmsghdr&)>& visit, bool until_done);
 
   std::unique_ptr<nl_sock, Free> socket_;

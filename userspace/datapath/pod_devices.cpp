@@ -30,7 +30,7 @@ Result<std::vector<OwnedDevice>> owned_devices(NetlinkSocket& socket, const std:
   std::vector<OwnedDevice> owned;
   NetlinkMessage request(RTM_GETLINK, NLM_F_DUMP);
   request.header(ifinfomsg{});
-  const int error_number = socket.query(request, [&](const nlmsghdr& message) {
+  const auto collect = [&](const nlmsghdr& message) {
     auto* header = const_cast<nlmsghdr*>(&message);
     const nlattr* name = nlmsg_find_attr(header, sizeof(ifinfomsg), IFLA_IFNAME);
     const nlattr* group = nlmsg_find_attr(header, sizeof(ifinfomsg), IFLA_GROUP);
@@ -40,7 +40,8 @@ Result<std::vector<OwnedDevice>> owned_devices(NetlinkSocket& socket, const std:
     if (text.find_first_not_of("0123456789abcdef", prefix.size()) != std::string::npos) return;
     const auto* link = static_cast<const ifinfomsg*>(nlmsg_data(header));
     owned.push_back({static_cast<std::uint32_t>(link->ifi_index), text});
-  });
+  };
+  const int error_number = socket.dump(request, [&owned] { owned.clear(); }, collect);
   if (error_number != 0) return netlink_failure("list the network devices", error_number, socket);
   return owned;
 }

@@ -2,8 +2,12 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
+#include <optional>
+#include <utility>
 
+#include "datapath/netlink.hpp"
 #include "support.hpp"
 
 namespace sluice::datapath::testing {
@@ -91,6 +95,65 @@ TEST(LinkWatch, ReadsTheWholeListAgainAfterLostEvents) {
   }
   for (int i = 1; i <= 9; i++) EXPECT_EQ(names["slt-a" + std::to_string(i)], 1) << i;
   EXPECT_EQ(shell("for i in 1 2 3 4 5 6 7 8 9; do ip link del slt-a$i; done"), "");
+}
+
+/// Enough devices that the kernel hands their list over in many pieces.
+class LongListOfLinks : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(shell("for i in $(seq 80); do ip link add name slt-l$i type veth peer name slt-m$i; done"), "");
+    auto socket = NetlinkSocket::open();
+    ASSERT_TRUE(socket) << text(socket);
+    socket_.emplace(std::move(*socket));
+    request_.header(ifinfomsg{});
+  }
+  void TearDown() override {
+    EXPECT_EQ(shell("for i in $(seq 80); do ip link del slt-l$i; done"), "");
+    if (ifindex_of("slt-a") != 0) {
+      EXPECT_EQ(shell("ip link del slt-a"), "");
+    }
+  }
+
+  /// Reads the list, which changes in the first `changing` readings.
+  int dump(int changing) {
+    bool change = false;
+    return socket_->dump(
+        request_,
+        [&] {
+          readings_++;
+          messages_ = 0;
+          change = readings_ <= changing;
+        },
+        [&](const nlmsghdr&) {
+          messages_++;
+          if (!std::exchange(change, false)) return;
+          // The kernel has made the first two pieces by now, and finds the list another one for the third.
+          EXPECT_EQ(
+              shell(readings_ % 2 == 1 ? "ip link add name slt-a type veth peer name slt-b" : "ip link del slt-a"), "");
+        });
+  }
+
+  std::optional<NetlinkSocket> socket_;
+  NetlinkMessage request_{RTM_GETLINK, NLM_F_DUMP};
+  int readings_ = 0;
+  std::size_t messages_ = 0;
+};
+
+TEST_F(LongListOfLinks, IsReadOnceIfItStaysAsItIs) {
+  EXPECT_EQ(dump(0), 0);
+  EXPECT_EQ(readings_, 1);
+  EXPECT_EQ(messages_, list_links()->size());
+}
+
+TEST_F(LongListOfLinks, IsReadAgainIfItChangedMeanwhile) {
+  EXPECT_EQ(dump(3), 0);
+  EXPECT_EQ(readings_, 4);
+  EXPECT_EQ(messages_, list_links()->size()) << "what an interrupted reading collected must not stay";
+}
+
+TEST_F(LongListOfLinks, IsNeverTakenAsCompleteWhileItKeepsChanging) {
+  EXPECT_EQ(dump(NetlinkSocket::kDumpReadings), EAGAIN);
+  EXPECT_EQ(readings_, NetlinkSocket::kDumpReadings);
 }
 
 }  // namespace
