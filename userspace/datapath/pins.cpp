@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <sluice/abi.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -21,6 +22,26 @@ namespace fs = std::filesystem;
 
 // A pin under construction. bpffs reserves dots in names; nothing of ours ends like this.
 constexpr const char* kUnfinished = "-unfinished";
+
+// Nobody else may open a folder: whoever can, may hold its lock.
+constexpr mode_t kPrivate = 0700;
+
+fs::path without_slash(const fs::path& path) {
+  const fs::path absolute = fs::absolute(path).lexically_normal();
+  return absolute.has_filename() ? absolute : absolute.parent_path();
+}
+
+/// Opens a folder that is there, and nobody else's: its owner could take pins away or put others in their place.
+Result<UniqueFd> open_own(const fs::path& folder) {
+  UniqueFd opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!opened.valid()) return fail_errno("open pin folder " + folder.string());
+  struct stat status{};
+  if (fstat(opened.get(), &status) != 0) return fail_errno("look at pin folder " + folder.string());
+  if (status.st_uid == geteuid()) return opened;
+  return fail(ErrorCode::kPrecondition, "pin folder " + folder.string() + " belongs to user " +
+                                            std::to_string(status.st_uid) + " instead of " + std::to_string(geteuid()) +
+                                            "; remove it, or use another pin folder");
+}
 
 Result<std::vector<fs::path>> entries(const fs::path& folder) {
   std::vector<fs::path> found;
@@ -49,11 +70,19 @@ Status check_bpffs(const fs::path& path) {
 
 Result<PinFolders> PinFolders::make(const fs::path& pin_root) {
   if (auto mounted = check_bpffs(pin_root); !mounted) return std::unexpected(mounted.error());
-  const fs::path root = pin_root / ("abi-" + std::to_string(SLUICE_ABI_VERSION));
-  for (const char* folder : {"maps", "programs", "links"}) {
-    std::error_code error;
-    fs::create_directories(root / folder, error);
-    if (error) return fail_errno("make pin folder " + (root / folder).string(), error.value());
+  const fs::path top = without_slash(pin_root);
+  std::error_code error;
+  fs::create_directories(top.parent_path(), error);
+  if (error) return fail_errno("make folder " + top.parent_path().string(), error.value());
+  const fs::path root = top / ("abi-" + std::to_string(SLUICE_ABI_VERSION));
+  for (const fs::path& folder : {top, root, root / "maps", root / "programs", root / "links"}) {
+    if (mkdir(folder.c_str(), kPrivate) != 0 && errno != EEXIST) {
+      return fail_errno("make pin folder " + folder.string());
+    }
+    auto own = open_own(folder);
+    if (!own) return std::unexpected(own.error());
+    // Folders of an older start may be open to others still.
+    if (fchmod(own->get(), kPrivate) != 0) return fail_errno("make pin folder " + folder.string() + " private");
   }
   return lock(root);
 }
@@ -63,15 +92,15 @@ Result<PinFolders> PinFolders::open(const fs::path& abi_folder) {
 }
 
 Result<PinFolders> PinFolders::lock(fs::path abi_folder) {
-  UniqueFd folder(::open(abi_folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder.valid()) return fail_errno("open pin folder " + abi_folder.string());
-  if (flock(folder.get(), LOCK_EX | LOCK_NB) != 0) {
+  auto folder = open_own(abi_folder);
+  if (!folder) return std::unexpected(folder.error());
+  if (flock(folder->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return fail_errno("lock pin folder " + abi_folder.string());
     return fail(ErrorCode::kPrecondition, "pin folder " + abi_folder.string() +
                                               " is in use by another process; stop the other sluiced, or give this one "
                                               "a pin folder of its own");
   }
-  return PinFolders(std::move(abi_folder), std::move(folder));
+  return PinFolders(std::move(abi_folder), std::move(*folder));
 }
 
 Result<std::vector<std::string>> PinFolders::names(const std::string& folder) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bpf/bpf.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,6 +135,42 @@ TEST_F(Load, RefusesAFolderThatIsOnNoBpffs) {
   EXPECT_EQ(refused.error().code, ErrorCode::kPrecondition);
   EXPECT_NE(refused.error().message.find("mount -t bpf"), std::string::npos) << text(refused);
   EXPECT_FALSE(fs::exists("/tmp/no-bpffs-here"));
+}
+
+TEST_F(Load, KeepsItsPinFoldersFromOthers) {
+  ASSERT_EQ(mkdir(root().c_str(), 0755), 0);
+  ASSERT_EQ(mkdir(pins().c_str(), 0755), 0);
+  ASSERT_EQ(chmod(pins().c_str(), 0755), 0) << "as an older release made them";
+  load();
+  for (const fs::path& folder : {root(), pins(), pins() / "maps", pins() / "programs", pins() / "links"}) {
+    EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all) << folder;
+  }
+}
+
+TEST_F(Load, RefusesPinFoldersOfAnotherUser) {
+  load();
+  for (const fs::path& folder : {root(), pins(), pins() / "links"}) {
+    ASSERT_EQ(chown(folder.c_str(), 65534, 65534), 0);
+    const auto refused = Datapath::load(options());
+    ASSERT_FALSE(refused) << folder;
+    EXPECT_EQ(refused.error().code, ErrorCode::kPrecondition);
+    EXPECT_NE(refused.error().message.find(folder.string() + " belongs to user 65534"), std::string::npos)
+        << text(refused);
+    ASSERT_EQ(chown(folder.c_str(), 0, 0), 0);
+  }
+  load();
+}
+
+TEST_F(Load, RefusesAPinFolderThatIsALinkToAnother) {
+  load();
+  Options other = options();
+  other.pin_root = "/sys/fs/bpf/link";
+  fs::create_symlink(root(), other.pin_root);
+  for (const char* path : {"/sys/fs/bpf/link", "/sys/fs/bpf/link/"}) {
+    other.pin_root = path;
+    EXPECT_FALSE(Datapath::load(other)) << path;
+  }
+  fs::remove("/sys/fs/bpf/link");
 }
 
 TEST_F(Load, RefusesASecondLoaderWhileTheFirstLives) {
