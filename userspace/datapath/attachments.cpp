@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -90,27 +91,29 @@ Status Attachments::take_over() {
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
     const auto record = parse_record(name);
-    if (!record) {
-      if (auto removed = remove_pin(pins_.link(name)); !removed) return removed;
-      continue;
-    }
-    const int program = program_of(record->role);
-    if (record->clsact) {
-      Status put =
-          device_exists(record->ifindex) ? put_clsact_filter(program, record->ifindex) : remove_pin(pins_.link(name));
-      if (!put) return fail_in("take over " + name, put);
-      continue;
-    }
-    auto live = has_live_link(name, record->ifindex);
-    if (!live) return fail_in("take over " + name, live);
-    if (!*live) continue;
-    auto link = open_pin(pins_.link(name));
-    if (!link) return std::unexpected(link.error());
-    if (bpf_link_update(link->get(), program, nullptr) != 0 && errno != ENOLINK && errno != ENODEV) {
-      return fail_errno("replace the program of " + name);
-    }
+    const Status taken = record ? take_over_one(name) : remove_pin(pins_.link(name));
+    if (taken) continue;
+    if (record && record->role == "pod") return fail_in("take over " + name, taken);
+    // An uplink is shared with others, whose filter may hold our place by now. It keeps its record, so that it can
+    // still be detached, and attach_uplink() says what is wrong with it; the others must not wait for that.
+    spdlog::error("event=take_over_failed link={} error=\"{}\"", name, taken.error().message);
   }
   return {};
+}
+
+Status Attachments::take_over_one(const std::string& name) {
+  const Record record = parse_record(name).value();
+  const int program = program_of(record.role);
+  if (record.clsact) {
+    return device_exists(record.ifindex) ? put_clsact_filter(program, record.ifindex) : remove_pin(pins_.link(name));
+  }
+  auto live = has_live_link(name, record.ifindex);
+  if (!live) return std::unexpected(live.error());
+  if (!*live) return {};
+  auto link = open_pin(pins_.link(name));
+  if (!link) return std::unexpected(link.error());
+  if (bpf_link_update(link->get(), program, nullptr) == 0 || errno == ENOLINK || errno == ENODEV) return {};
+  return fail_errno("replace the program");
 }
 
 Result<bool> Attachments::has_live_link(const std::string& name, std::uint32_t ifindex) const {

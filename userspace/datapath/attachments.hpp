@@ -29,7 +29,7 @@ class Attachments {
   Attachments(const PinFolders& pins, Programs programs, bool tcx) : pins_(pins), programs_(programs), tcx_(tcx) {}
 
   /// Puts the programs into everything that is recorded, atomically one by one, and drops the records of devices
-  /// that have gone.
+  /// that have gone. An uplink's hook that cannot be taken over is logged and left to attach_uplink().
   Status take_over();
 
   Status attach_pod(std::uint32_t ifindex);
@@ -44,6 +44,7 @@ class Attachments {
 
  private:
   Result<bool> has_live_link(const std::string& name, std::uint32_t ifindex) const;
+  Status take_over_one(const std::string& name);
   Status put_filter(const std::string& role, int program, std::uint32_t ifindex);
   Status attach_tc_uplink(std::uint32_t ifindex);
   Status attach_uplink_xdp(std::uint32_t ifindex, XdpMode mode);

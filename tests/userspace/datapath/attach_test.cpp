@@ -199,6 +199,35 @@ TEST_F(Attach, RefusesAPlaceAmongFiltersThatIsTaken) {
   EXPECT_EQ(datapath->attached(), std::vector<std::uint32_t>{});
 }
 
+TEST_F(Attach, LoadsAlthoughAnUplinksPlaceWasTakenMeanwhile) {
+  Options clsact = options();
+  clsact.force_clsact = true;
+  auto datapath = load(clsact);
+  auto devices = PodDevices::open(*datapath, "slt");
+  ASSERT_TRUE(devices) << text(devices);
+  const UniqueFd netns = new_namespace();
+  ASSERT_TRUE((*devices)->attach(netns, pod_device()));
+  const UniqueFd wire = new_namespace();
+  const std::uint32_t uplink = make_uplink(wire);
+  ASSERT_TRUE(datapath->attach_uplink(uplink, XdpMode::kGeneric));
+  devices->reset();
+  datapath.reset();
+  ASSERT_EQ(shell("tc filter del dev uplink0 ingress && "
+                  "tc filter add dev uplink0 ingress prio 1 protocol all u32 match u32 0 0 flowid 1:1"),
+            "");
+  const std::uint32_t xdp_before = xdp_program(uplink).value();
+  datapath = load(clsact);
+  EXPECT_NE(xdp_program(uplink).value(), xdp_before) << "its other hook is taken over all the same";
+  ASSERT_TRUE(send_frames(netns, "eth0", 10));
+  EXPECT_TRUE(eventually([&] { return counted(pins(), SLUICE_ENTRY_FROM_POD) == 10; })) << "and so are the pods";
+  const auto refused = datapath->attach_uplink(uplink, XdpMode::kGeneric);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("priority 1"), std::string::npos) << text(refused);
+  ASSERT_EQ(shell("tc filter del dev uplink0 ingress"), "");
+  const auto attached = datapath->attach_uplink(uplink, XdpMode::kGeneric);
+  EXPECT_TRUE(attached) << text(attached);
+}
+
 TEST_F(Attach, SwitchesXdpBetweenItsModes) {
   auto datapath = load();
   const UniqueFd wire = new_namespace();
