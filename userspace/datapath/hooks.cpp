@@ -86,7 +86,8 @@ std::string describe_program(std::uint32_t id) {
 Result<UniqueFd> attach_tcx(int program, std::uint32_t ifindex) {
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = kBefore);
   UniqueFd link(bpf_link_create(program, static_cast<int>(ifindex), kTcxIngress, &options));
-  if (!link.valid()) return fail_errno("attach a TCX link to " + describe_device(ifindex));
+  const int error_number = errno;  // describe_device() asks the kernel too
+  if (!link.valid()) return fail_errno("attach a TCX link to " + describe_device(ifindex), error_number);
   return link;
 }
 

@@ -125,8 +125,11 @@ class VethDevices final : public PodDevices {
       break;
     }
     attachment.ifindex = static_cast<std::uint32_t>(if_nametoindex(attachment.device.c_str()));
-    if (attachment.ifindex == 0) return fail_errno("find the new device " + attachment.device);
-    return {};
+    if (attachment.ifindex != 0) return {};
+    auto failure = fail_errno("find the new device " + attachment.device);
+    // Gone already, or the kernel cannot say its number: it takes a name as well.
+    static_cast<void>(delete_device(socket_, attachment.device));
+    return failure;
   }
 
   Status finish(NetlinkSocket& inside, const PodDevice& device, std::uint32_t ifindex) {

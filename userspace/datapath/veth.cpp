@@ -110,6 +110,14 @@ Status delete_device(NetlinkSocket& socket, std::uint32_t ifindex) {
   return netlink_failure("delete device " + std::to_string(ifindex), error_number, socket);
 }
 
+Status delete_device(NetlinkSocket& socket, const std::string& name) {
+  NetlinkMessage message(RTM_DELLINK, 0);
+  message.header(link_header(0, false)).text(IFLA_IFNAME, name);
+  const int error_number = socket.request(message);
+  if (error_number == 0 || error_number == ENODEV) return {};
+  return netlink_failure("delete device " + name, error_number, socket);
+}
+
 Status bring_up_silently(NetlinkSocket& socket, std::uint32_t ifindex) {
   if (const int error_number = disable_ipv6_autoconfiguration(socket, ifindex); error_number != 0) {
     return netlink_failure("switch IPv6 autoconfiguration off on device " + std::to_string(ifindex), error_number,

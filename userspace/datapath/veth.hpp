@@ -16,6 +16,7 @@ namespace sluice::datapath {
 int create_pair(NetlinkSocket& socket, const std::string& host, const UniqueFd& netns, const PodDevice& device);
 /// Removes a device, and its peer with it; fine if it has gone.
 Status delete_device(NetlinkSocket& socket, std::uint32_t ifindex);
+Status delete_device(NetlinkSocket& socket, const std::string& name);
 /// Switches IPv6 autoconfiguration of a device off (no link-local address, so no noise) and brings it up.
 Status bring_up_silently(NetlinkSocket& socket, std::uint32_t ifindex);
 /// Inside the pod's namespace (`socket` was opened there): loopback up, interface up, address, default route.
