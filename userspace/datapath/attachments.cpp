@@ -150,26 +150,34 @@ Result<bool> Attachments::settle() {
   if (!tcx_) return false;
   auto names = pins_.names("links");
   if (!names) return std::unexpected(names.error());
+  Status first_failure;
   for (const std::string& name : *names) {
     const auto record = parse_record(name);
     if (!record || !record->clsact || record->role != "pod") continue;
-    if (!device_exists(record->ifindex)) {
-      if (auto removed = remove(name); !removed) return std::unexpected(removed.error());
-      continue;
-    }
-    const std::string pinned = link_name("pod", record->ifindex);
-    auto live = has_live_link(pinned, record->ifindex);
-    if (!live) return std::unexpected(live.error());
-    if (!*live) {
-      auto link = attach_tcx(programs_.from_pod, record->ifindex);
-      if (!link && !device_exists(record->ifindex)) continue;  // it went meanwhile; the next call forgets it
-      if (!link) return std::unexpected(link.error());
-      if (auto stored = pin_over(link->get(), pins_.link(pinned)); !stored) return std::unexpected(stored.error());
-    }
-    if (auto removed = remove(name); !removed) return std::unexpected(removed.error());
-    return true;
+    auto settled = settle_one(name, record->ifindex);
+    if (settled && *settled) return true;
+    // One device that fails must not keep the others waiting; it is told once nothing else is left.
+    if (!settled && first_failure) first_failure = fail_in("settle " + name, settled);
   }
+  if (!first_failure) return std::unexpected(first_failure.error());
   return false;
+}
+
+Result<bool> Attachments::settle_one(const std::string& name, std::uint32_t ifindex) {
+  const auto forget = [&](bool settled) -> Result<bool> {
+    if (auto removed = remove(name); !removed) return std::unexpected(removed.error());
+    return settled;
+  };
+  if (!device_exists(ifindex)) return forget(false);
+  const std::string pinned = link_name("pod", ifindex);
+  auto live = has_live_link(pinned, ifindex);
+  if (!live) return std::unexpected(live.error());
+  if (*live) return forget(true);
+  auto link = attach_tcx(programs_.from_pod, ifindex);
+  if (!link && !device_exists(ifindex)) return false;  // it went meanwhile; the next call forgets it
+  if (!link) return std::unexpected(link.error());
+  if (auto stored = pin_over(link->get(), pins_.link(pinned)); !stored) return std::unexpected(stored.error());
+  return forget(true);
 }
 
 Status Attachments::detach_pod(std::uint32_t ifindex) {

@@ -45,6 +45,7 @@ class Attachments {
  private:
   Result<bool> has_live_link(const std::string& name, std::uint32_t ifindex) const;
   Status take_over_one(const std::string& name);
+  Result<bool> settle_one(const std::string& name, std::uint32_t ifindex);
   Status put_filter(const std::string& role, int program, std::uint32_t ifindex);
   Status attach_tc_uplink(std::uint32_t ifindex);
   Status attach_uplink_xdp(std::uint32_t ifindex, XdpMode mode);

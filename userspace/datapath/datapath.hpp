@@ -57,7 +57,8 @@ class Datapath {
   /// Idempotent; a device that has its TCX link keeps it.
   virtual Status attach_pod(std::uint32_t ifindex) = 0;
   /// Trades one pod's clsact filter for a TCX link, pinned as links/pod-<ifindex>: cheaper for every packet, but
-  /// attaching it waits for RCU (11 to 23 ms). False when there is none left, and on kernels without TCX.
+  /// attaching it waits for RCU (11 to 23 ms). False when there is none left, and on kernels without TCX. An error
+  /// when all that are left fail.
   virtual Result<bool> settle() = 0;
   /// Removes the pinned link of a device that has gone (or goes).
   virtual Status detach_pod(std::uint32_t ifindex) = 0;

@@ -164,6 +164,41 @@ TEST_F(Attach, TradesAFilterForALinkWithoutLosingAPacketOrCountingOneTwice) {
   EXPECT_EQ(counted(pins(), SLUICE_ENTRY_FROM_POD), sent);
 }
 
+TEST_F(Attach, SettlesTheOthersWhenOneDeviceFails) {
+  const auto datapath = load();
+  auto devices = PodDevices::open(*datapath, "slt");
+  ASSERT_TRUE(devices) << text(devices);
+  std::vector<UniqueFd> pods;
+  std::vector<std::string> numbers;
+  for (std::uint32_t pod = 0; pod < 3; pod++) {
+    pods.push_back(new_namespace());
+    const auto attachment = (*devices)->attach(pods.back(), pod_device(2 + pod));
+    ASSERT_TRUE(attachment) << text(attachment);
+    numbers.push_back(std::to_string(attachment->ifindex));
+  }
+  // A folder stands where the link would be pinned: for the first and then for the last, whatever the order is.
+  for (const std::string& failing : {numbers.front(), numbers.back()}) {
+    const auto obstacle = pins() / ("links/pod-" + failing);
+    ASSERT_TRUE(std::filesystem::create_directory(obstacle));
+    Result<bool> settled = true;
+    while (settled && *settled) settled = datapath->settle();
+    ASSERT_FALSE(settled) << "the failure must be told";
+    EXPECT_NE(settled.error().message.find("clsact-pod-" + failing), std::string::npos) << text(settled);
+    for (const std::string& number : numbers) {
+      EXPECT_EQ(pinned("links/clsact-pod-" + number), number == failing) << number;
+    }
+    ASSERT_TRUE(std::filesystem::remove(obstacle));
+    EXPECT_EQ(datapath->settle(), true);
+    EXPECT_EQ(datapath->settle(), false);
+    // Back to filters for the next round.
+    for (const std::string& number : numbers) {
+      const auto ifindex = static_cast<std::uint32_t>(std::stoul(number));
+      ASSERT_TRUE(datapath->detach_pod(ifindex));
+      ASSERT_TRUE(datapath->attach_pod(ifindex));
+    }
+  }
+}
+
 TEST_F(Attach, RefusesAnUplinkWithAnotherXdpProgramAndNamesIt) {
   const auto datapath = load();
   const UniqueFd wire = new_namespace();
