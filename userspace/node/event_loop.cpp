@@ -17,12 +17,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::open() {
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return fail_errno("eventfd");
   std::unique_ptr<EventLoop> loop(new EventLoop(std::move(epoll), std::move(wake)));
-  EventLoop* self = loop.get();
-  auto watched = loop->watch(loop->wake_.get(), [self] {
-    std::uint64_t count = 0;
-    // Only the wake-up counts; the number does not, and EAGAIN means that it was taken already.
-    [[maybe_unused]] const ssize_t got = ::read(self->wake_.get(), &count, sizeof(count));
-  });
+  auto watched = loop->watch(loop->wake_.get(), [] {});  // run() has drained it by then
   if (!watched) return std::unexpected(watched.error());
   return loop;
 }
@@ -68,6 +63,8 @@ Status EventLoop::run() {
     const int count =
         ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_milliseconds());
     if (count < 0 && errno != EINTR) return fail_errno("epoll_wait");
+    // The bell before the tasks: rung in between it would be silenced with its task still waiting.
+    silence();
     // Requests first: an attach must not wait behind a timer's work.
     run_tasks();
     for (int i = 0; i < count; ++i) {
@@ -115,6 +112,12 @@ void EventLoop::run_tasks() {
     tasks.swap(posted_);
   }
   for (const Task& task : tasks) task();
+}
+
+/// Only the wake-up counts; the number does not, and EAGAIN means that nobody rang.
+void EventLoop::silence() const {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof(count));
 }
 
 void EventLoop::ring() const {

@@ -52,6 +52,7 @@ class EventLoop {
   void run_timers();
   void run_tasks();
   void ring() const;
+  void silence() const;
 
   UniqueFd epoll_;
   UniqueFd wake_;  ///< eventfd: something was posted, or stop() was called

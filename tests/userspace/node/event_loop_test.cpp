@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,6 +34,25 @@ TEST(EventLoop, RunsTasksOfOtherThreadsInTheirOrder) {
   poster.join();
   ASSERT_EQ(order.size(), 1000U);
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
+}
+
+TEST(EventLoop, LosesNoWakeUpHoweverItIsTimed) {
+  const auto loop = open_loop();
+  constexpr int kRounds = 20000;
+  std::atomic<int> ran = 0;
+  std::thread poster([&] {
+    // One at a time, each posted the moment the one before has run: around the loop's own look at its bell.
+    for (int i = 0; i < kRounds; ++i) {
+      EXPECT_TRUE(loop->post([&] { ++ran; }));
+      const auto deadline = EventLoop::Clock::now() + std::chrono::seconds(20);
+      while (ran <= i && EventLoop::Clock::now() < deadline) std::this_thread::yield();
+      if (ran <= i) break;
+    }
+    loop->stop();
+  });
+  ASSERT_TRUE(loop->run());
+  poster.join();
+  EXPECT_EQ(ran, kRounds) << "a task waits for a wake-up that was lost";
 }
 
 TEST(EventLoop, RefusesTasksAfterItsEnd) {

@@ -180,8 +180,8 @@ TEST_F(NodeState, ConvergesWhileOneWriteInTenFails) {
     EXPECT_GT(node->status().counters.write_failures, 0U);
     for (const char* name : {"web-1", "web-2"}) {
       const PodNamespace pod;
-      const auto attached = (*node)->attach({.pod = {"one", name}, .netns = pod.path()});
-      EXPECT_TRUE(attached) << text(attached);
+      // A call that meets too many failures says so and leaves nothing; the next one may come through.
+      EXPECT_TRUE(eventually([&] { return (*node)->attach({.pod = {"one", name}, .netns = pod.path()}).has_value(); }));
       EXPECT_TRUE((*node)->detach({"one", name}));
     }
     ASSERT_TRUE(eventually([&] { return node->status().synced; }));
