@@ -133,13 +133,31 @@ def test_a_second_daemon_on_the_same_state_is_refused(node):
     assert traffic.ask_tcp(node.pods["red/client"], VIP, 80)
 
 
+@pytest.mark.parametrize("settings, named", [
+    ({}, "sluice.sock"),
+    ({"socket": "other.sock"}, "slc"),
+])
+def test_a_second_daemon_beside_the_first_touches_nothing(node, settings, named):
+    """Another state folder and other pins, but the same socket, or the same device prefix."""
+    before = tables(node)
+    links = node.namespace.run("ip", "-o", "link")
+    settings = {name: str(node.folder / value) for name, value in settings.items()}
+    done = start_another(node, state_dir=str(node.folder / "state4"), pin_root=f"{node.pin_root}b", **settings)
+    assert done.returncode != 0 and named in done.stderr, done.stderr
+    assert not os.path.exists(f"{node.pin_root}b/abi-1"), "it made pins"
+    assert node.namespace.run("ip", "-o", "link") == links and tables(node) == before
+    assert traffic.ask_tcp(node.pods["red/client"], VIP, 80)
+
+
 def test_a_pin_folder_that_is_not_on_bpffs_is_refused(node):
-    done = start_another(node, state_dir=str(node.folder / "state2"), pin_root=str(node.folder / "pins"))
+    done = start_another(node, state_dir=str(node.folder / "state2"), pin_root=str(node.folder / "pins"),
+                         socket=str(node.folder / "other.sock"), device_prefix="slx")
     assert done.returncode != 0 and "bpf" in done.stderr and str(node.folder / "pins") in done.stderr, done.stderr
 
 
 def test_pins_in_use_and_pins_of_another_store_are_refused(node):
-    settings = {"state_dir": str(node.folder / "state3"), "socket": str(node.folder / "other.sock")}
+    settings = {"state_dir": str(node.folder / "state3"), "socket": str(node.folder / "other.sock"),
+                "device_prefix": "slx"}
     done = start_another(node, **settings)
     assert done.returncode != 0 and "in use" in done.stderr and str(node.pin_root) in done.stderr, done.stderr
     node.kill()
