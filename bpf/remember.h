@@ -198,22 +198,21 @@ static __always_inline bool counts_half_open(const struct packet* p) {
   return p->protocol == IPPROTO_TCP && !p->source.slot;
 }
 
+static __always_inline void uncharge_half_open(const struct packet* p, const struct choice* choice) {
+  struct sluice_network_usage* usage = get_usage(choice->network_slot);
+  if (usage && counts_half_open(p)) decrement(&usage->half_open);
+}
+
 static __always_inline void uncharge(const struct packet* p, const struct choice* choice) {
   discharge_share(choice->network_slot);
-  if (counts_half_open(p)) {
-    struct sluice_network_usage* usage = get_usage(choice->network_slot);
-    if (usage) decrement(&usage->half_open);
-  }
+  uncharge_half_open(p, choice);
 }
 
 static __always_inline int charge(const struct packet* p, const struct choice* choice) {
   int reason = counts_half_open(p) ? charge_half_open(choice->network_slot) : 0;
   if (reason) return reason;
   reason = charge_share(choice->network_slot);
-  if (reason && counts_half_open(p)) {
-    struct sluice_network_usage* usage = get_usage(choice->network_slot);
-    if (usage) decrement(&usage->half_open);
-  }
+  if (reason) uncharge_half_open(p, choice);
   return reason;
 }
 
