@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* refuse: says no at once, so that nobody waits for a timeout. Also answers pings of our own addresses.
  *
- * The packet is turned around in place. Its checksums are written in full; a packet that came in with
- * CHECKSUM_PARTIAL keeps that mark, which software receivers take for "verified". */
+ * The packet is turned around in place. A packet that came in with CHECKSUM_PARTIAL keeps that mark, so whoever sends
+ * it may still finish the checksum at the place that the mark names: TCP's, where a reset leaves to be finished what is
+ * expected there. In an ICMP error that place is the unused word, which becomes 0xFFFF or stays 0; both add nothing. */
 #ifndef SLUICE_BPF_REFUSE_H
 #define SLUICE_BPF_REFUSE_H
 
@@ -55,7 +56,7 @@ static __always_inline void write_answer_ip(struct iphdr* ip, const struct packe
 }
 
 /* RFC 9293 section 3.10.7.1: the reset for a segment to a closed port. */
-static __always_inline void write_reset(struct tcphdr* tcp, const struct packet* p) {
+static __always_inline void write_reset(struct tcphdr* tcp, const struct packet* p, bool partial) {
   bool acknowledged = p->tcp_flags & TCP_ACK;
   __u32 length = p->payload + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN);
   __u16* half = (__u16*)tcp;
@@ -69,12 +70,13 @@ static __always_inline void write_reset(struct tcphdr* tcp, const struct packet*
   tcp->urg_ptr = 0;
   __u64 pseudo =
       (__u64)(__u32)p->key.source + (__u32)p->key.destination + bpf_htons(IPPROTO_TCP) + bpf_htons(TCP_LENGTH);
-  tcp->check = (__u16)~checksum_fold(pseudo + sum_words(tcp, TCP_LENGTH / 2));
+  tcp->check = partial ? checksum_fold(pseudo) : (__u16)~checksum_fold(pseudo + sum_words(tcp, TCP_LENGTH / 2));
 }
 
 static __noinline int refuse_tcp(struct __sk_buff* skb, struct packet* p) {
   if (p->tcp_flags & TCP_RST) return drop(p, SLUICE_REASON_NO_CONNECTION);
   if (!take_refusal(p)) return drop(p, SLUICE_REASON_REFUSAL_LIMITED);
+  bool partial = is_checksum_partial(skb, L4_OFFSET + __builtin_offsetof(struct tcphdr, check));
   if (bpf_skb_change_tail(skb, L4_OFFSET + TCP_LENGTH, 0)) return drop(p, SLUICE_REASON_REWRITE_FAILED);
   struct ethhdr* ethernet = (void*)(long)skb->data;
   struct iphdr* ip = (void*)(ethernet + 1);
@@ -82,7 +84,7 @@ static __noinline int refuse_tcp(struct __sk_buff* skb, struct packet* p) {
   if ((void*)(tcp + 1) > (void*)(long)skb->data_end) return drop(p, SLUICE_REASON_REWRITE_FAILED);
   swap_macs(ethernet);
   write_answer_ip(ip, p, IPV4_LENGTH + TCP_LENGTH, IPPROTO_TCP);
-  write_reset(tcp, p);
+  write_reset(tcp, p, partial);
   return forward(p, bpf_redirect(p->ifindex, 0), SLUICE_REASON_REFUSED_TCP);
 }
 

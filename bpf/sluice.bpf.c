@@ -11,6 +11,7 @@
 #include <linux/udp.h>
 #include <stdbool.h>
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -25,6 +26,7 @@
 #include "parse.h"
 #include "admit.h"
 #include "arp.h"
+#include "checksum.h"
 #include "rewrite.h"
 #include "pair.h"
 #include "flow.h"
