@@ -7,7 +7,7 @@
 namespace sluice::api {
 namespace {
 
-constexpr std::array<std::pair<ErrorCode, grpc::StatusCode>, 9> kCodes{{
+constexpr std::array<std::pair<ErrorCode, grpc::StatusCode>, 11> kCodes{{
     {ErrorCode::kInvalid, grpc::StatusCode::INVALID_ARGUMENT},
     {ErrorCode::kNotFound, grpc::StatusCode::NOT_FOUND},
     {ErrorCode::kExists, grpc::StatusCode::ALREADY_EXISTS},
@@ -16,6 +16,8 @@ constexpr std::array<std::pair<ErrorCode, grpc::StatusCode>, 9> kCodes{{
     {ErrorCode::kPermission, grpc::StatusCode::PERMISSION_DENIED},
     {ErrorCode::kExhausted, grpc::StatusCode::RESOURCE_EXHAUSTED},
     {ErrorCode::kUnavailable, grpc::StatusCode::UNAVAILABLE},
+    {ErrorCode::kAborted, grpc::StatusCode::ABORTED},
+    {ErrorCode::kOutOfRange, grpc::StatusCode::OUT_OF_RANGE},
     {ErrorCode::kSystem, grpc::StatusCode::INTERNAL},
 }};
 

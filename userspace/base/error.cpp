@@ -24,6 +24,10 @@ std::string_view name(ErrorCode code) {
       return "EXHAUSTED";
     case ErrorCode::kUnavailable:
       return "UNAVAILABLE";
+    case ErrorCode::kAborted:
+      return "ABORTED";
+    case ErrorCode::kOutOfRange:
+      return "OUT_OF_RANGE";
     case ErrorCode::kSystem:
       return "SYSTEM";
   }
@@ -31,7 +35,7 @@ std::string_view name(ErrorCode code) {
 }
 
 Error Error::in(std::string_view place) const {
-  return Error{code, std::string(place) + ": " + message};
+  return Error{code, std::string(place) + ": " + message, details};
 }
 
 std::unexpected<Error> fail_errno(std::string_view what, int error_number) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace sluice {
 
@@ -20,16 +21,29 @@ enum class ErrorCode {
   kPermission,    ///< privilege is missing
   kExhausted,     ///< a table, a pool or a limit is full
   kUnavailable,   ///< somebody that must answer does not
+  kAborted,       ///< somebody else has changed what the request was based on; read again, then decide anew
+  kOutOfRange,    ///< a revision that is not there: compacted, or not made yet
   kSystem,        ///< a system call failed
 };
 
 /// The name of a code as the programs print it, e.g. "INVALID".
 std::string_view name(ErrorCode code);
 
+/// One problem of a request, taken apart for programs. Any part but the problem may be empty.
+struct Detail {
+  std::string resource;  ///< "service shop/web"
+  std::string field;     ///< "ports[0].port"
+  std::string value;     ///< what was given
+  std::string problem;   ///< what is wrong with it
+  std::string remedy;    ///< what to do instead
+  bool operator==(const Detail&) const = default;
+};
+
 /// What went wrong, in words for the user: what was tried, with which value, and what would be right.
 struct Error {
   ErrorCode code = ErrorCode::kSystem;
   std::string message;
+  std::vector<Detail> details{};  ///< of a refused request, the same facts once more
 
   /// The same error with the place in front: Error("...").in("pin services4") reads "pin services4: ...".
   [[nodiscard]] Error in(std::string_view place) const;

@@ -55,7 +55,8 @@ struct Pod {
   Labels labels;
   std::optional<Ipv4> address4;  ///< static request; otherwise allocated once and kept for life
   std::map<std::string, NamedPort> ports;
-  bool draining = false;  ///< state: draining. No new flows are sent here, old ones go on
+  std::uint16_t weight = 1;  ///< share of new flows against the other backends of a service, 0 (none) to 256
+  bool draining = false;     ///< state: draining. No new flows are sent here, old ones go on
   auto operator<=>(const Pod&) const = default;
 };
 
@@ -90,8 +91,19 @@ struct Service {
 /// FloatingIp: a public address; services bind to it port by port.
 struct FloatingIp {
   std::string name;
+  Labels labels;
   Ipv4 address;
+  std::string pool;  ///< the configured pool that the address was allocated from; empty: the user chose it
   auto operator<=>(const FloatingIp&) const = default;
+};
+
+/// Node: a machine that runs sluiced.
+struct Node {
+  std::string name;
+  Labels labels;
+  std::optional<Ipv4> underlay4;  ///< address by which other nodes reach it
+  std::string public_key;         ///< WireGuard, base64 of 32 bytes; empty: none
+  auto operator<=>(const Node&) const = default;
 };
 
 /// Everything that is declared, validated as a whole.
@@ -100,6 +112,7 @@ struct State {
   std::map<Name, Pod> pods;
   std::map<Name, Service> services;
   std::map<std::string, FloatingIp> floating_ips;
+  std::map<std::string, Node> nodes;
   bool operator==(const State&) const = default;
 };
 
