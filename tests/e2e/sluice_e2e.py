@@ -20,6 +20,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build" / "release"))
 SLUICED = BUILD / "userspace" / "daemon" / "sluiced"
+SLUICED_NEXT = BUILD / "tests" / "e2e" / "sluiced_next"  # the same daemon with another BPF object
 SLUICECTL = BUILD / "userspace" / "cli" / "sluicectl"
 BPFFS = pathlib.Path("/sys/fs/bpf")
 PREFIX = "sle2e"

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wrong input, wrong machine, wrong moment: a clear error, nothing half applied, the last good state stays."""
 
+import json
 import os
-import pathlib
 import subprocess
 
 import manifests
 import pytest
 import traffic
-from sluice_e2e import SLUICED, Namespace, Node, run, wait_until
+from sluice_e2e import SLUICECTL, SLUICED, Namespace, Node, run, wait_until
 
 VIP = "172.16.200.1"
 
@@ -195,10 +195,34 @@ def test_a_foreign_xdp_program_on_the_uplink_is_kept_and_reported():
         assert "xdpgeneric" in node.namespace.run("ip", "link", "show", "uplink0"), "the foreign program was removed"
 
 
+def preflight(node, uplink, pin_root=None):
+    done = node.namespace.run(SLUICECTL, "status", "--preflight", "-o", "json", "--uplink", uplink, "--pin-root",
+                              str(pin_root or node.pin_root), "--max-flows", "16384", check=False)
+    return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
 def test_preflight_says_what_is_wrong_with_the_machine(node):
-    good = run(*["nsenter", f"--net={node.namespace.path}", str(pathlib.Path(SLUICED).parents[1] / "cli" / "sluicectl"),
-                 "status", "--preflight", "--pin-root", str(node.pin_root), "--uplink", "uplink0"], check=False)
-    assert good.returncode == 0, good.stdout + good.stderr
-    bad = run(*["nsenter", f"--net={node.namespace.path}", str(pathlib.Path(SLUICED).parents[1] / "cli" / "sluicectl"),
-                "status", "--preflight", "--pin-root", "/tmp", "--uplink", "nonesuch"], check=False)
-    assert bad.returncode == 1 and "nonesuch" in bad.stdout + bad.stderr
+    status, checks = preflight(node, "uplink0")
+    assert status == 0 and {check["state"] for check in checks.values()} == {"ok"}, checks
+    status, checks = preflight(node, "nonesuch", "/tmp")
+    assert status == 1 and checks["bpffs"]["state"] == "failed" and "mount -t bpf" in checks["bpffs"]["message"]
+    assert checks["uplink nonesuch"]["state"] == "warning"
+
+
+@pytest.mark.parametrize("clsact", ["false", "true"])
+def test_preflight_knows_what_is_others_on_an_uplink_of_a_running_daemon(clsact):
+    with Node(GOOD, {"force_clsact": clsact}) as node:
+        node.start()
+        assert preflight(node, "uplink0")[1]["uplink uplink0: tc"]["state"] == "ok"
+        if clsact == "false":
+            node.namespace.run("tc", "qdisc", "add", "dev", "uplink0", "clsact")
+        node.namespace.run("tc", "filter", "add", "dev", "uplink0", "ingress", "prio", "77", "protocol", "all",
+                           "u32", "match", "u32", "0", "0", "flowid", "1:1")
+        node.namespace.run("nft", "table netdev t { chain c { type filter hook ingress device uplink0 priority 5; "
+                                  "policy drop; }; }")
+        status, checks = preflight(node, "uplink0")
+    assert status == 0
+    tc = checks["uplink uplink0: tc"]
+    assert tc["state"] == "warning" and "u32 filter, priority 77" in tc["message"] and tc["remedy"], tc
+    firewall = checks["uplink uplink0: firewall"]
+    assert "netdev t/c (hook ingress, priority 5, policy drop)" in firewall["message"] and firewall["remedy"], firewall

@@ -18,6 +18,14 @@ table inet closed {
 }
 """
 
+# On the uplink itself, where the kernel calls them next to tc. What pods send and get goes around them.
+NFT_DEVICE = """
+table netdev closed {
+  chain ingress { type filter hook ingress device uplink0 priority -500; policy drop; ether type arp accept; }
+  chain egress { type filter hook egress device uplink0 priority -500; policy drop; ether type arp accept; }
+}
+"""
+
 ADVERTISE = """
 from scapy.all import *
 conf.verb = 0
@@ -61,6 +69,7 @@ def test_everything_works_with_forwarding_off_strict_filters_and_a_closed_firewa
     sysctl(node, "ipv4/conf/uplink0/rp_filter", 1)
     before = {name: sysctl(node, name) for name in SETTINGS}
     node.namespace.run("nft", NFT)
+    node.namespace.run("nft", NFT_DEVICE)
     node.start()
     traffic.serve(node, "red/web-1", "blue/web-1")
     node.attach("red/client", "blue/client")

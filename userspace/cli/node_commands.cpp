@@ -177,6 +177,12 @@ void add_status_command(CLI::App& root, Invocation& invocation) {
       ->type_name("PATH")
       ->needs(preflight)
       ->capture_default_str();
+  app.add_option("--max-flows", command->preflight.max_flows,
+                 "With --preflight: max_flows of the configuration, to compare memory with")
+      ->type_name("COUNT")
+      ->check(CLI::Range(64U, 1U << 24))
+      ->needs(preflight)
+      ->capture_default_str();
   app.callback([command, &invocation] {
     invocation.run = [command](const Streams& streams) { return show_status(*command, streams); };
   });

@@ -42,7 +42,10 @@ Report report_of(const std::vector<Check>& checks) {
 
 ExitStatus run_preflight(const PreflightRequest& request, Format format, const Streams& streams) {
   libbpf_set_print(nullptr);  // what does not work is a finding, in the words of the check
-  const std::vector<Check> checks = datapath::preflight(request.pin_root, request.uplinks);
+  datapath::Options options;
+  options.pin_root = request.pin_root;
+  options.max_pairs = request.max_flows;
+  const std::vector<Check> checks = datapath::preflight(options, request.uplinks);
   print(report_of(checks), format, streams.out);
   const auto failed = std::ranges::count(checks, Check::State::kFailed, &Check::state);
   if (failed == 0) return ExitStatus::kOk;

@@ -2,6 +2,7 @@
 // `status --preflight`.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace sluice::cli {
 struct PreflightRequest {
   std::vector<std::string> uplinks;
   std::string pin_root = "/sys/fs/bpf/sluice";
+  std::uint32_t max_flows = 262144;
 };
 
 /// Runs the checks of datapath/preflight.hpp here, without the daemon. kNotFound if one failed.

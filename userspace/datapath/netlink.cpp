@@ -77,13 +77,13 @@ void NetlinkMessage::end(nlattr* nest) {
   nla_nest_end(get(), nest);
 }
 
-Result<NetlinkSocket> NetlinkSocket::open() {
+Result<NetlinkSocket> NetlinkSocket::open(int protocol) {
   NetlinkSocket socket(nl_socket_alloc());
   if (socket.get() == nullptr) throw std::bad_alloc();
   errno = 0;
-  if (const int status = nl_connect(socket.get(), NETLINK_ROUTE); status < 0) {
-    if (errno != 0) return fail_errno("open a NETLINK_ROUTE socket");
-    return fail(ErrorCode::kSystem, std::string("open a NETLINK_ROUTE socket: ") + nl_geterror(status));
+  if (const int status = nl_connect(socket.get(), protocol); status < 0) {
+    if (errno != 0) return fail_errno("open a netlink socket");
+    return fail(ErrorCode::kSystem, std::string("open a netlink socket: ") + nl_geterror(status));
   }
   const int on = 1;
   // Explanations of failures are a convenience: a kernel without them still gives the number.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// rtnetlink with owners: a socket, a message, and what the kernel answered.
+// Netlink with owners: a socket, a message, and what the kernel answered.
 #pragma once
 
 #include <linux/if_link.h>
@@ -47,10 +47,10 @@ class NetlinkMessage {
   std::unique_ptr<nl_msg, Free> message_;
 };
 
-/// A NETLINK_ROUTE socket. It stays in the network namespace in which it was opened.
+/// A netlink socket. It stays in the network namespace in which it was opened.
 class NetlinkSocket {
  public:
-  static Result<NetlinkSocket> open();
+  static Result<NetlinkSocket> open(int protocol = NETLINK_ROUTE);
 
   /// Sends one request and waits for its answer; 0, or the kernel's positive errno.
   int request(const NetlinkMessage& message);

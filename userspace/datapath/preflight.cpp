@@ -2,24 +2,25 @@
 #include "datapath/preflight.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sluice/abi.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <utility>
 
-#include "datapath/datapath.hpp"
+#include "datapath/firewall.hpp"
 #include "datapath/hooks.hpp"
 #include "datapath/kernel_check.hpp"
-#include "datapath/links.hpp"
+#include "datapath/memory_facts.hpp"
 #include "datapath/pins.hpp"
-#include "datapath/uplink_facts.hpp"
+#include "datapath/preflight_uplink.hpp"
 
 namespace sluice::datapath {
 namespace {
 
 using State = Check::State;
-
-// Native XDP without fragments support takes one page less headroom and the skb tail.
-constexpr std::uint32_t kLargestXdpMtu = 3506;
 
 Check from_status(std::string name, const Status& status, std::string good) {
   if (status) return {std::move(name), State::kOk, std::move(good), ""};
@@ -41,66 +42,61 @@ Check check_hook() {
   return {"tcx", State::kOk, "no TCX links (Linux 6.6): programs attach as clsact filters", ""};
 }
 
-Check check_xdp(const std::string& name, std::uint32_t ifindex) {
-  auto program = xdp_program(ifindex);
-  if (!program) return {name + ": xdp", State::kWarning, program.error().message, "none needed while xdp is off"};
-  if (*program == 0) return {name + ": xdp", State::kOk, "no XDP program", ""};
-  if (is_ours(*program)) return {name + ": xdp", State::kOk, "runs our " + describe_program(*program), ""};
-  return {name + ": xdp", State::kWarning, "runs another XDP program: " + describe_program(*program),
-          "keep xdp: off for this uplink, or remove it: ip link set dev DEVICE xdp off"};
+std::uint64_t in_megabytes(std::uint64_t bytes) {
+  return (bytes + (1U << 20) - 1) >> 20;
 }
 
-Check check_tc(const std::string& name, std::uint32_t ifindex) {
-  auto programs = tc_ingress_programs(ifindex);
-  if (!programs) return {name + ": tc", State::kWarning, programs.error().message, "none needed"};
-  std::string foreign;
-  for (const std::uint32_t id : *programs) {
-    if (!is_ours(id)) foreign += (foreign.empty() ? "" : ", ") + describe_program(id);
+/// Fails where the first start could not make its maps; maps that are pinned already have their memory.
+Check check_memory(const Options& options) {
+  const auto needed = map_bytes(options);
+  if (!needed) return {"memory", State::kWarning, needed.error().message, "see the message"};
+  std::error_code ignored;
+  const bool made = std::filesystem::exists(options.pin_root / fmt::format("abi-{}", SLUICE_ABI_VERSION), ignored);
+  std::string found = fmt::format("the maps take {} MB with max_flows {}{}", in_megabytes(*needed), options.max_pairs,
+                                  made ? ", which they have already" : "");
+  const std::string remedy = "set a smaller max_flows, or ";
+  const auto limit = memory_limit();
+  if (limit) {
+    found += fmt::format("; the control group {} is limited to {} MB and uses {}", limit->control_group,
+                         in_megabytes(limit->limit), in_megabytes(limit->used));
+    const std::uint64_t left = limit->limit - std::min(limit->limit, limit->used);
+    if (!made && left < *needed) {
+      return {"memory", State::kFailed, std::move(found), remedy + "raise the limit (MemoryMax= of the service)"};
+    }
+  } else {
+    found += "; no control group limits it";
   }
-  if (foreign.empty()) return {name + ": tc", State::kOk, "no other TCX program on its ingress", ""};
-  return {name + ": tc", State::kWarning, "other programs on its ingress: " + foreign,
-          "nothing, if they may miss the packets of floating IPs: ours runs first"};
-}
-
-Check check_lro(const std::string& name, const std::string& device) {
-  auto enabled = lro_enabled(device);
-  if (!enabled) return {name + ": lro", State::kOk, "the driver has no LRO setting", ""};
-  if (!*enabled) return {name + ": lro", State::kOk, "LRO is off", ""};
-  return {name + ": lro", State::kWarning, "LRO merges packets in a way that cannot be undone when they are forwarded",
-          "ethtool -K " + device + " lro off"};
-}
-
-Check check_mtu(const std::string& name, std::uint32_t mtu) {
-  if (mtu <= kLargestXdpMtu) return {name + ": mtu", State::kOk, fmt::format("MTU {}", mtu), ""};
-  return {name + ": mtu", State::kWarning,
-          fmt::format("MTU {} is above {}, which most drivers allow with native XDP", mtu, kLargestXdpMtu),
-          "nothing while xdp is off or generic; otherwise lower the MTU"};
-}
-
-void check_uplink(const std::string& device, std::vector<Check>& checks) {
-  const std::string name = "uplink " + device;
-  auto link = find_link(device);
-  if (!link) {
-    checks.push_back({name, State::kFailed, link.error().message, "see the message"});
-    return;
+  const auto available = available_memory();
+  if (available) found += fmt::format("; {} MB are available", in_megabytes(*available));
+  if (available && !made && *available < *needed) {
+    return {"memory", State::kFailed, std::move(found), remedy + "give the machine more memory"};
   }
-  if (!link->has_value()) {
-    checks.push_back({name, State::kWarning, "there is no such device",
-                      "correct uplinks in the configuration, or make the device: it is used when it appears"});
-    return;
+  return {"memory", State::kOk, std::move(found), ""};
+}
+
+/// Chains of the host see what is the host's own. Those of ARP matter: see check_uplink().
+Check check_firewall(const Result<std::vector<FirewallChain>>& chains) {
+  if (!chains) return {"firewall", State::kWarning, chains.error().message, "look by hand: nft list chains"};
+  std::vector<std::string> found;
+  bool arp = false;
+  for (const FirewallChain& chain : *chains) {
+    found.push_back(chain.text());
+    arp = arp || chain.family == "arp";
   }
-  const LinkInfo& found = **link;
-  checks.push_back(found.up ? Check{name, State::kOk, "the device is up", ""}
-                            : Check{name, State::kWarning, "the device is down", "ip link set dev " + device + " up"});
-  checks.push_back(check_xdp(name, found.ifindex));
-  checks.push_back(check_tc(name, found.ifindex));
-  checks.push_back(check_lro(name, device));
-  checks.push_back(check_mtu(name, found.mtu));
+  for (const std::string& table : legacy_firewall_tables()) {
+    found.push_back("table " + table + " of iptables");
+    arp = arp || table.starts_with("arp ");
+  }
+  if (found.empty()) return {"firewall", State::kOk, "no hooks of nftables or iptables", ""};
+  const std::string all = fmt::format("{}", fmt::join(found, "; "));
+  if (!arp) return {"firewall", State::kOk, "packets of pods meet none of these hooks: " + all, ""};
+  return {"firewall", State::kWarning, "some of these hooks see the host's ARP: " + all,
+          "see that they let ARP pass on the uplinks: without it no answer finds the router in front"};
 }
 
 }  // namespace
 
-std::vector<Check> preflight(const std::filesystem::path& pin_root, const std::vector<std::string>& uplinks) {
+std::vector<Check> preflight(const Options& options, const std::vector<std::string>& uplinks) {
   std::vector<Check> checks;
   const std::string release = kernel_release();
   checks.push_back(from_status("kernel", check_release(release), "Linux " + release));
@@ -108,10 +104,14 @@ std::vector<Check> preflight(const std::filesystem::path& pin_root, const std::v
   checks.push_back(from_status("privileges", privileges, "all capabilities that are needed"));
   // Without privileges every feature looks missing.
   if (privileges) checks.push_back(from_status("features", check_features(), "all helpers that are needed"));
-  checks.push_back(from_status("bpffs", check_bpffs(pin_root), pin_root.string() + " is on a BPF file system"));
+  checks.push_back(
+      from_status("bpffs", check_bpffs(options.pin_root), options.pin_root.string() + " is on a BPF file system"));
   checks.push_back(check_jit());
   checks.push_back(check_hook());
-  for (const std::string& device : uplinks) check_uplink(device, checks);
+  checks.push_back(check_memory(options));
+  const auto chains = firewall_chains();
+  checks.push_back(check_firewall(chains));
+  for (const std::string& device : uplinks) check_uplink(device, chains, checks);
   return checks;
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "datapath/datapath.hpp"
+
 namespace sluice::datapath {
 
 struct Check {
@@ -20,7 +22,8 @@ struct Check {
   std::string remedy;   ///< what to do; empty when all is well
 };
 
-/// Checks kernel, privileges, bpffs, JIT, and of every uplink: existence, MTU, foreign XDP and TCX programs, and LRO.
-std::vector<Check> preflight(const std::filesystem::path& pin_root, const std::vector<std::string>& uplinks);
+/// Checks kernel, privileges, bpffs, JIT, memory against the sizes of `options`, the firewall's hooks, and of every
+/// uplink: existence, MTU, foreign XDP and tc programs, XDP queues, firewall hooks, and LRO.
+std::vector<Check> preflight(const Options& options, const std::vector<std::string>& uplinks);
 
 }  // namespace sluice::datapath

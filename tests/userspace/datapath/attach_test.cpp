@@ -65,7 +65,7 @@ TEST_P(AttachEitherWay, CountsEveryPacketOfAnUplinkOnce) {
   EXPECT_EQ(datapath->attached(), std::vector<std::uint32_t>{});
   ASSERT_TRUE(send_frames(wire, "wire0", 100));
   EXPECT_EQ(shell("tc filter show dev uplink0 ingress"), "");
-  EXPECT_EQ(tc_ingress_programs(uplink), std::vector<std::uint32_t>{});
+  EXPECT_EQ(tcx_programs(uplink, Direction::kIngress), std::vector<std::uint32_t>{});
   EXPECT_EQ(counted(pins(), SLUICE_ENTRY_FROM_UPLINK), 100U);
 }
 
@@ -125,14 +125,14 @@ TEST_P(AttachEitherWay, LeavesOtherTcProgramsRunningAfterOurs) {
             "");
   const auto attached = datapath->attach_uplink(uplink, XdpMode::kOff);
   ASSERT_TRUE(attached) << text(attached);
-  const auto programs = tc_ingress_programs(uplink);
+  const auto programs = tcx_programs(uplink, Direction::kIngress);
   ASSERT_TRUE(programs) << text(programs);
   ASSERT_EQ(programs->size(), GetParam() ? 1U : 2U);
   EXPECT_EQ(programs->back(), program_id(program.get()));
   EXPECT_NE(is_ours(programs->front()), GetParam());
   ASSERT_TRUE(datapath->detach_uplink(uplink));
   EXPECT_NE(shell("tc filter show dev uplink0 ingress").find("u32"), std::string::npos);
-  EXPECT_EQ(tc_ingress_programs(uplink)->size(), 1U);
+  EXPECT_EQ(tcx_programs(uplink, Direction::kIngress)->size(), 1U);
 }
 
 TEST_F(Attach, TradesAFilterForALinkWithoutLosingAPacketOrCountingOneTwice) {
@@ -158,7 +158,7 @@ TEST_F(Attach, TradesAFilterForALinkWithoutLosingAPacketOrCountingOneTwice) {
   EXPECT_EQ((*devices)->settle(), false);
   EXPECT_FALSE(pinned("links/clsact-pod-" + number));
   EXPECT_TRUE(pinned("links/pod-" + number));
-  EXPECT_EQ(tc_ingress_programs(attachment->ifindex)->size(), 1U);
+  EXPECT_EQ(tcx_programs(attachment->ifindex, Direction::kIngress)->size(), 1U);
   EXPECT_EQ(shell("tc qdisc show dev " + attachment->device).find("clsact"), std::string::npos);
   EXPECT_TRUE(eventually([&] { return counted(pins(), SLUICE_ENTRY_FROM_POD) >= sent; }));
   EXPECT_EQ(counted(pins(), SLUICE_ENTRY_FROM_POD), sent);
@@ -214,7 +214,7 @@ TEST_F(Attach, RefusesAnUplinkWithAnotherXdpProgramAndNamesIt) {
     EXPECT_NE(refused.error().message.find(part), std::string::npos) << part << " in " << text(refused);
   }
   EXPECT_EQ(xdp_program(uplink), program_id(program.get()));
-  EXPECT_EQ(tc_ingress_programs(uplink), std::vector<std::uint32_t>{}) << "half attached";
+  EXPECT_EQ(tcx_programs(uplink, Direction::kIngress), std::vector<std::uint32_t>{}) << "half attached";
   EXPECT_TRUE(datapath->attach_uplink(uplink, XdpMode::kOff)) << "without XDP it is a good uplink";
 }
 

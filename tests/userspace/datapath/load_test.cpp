@@ -284,7 +284,7 @@ TEST_F(Load, LeavesNothingAfterAPurge) {
   ASSERT_TRUE(purged) << text(purged);
   EXPECT_FALSE(fs::exists(root()));
   EXPECT_EQ(xdp_program(ifindex_of("uplink0")), 0U);
-  EXPECT_EQ(tc_ingress_programs(ifindex_of("uplink0")), std::vector<std::uint32_t>{});
+  EXPECT_EQ(tcx_programs(ifindex_of("uplink0"), Direction::kIngress), std::vector<std::uint32_t>{});
   EXPECT_EQ(shell("ip link del uplink0"), "");
 }
 
