@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# sluice_bpf_object(NAME SOURCE file.bpf.c HEADERS ...)
+# sluice_bpf_object(NAME SOURCE file.bpf.c HEADERS ... [DEFINES ...])
 #
 # Compiles one BPF object with clang-19 (-mcpu=v3: v4 does not load on kernel 6.1) and makes its bpftool
 # skeleton NAME.skel.h; the interface library NAME_skeleton gives both to C++. Headers are named, so that an
@@ -8,7 +8,8 @@ find_program(SLUICE_CLANG NAMES clang-19 REQUIRED)
 find_program(SLUICE_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)
 
 function(sluice_bpf_object name)
-  cmake_parse_arguments(ARG "" "SOURCE" "HEADERS" ${ARGN})
+  cmake_parse_arguments(ARG "" "SOURCE" "HEADERS;DEFINES" ${ARGN})
+  list(TRANSFORM ARG_DEFINES PREPEND "-D")
   set(object "${CMAKE_CURRENT_BINARY_DIR}/${name}.bpf.o")
   set(skeleton "${CMAKE_CURRENT_BINARY_DIR}/skeleton/${name}.skel.h")
   file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/skeleton")
@@ -20,7 +21,7 @@ function(sluice_bpf_object name)
   add_custom_command(
     OUTPUT "${object}"
     COMMAND "${SLUICE_CLANG}" -target bpf -mcpu=v3 -O2 -g -fno-strict-aliasing -Wall -Wextra -Werror -Wno-unused-parameter
-            -Wno-address-of-packed-member -I "${PROJECT_SOURCE_DIR}/include" -I /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
+            -Wno-address-of-packed-member ${ARG_DEFINES} -I "${PROJECT_SOURCE_DIR}/include" -I /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
             -c "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_SOURCE}" -o "${object}"
     DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_SOURCE}" ${headers}
     COMMENT "BPF object ${name}.bpf.o"

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Live connections through everything that an operator does, and through a daemon that dies."""
 
+import json
 import os
 import random
-import shutil
+import signal
 import threading
 import time
 
 import manifests
 import pytest
 import traffic
-from sluice_e2e import SLUICED, Node, wait_until
+from sluice_e2e import SLUICED, SLUICED_NEXT, Node, run, wait_until
 
 VIP = "172.16.200.1"
 FLOATING = "203.0.113.10"
@@ -28,8 +29,9 @@ def manifest(pods, draining=()):
 
 
 @pytest.fixture
-def node():
-    with Node(manifest(["web-1", "web-2", "web-3", "web-4"])) as made:
+def node(request):
+    """A test may give settings of the daemon as an indirect parameter."""
+    with Node(manifest(["web-1", "web-2", "web-3", "web-4"]), getattr(request, "param", None)) as made:
         made.start()
         traffic.serve(made, *(f"red/web-{number}" for number in range(1, 5)))
         made.attach("red/client")
@@ -87,6 +89,78 @@ def test_connections_survive_kills_of_the_daemon_at_any_moment(node, live):
     assert_all_alive(live)
 
 
+def attach_whatever_happens(node, name):
+    """Asks again until the daemon, which is killed all the time, has answered."""
+    namespace = node.make_namespace(name)
+    wait_until(lambda: not node.ctl("pod", "attach", name, "--netns", namespace.path, check=False).returncode,
+               f"{name} is attached", 60)
+    traffic.start_server(namespace, name)
+
+
+def remove(node, name, how):
+    """Ends a pod in one of the three ways in which pods end, and waits until it is out of rotation."""
+    base = manifest([f"web-{n}" for n in range(1, 5)])
+    if how == "namespace":
+        for pid in run("ip", "netns", "pids", node.pods[name].name).split():
+            os.kill(int(pid), signal.SIGKILL)
+        node.pods[name].delete()
+    elif how == "detach":
+        wait_until(lambda: not node.ctl("pod", "detach", name, check=False).returncode, f"{name} is detached", 60)
+    else:
+        node.apply(base)
+
+    def gone():
+        status = node.status(check=False)
+        return status and status["synced"] and not any(
+            pod["attached"] for pod in status["pods"] if f"red/{pod['name']}" == name)
+
+    wait_until(gone, f"{name} is gone ({how})", 60)
+    node.apply(base)
+
+
+def test_kills_while_attached_backends_come_and_go_break_only_those_of_removed_pods(node, live):
+    """A thread adds pods, sends connections to them and removes them; the daemon is killed meanwhile."""
+    churned, problems = [], []
+
+    def churn():
+        try:
+            for turn in range(9):
+                name = f"red/extra-{turn}"
+                node.apply(manifest([*(f"web-{n}" for n in range(1, 5)), f"extra-{turn}"]))
+                attach_whatever_happens(node, name)
+                churned.append(traffic.LiveConnections(node.pods["red/client"], VIP, 80, 30, pause=0.02).start())
+                assert churned[-1].progressed(20), "a connection to the present pods stands still"
+                assert not any(churned[-1].failure), [text for text in churned[-1].failure if text]
+                remove(node, name, ("namespace", "detach", "manifest")[turn % 3])
+        except BaseException as error:  # told by the main thread
+            problems.append(error)
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    chance = random.Random(11)
+    kills = 0
+    while churning.is_alive():
+        time.sleep(chance.uniform(0, 1.5))  # the moment is the point of the test, not a wait for an event
+        node.kill()
+        kills += 1
+        node.start(wait=False)
+    churning.join()
+    if problems:
+        raise problems[0]
+    assert kills >= 9, kills
+    node.wait_synced()
+    assert_all_alive(live)
+    hit = 0
+    for connections in churned:
+        of_removed = [index for index, name in enumerate(connections.backend) if name.startswith("red/extra-")]
+        hit += len(of_removed)
+        broken = [text for index, text in enumerate(connections.failure) if text and index not in of_removed]
+        assert not broken, broken
+        assert any(name.startswith("red/web-") for name in connections.backend)
+        connections.stop()
+    assert hit > 9, "the pods that came and went had hardly a connection"
+
+
 def test_a_restart_with_nothing_to_do_writes_nothing(node, live):
     node.kill()
     node.start()
@@ -95,16 +169,45 @@ def test_a_restart_with_nothing_to_do_writes_nothing(node, live):
     assert_all_alive(live)
 
 
-def test_an_upgraded_binary_takes_over_without_breaking_a_connection(node, live):
-    upgraded = node.folder / "sluiced-next"
-    shutil.copy(SLUICED, upgraded)
-    before = set(os.listdir(node.pin_root / "abi-1" / "links"))
-    node.kill()
-    node.sluiced = upgraded
-    node.start()
-    assert before <= set(os.listdir(node.pin_root / "abi-1" / "links"))
-    assert_all_alive(live)
-    assert traffic.ask_tcp(node.pods["red/client"], VIP, 80)
+def running_tags(node):
+    """{record: tag of the program} of what the kernel runs on every pod's device and on the uplink."""
+    links = node.pin_root / "abi-1" / "links"
+    names = {str(link["ifindex"]): link["ifname"] for link in json.loads(node.namespace.run("ip", "-j", "link"))}
+    tags = {}
+    for record in os.listdir(links):
+        if record.startswith("clsact-"):
+            device = names[record.rsplit("-", 1)[1]]
+            filters = json.loads(node.namespace.run("tc", "-j", "filter", "show", "dev", device, "ingress"))
+            (program,) = {one["options"]["prog"]["id"] for one in filters if "options" in one}
+        else:
+            program = json.loads(run("bpftool", "-j", "link", "show", "pinned", links / record))["prog_id"]
+        tags[record] = json.loads(run("bpftool", "-j", "prog", "show", "id", program))["tag"]
+    return tags
+
+
+def settled(node):
+    return not any(record.startswith("clsact-pod") for record in os.listdir(node.pin_root / "abi-1" / "links"))
+
+
+@pytest.mark.parametrize("node", [{"force_clsact": "false"}, {"force_clsact": "true"}], indirect=True,
+                         ids=["links", "filters"])
+def test_another_build_takes_over_and_back_without_breaking_a_connection(node, live):
+    if node.config["force_clsact"] == "false" and node.status()["tcx"]:
+        wait_until(lambda: settled(node), "every pod has its link", 30)
+    old = running_tags(node)
+    assert len(old) == 6, old  # five pods and the uplink
+    for build, how in ((SLUICED_NEXT, signal.SIGKILL), (SLUICED, signal.SIGTERM), (SLUICED_NEXT, signal.SIGTERM)):
+        node.kill(how)
+        node.sluiced = build
+        node.start()
+        assert node.status()["writes"] == 0
+        tags = running_tags(node)
+        assert set(tags) == set(old), "each device keeps its attachment"
+        changed = {record for record in old if tags[record] != old[record]}
+        assert changed == (set(old) if build == SLUICED_NEXT else set()), (old, tags)
+        assert_all_alive(live)
+        assert traffic.ask_tcp(node.pods["red/client"], VIP, 80)
+        assert traffic.ask_tcp(node.internet, FLOATING, 80)
 
 
 def test_a_stop_leaves_the_datapath_running(node, live):
