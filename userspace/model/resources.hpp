@@ -91,9 +91,9 @@ struct Service {
 /// FloatingIp: a public address; services bind to it port by port.
 struct FloatingIp {
   std::string name;
-  Labels labels;
   Ipv4 address;
-  std::string pool;  ///< the configured pool that the address was allocated from; empty: the user chose it
+  Labels labels{};
+  std::string pool{};  ///< the configured pool that the address was allocated from; empty: the user chose it
   auto operator<=>(const FloatingIp&) const = default;
 };
 

@@ -5,6 +5,7 @@
 
 #include "model/names.hpp"
 #include "model/problems.hpp"
+#include "model/world.hpp"
 
 namespace sluice::model {
 
@@ -63,45 +64,26 @@ void check_labels(const std::string& resource, std::string_view field, const Lab
   }
 }
 
-void check_names(const std::string& resource, const Name& key, const Name& name, const State& state,
-                 Problems& problems) {
-  if (key != name) {
-    problems.add(ErrorCode::kInvalid, resource, "name", "is filed under " + quoted(key.text()));
-  }
-  if (!is_dns_label(name.name)) {
-    problems.add(ErrorCode::kInvalid, resource, "name",
-                 quoted(name.name) + " is not a DNS label; " + std::string(kDnsLabelRule));
-  }
-  if (!is_dns_label(name.network)) {
-    problems.add(ErrorCode::kInvalid, resource, "network",
-                 quoted(name.network) + " is not a DNS label; " + std::string(kDnsLabelRule));
-  } else if (name.network != kDefaultNetwork && !state.networks.contains(name.network)) {
-    problems.add(ErrorCode::kNotFound, resource, "network",
-                 quoted(name.network) + " does not exist; declare a Network of that name");
-  }
+void Problems::add(ErrorCode code, std::string_view resource, std::string_view field, std::string_view text,
+                   std::string_view value) {
+  const std::size_t split = text.rfind("; ");
+  Detail detail{.resource = std::string(resource),
+                .field = std::string(field),
+                .value = printable(value),
+                .problem = std::string(text.substr(0, split)),
+                .remedy = split == std::string_view::npos ? "" : std::string(text.substr(split + 2))};
+  std::string message = detail.resource + ": " + detail.field + ": " + std::string(text);
+  errors_.push_back({code, std::move(message), {std::move(detail)}});
 }
 
-void check_static_address(const State& state, const std::string& network, const std::string& resource, Ipv4 address,
-                          AddressHolders& holders, Problems& problems) {
-  const auto found = state.networks.find(network);
-  const Network& rules = found == state.networks.end() ? Network{} : found->second;
-  const std::string place = " of network " + printable(network);
-  const auto reserved = [&](std::string_view what) {
-    problems.add(ErrorCode::kInvalid, resource, "address4",
-                 address.text() + " is " + std::string(what) + place + " and reserved; choose another address");
+void check_name(const std::string& resource, const Name& name, Problems& problems) {
+  const auto check_label = [&](std::string_view field, const std::string& label) {
+    if (is_dns_label(label)) return;
+    problems.add(ErrorCode::kInvalid, resource, field,
+                 quoted(label) + " is not a DNS label; " + std::string(kDnsLabelRule), label);
   };
-  if (address == rules.cidr4.first()) {
-    reserved("the network address");
-  } else if (address == rules.cidr4.last()) {
-    reserved("the broadcast address");
-  } else if (address == rules.router()) {
-    reserved("the router");
-  }
-  const auto [holder, fresh] = holders.try_emplace({network, address}, resource);
-  if (!fresh) {
-    problems.add(ErrorCode::kExists, resource, "address4",
-                 address.text() + " is taken by " + holder->second + "; choose another address");
-  }
+  check_label("name", name.name);
+  check_label("network", name.network);
 }
 
 namespace {
@@ -147,24 +129,23 @@ void check_cidr(const std::string& resource, const Network& network, Problems& p
   }
 }
 
-void check_networks(const State& state, Problems& problems) {
-  for (const auto& [key, network] : state.networks) {
-    const std::string resource = describe(network);
-    if (key != network.name) {
-      problems.add(ErrorCode::kInvalid, resource, "name", "is filed under " + quoted(key));
-    }
-    if (!is_dns_label(network.name)) {
-      problems.add(ErrorCode::kInvalid, resource, "name",
-                   quoted(network.name) + " is not a DNS label; " + std::string(kDnsLabelRule));
-    }
-    if (!is_dns_name(network.domain)) {
-      problems.add(ErrorCode::kInvalid, resource, "domain",
-                   quoted(network.domain) + " is not a DNS name; use lower-case labels joined by dots, like internal");
-    }
-    check_labels(resource, "labels", network.labels, problems);
-    check_cidr(resource, network, problems);
-    check_limits(resource, network, problems);
+void check_label(const std::string& resource, const std::string& label, Problems& problems) {
+  if (is_dns_label(label)) return;
+  problems.add(ErrorCode::kInvalid, resource, "name",
+               quoted(label) + " is not a DNS label; " + std::string(kDnsLabelRule), label);
+}
+
+void check_network(const Network& network, Problems& problems) {
+  const std::string resource = describe(network);
+  check_label(resource, network.name, problems);
+  if (!is_dns_name(network.domain)) {
+    problems.add(ErrorCode::kInvalid, resource, "domain",
+                 quoted(network.domain) + " is not a DNS name; use lower-case labels joined by dots, like internal",
+                 network.domain);
   }
+  check_labels(resource, "labels", network.labels, problems);
+  check_cidr(resource, network, problems);
+  check_limits(resource, network, problems);
 }
 
 void check_pod_ports(const std::string& resource, const Pod& pod, Problems& problems) {
@@ -185,84 +166,92 @@ void check_pod_ports(const std::string& resource, const Pod& pod, Problems& prob
   }
 }
 
-void check_pods(const State& state, AddressHolders& holders, Problems& problems) {
-  for (const auto& [key, pod] : state.pods) {
-    const std::string resource = describe(pod);
-    check_names(resource, key, pod.name, state, problems);
-    check_labels(resource, "labels", pod.labels, problems);
-    check_pod_ports(resource, pod, problems);
-    if (!pod.address4) continue;
-    const auto network = state.networks.find(pod.name.network);
-    const Cidr4 cidr = network == state.networks.end() ? Network{}.cidr4 : network->second.cidr4;
-    if (!cidr.contains(*pod.address4)) {
-      problems.add(ErrorCode::kInvalid, resource, "address4",
-                   pod.address4->text() + " is outside " + cidr.text() + " of network " + printable(pod.name.network) +
-                       "; choose an address inside it");
-      continue;
-    }
-    check_static_address(state, pod.name.network, resource, *pod.address4, holders, problems);
+void check_pod(const Pod& pod, Problems& problems) {
+  const std::string resource = describe(pod);
+  check_name(resource, pod.name, problems);
+  check_labels(resource, "labels", pod.labels, problems);
+  check_pod_ports(resource, pod, problems);
+  if (pod.weight > kMaxWeight) {
+    problems.add(ErrorCode::kInvalid, resource, "weight",
+                 std::to_string(pod.weight) + " is out of range; choose 0 to " + std::to_string(kMaxWeight),
+                 std::to_string(pod.weight));
   }
 }
 
-void check_floating_ips(const State& state, Problems& problems) {
-  std::map<Ipv4, std::string> holders;
-  for (const auto& [key, floating_ip] : state.floating_ips) {
-    const std::string resource = describe(floating_ip);
-    if (key != floating_ip.name) {
-      problems.add(ErrorCode::kInvalid, resource, "name", "is filed under " + quoted(key));
-    }
-    if (!is_dns_label(floating_ip.name)) {
-      problems.add(ErrorCode::kInvalid, resource, "name",
-                   quoted(floating_ip.name) + " is not a DNS label; " + std::string(kDnsLabelRule));
-    }
-    if (!is_unicast(floating_ip.address)) {
-      problems.add(ErrorCode::kInvalid, resource, "address",
-                   floating_ip.address.text() + " is no unicast address; choose an address of the public side");
-    }
-    const auto [holder, fresh] = holders.try_emplace(floating_ip.address, resource);
-    if (!fresh) {
-      problems.add(ErrorCode::kExists, resource, "address",
-                   floating_ip.address.text() + " is taken by " + holder->second + "; choose another address");
-    }
+void check_floating_ip(const FloatingIp& floating_ip, Problems& problems) {
+  const std::string resource = describe(floating_ip);
+  check_label(resource, floating_ip.name, problems);
+  check_labels(resource, "labels", floating_ip.labels, problems);
+  if (!floating_ip.pool.empty() && !is_dns_label(floating_ip.pool)) {
+    problems.add(ErrorCode::kInvalid, resource, "pool",
+                 quoted(floating_ip.pool) + " is not a DNS label; " + std::string(kDnsLabelRule), floating_ip.pool);
+  }
+  if (floating_ip.address != Ipv4{} && !is_unicast(floating_ip.address)) {
+    problems.add(ErrorCode::kInvalid, resource, "address",
+                 floating_ip.address.text() + " is no unicast address; choose an address of the public side",
+                 floating_ip.address.text());
   }
 }
 
-template <typename Resources>
-void check_count_per_network(const Resources& resources, std::string_view what, std::size_t limit, Problems& problems) {
-  std::map<std::string_view, std::size_t> counts;
-  for (const auto& [key, resource] : resources) counts[key.network]++;
-  for (const auto& [network, count] : counts) {
-    if (count <= limit) continue;
-    problems.add(ErrorCode::kExhausted, "network " + printable(network), what,
-                 std::to_string(count) + " are declared; at most " + std::to_string(limit) +
-                     " are allowed in one network, so use another one for the rest");
-  }
+/// WireGuard's keys: 32 bytes in base64 (RFC 4648), 44 characters of which the last is the padding.
+bool is_public_key(std::string_view text) {
+  constexpr std::size_t kLength = 44;
+  if (text.size() != kLength || text.back() != '=') return false;
+  return std::ranges::all_of(text.substr(0, kLength - 1), [](const char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+  });
 }
 
-void check_counts(const State& state, Problems& problems) {
-  const auto total = [&](std::string_view what, std::size_t count, std::size_t limit) {
-    if (count <= limit) return;
-    problems.add(ErrorCode::kExhausted, "state", what,
-                 std::to_string(count) + " are declared; at most " + std::to_string(limit) +
-                     " are allowed on a node, so remove some");
-  };
-  total("networks", state.networks.size(), kMaxNetworks);
-  total("floating IPs", state.floating_ips.size(), kMaxFloatingIps);
-  check_count_per_network(state.pods, "pods", kMaxPodsPerNetwork, problems);
-  check_count_per_network(state.services, "services", kMaxServicesPerNetwork, problems);
+void check_node(const Node& node, Problems& problems) {
+  const std::string resource = "node " + printable(node.name);
+  check_label(resource, node.name, problems);
+  check_labels(resource, "labels", node.labels, problems);
+  if (node.underlay4 && !is_unicast(*node.underlay4)) {
+    problems.add(ErrorCode::kInvalid, resource, "underlay4",
+                 node.underlay4->text() + " is no unicast address; give the address by which other nodes reach it",
+                 node.underlay4->text());
+  }
+  if (!node.public_key.empty() && !is_public_key(node.public_key)) {
+    problems.add(ErrorCode::kInvalid, resource, "public_key",
+                 quoted(node.public_key) + " is no WireGuard key; give 32 bytes in base64, as wg pubkey prints",
+                 node.public_key);
+  }
 }
 
 }  // namespace
 
+void check(const Resource& resource, Problems& problems) {
+  if (const auto* network = std::get_if<Network>(&resource)) check_network(*network, problems);
+  if (const auto* floating_ip = std::get_if<FloatingIp>(&resource)) check_floating_ip(*floating_ip, problems);
+  if (const auto* node = std::get_if<Node>(&resource)) check_node(*node, problems);
+  if (const auto* pod = std::get_if<Pod>(&resource)) check_pod(*pod, problems);
+  if (const auto* service = std::get_if<Service>(&resource)) check_service(*service, problems);
+}
+
 std::vector<Error> validate(const State& state) {
   Problems problems;
-  AddressHolders holders;
-  check_counts(state, problems);
-  check_networks(state, problems);
-  check_floating_ips(state, problems);
-  check_pods(state, holders, problems);
-  check_services(state, holders, problems);
-  return problems.take();
+  std::vector<Edit> edits;
+  const auto add_all = [&](const auto& resources) {
+    for (const auto& [name, resource] : resources) {
+      const Key key = key_of(Resource(resource));
+      if constexpr (std::is_same_v<std::decay_t<decltype(name)>, Name>) {
+        if (key.name != name)
+          problems.add(ErrorCode::kInvalid, describe(resource), "name", "is filed under " + quoted(name.text()));
+      } else if (key.name.name != name) {
+        problems.add(ErrorCode::kInvalid, describe(key), "name", "is filed under " + quoted(name));
+      }
+      edits.push_back({key, Resource(resource)});
+    }
+  };
+  add_all(state.networks);
+  add_all(state.floating_ips);
+  add_all(state.nodes);
+  add_all(state.pods);
+  add_all(state.services);
+  if (!problems.empty()) return problems.take();
+  World world;
+  auto made = world.edit(std::move(edits));
+  return made ? std::vector<Error>{} : std::move(made.error());
 }
 
 }  // namespace sluice::model

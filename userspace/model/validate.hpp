@@ -5,6 +5,7 @@
 #include <sluice/abi.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ inline constexpr std::size_t kMaxFloatingIps = 65536;
 inline constexpr std::size_t kMaxPortsPerService = 64;
 inline constexpr std::size_t kMaxPortsPerPod = 64;
 inline constexpr std::size_t kMaxLabels = 64;
+inline constexpr std::uint16_t kMaxWeight = 256;
 inline constexpr unsigned kMinPrefixLength = 8;
 inline constexpr unsigned kMaxPrefixLength = 29;
 
@@ -37,9 +39,8 @@ std::string describe(const FloatingIp& floating_ip);
 std::string describe_pod(const Name& name);
 std::string describe_service(const Name& name);
 
-/// Every problem of the state, empty if it is valid. Each message reads "resource: field: what is wrong with which
-/// value; remedy". What is taken twice is kExists, a missing reference kNotFound, a count above its limit
-/// kExhausted, the rest kInvalid. Collisions with addresses that were allocated are found by store/allocations.hpp.
+/// Every problem that the state would have as one change to an empty World, empty if it is valid. Each message reads
+/// "resource: field: what is wrong with which value; remedy".
 std::vector<Error> validate(const State& state);
 
 }  // namespace sluice::model

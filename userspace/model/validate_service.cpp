@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of services and of what they bind on floating IPs.
+// What a service shows by itself.
 #include <set>
 
 #include "model/names.hpp"
 #include "model/problems.hpp"
+#include "model/validate.hpp"
 
 namespace sluice::model {
 namespace {
-
-/// Who has (floating IP address, protocol, port).
-using Bindings = std::map<std::tuple<Ipv4, Protocol, std::uint16_t>, std::string>;
 
 std::string text_of(const ServicePort& port) {
   return std::to_string(port.port) + "/" + std::string(name(port.protocol));
@@ -68,52 +66,27 @@ void check_ports(const std::string& resource, const Service& service, Problems& 
   }
 }
 
-void check_floating_ip(const State& state, const std::string& resource, const Service& service, Bindings& bindings,
-                       Problems& problems) {
-  if (!service.floating_ip) return;
-  const auto found = state.floating_ips.find(*service.floating_ip);
-  if (found == state.floating_ips.end()) {
-    problems.add(ErrorCode::kNotFound, resource, "floating_ip",
-                 quoted(*service.floating_ip) + " does not exist; declare a FloatingIP of that name");
-    return;
-  }
-  const Ipv4 address = found->second.address;
-  for (const ServicePort& port : service.ports) {
-    const auto [holder, fresh] = bindings.try_emplace({address, port.protocol, port.port}, resource);
-    if (fresh || holder->second == resource) continue;  // twice in one service has been reported already
-    problems.add(ErrorCode::kExists, resource, "ports",
-                 text_of(port) + " on floating IP " + address.text() + " is taken by " + holder->second +
-                     "; choose another port or floating IP");
-  }
-}
-
-void check_address(const State& state, const std::string& resource, const Service& service, AddressHolders& holders,
-                   Problems& problems) {
-  if (!service.address4) return;
-  if (!is_unicast(*service.address4)) {
-    problems.add(ErrorCode::kInvalid, resource, "address4",
-                 service.address4->text() + " is no unicast address; choose another one, inside or outside the CIDR");
-    return;
-  }
-  check_static_address(state, service.name.network, resource, *service.address4, holders, problems);
-}
-
 }  // namespace
 
-void check_services(const State& state, AddressHolders& holders, Problems& problems) {
-  Bindings bindings;
-  for (const auto& [key, service] : state.services) {
-    const std::string resource = describe(service);
-    check_names(resource, key, service.name, state, problems);
-    check_labels(resource, "labels", service.labels, problems);
-    check_labels(resource, "selector", service.selector, problems);
-    if (service.selector.empty()) {
-      problems.add(ErrorCode::kInvalid, resource, "selector",
-                   "is empty and would match nothing or everything; name at least one label");
-    }
-    check_ports(resource, service, problems);
-    check_address(state, resource, service, holders, problems);
-    check_floating_ip(state, resource, service, bindings, problems);
+void check_service(const Service& service, Problems& problems) {
+  const std::string resource = describe(service);
+  check_name(resource, service.name, problems);
+  check_labels(resource, "labels", service.labels, problems);
+  check_labels(resource, "selector", service.selector, problems);
+  if (service.selector.empty()) {
+    problems.add(ErrorCode::kInvalid, resource, "selector",
+                 "is empty and would match nothing or everything; name at least one label");
+  }
+  check_ports(resource, service, problems);
+  if (service.floating_ip && !is_dns_label(*service.floating_ip)) {
+    problems.add(ErrorCode::kInvalid, resource, "floating_ip",
+                 quoted(*service.floating_ip) + " is not a DNS label; " + std::string(kDnsLabelRule),
+                 *service.floating_ip);
+  }
+  if (service.address4 && !is_unicast(*service.address4)) {
+    problems.add(ErrorCode::kInvalid, resource, "address4",
+                 service.address4->text() + " is no unicast address; choose another one, inside or outside the CIDR",
+                 service.address4->text());
   }
 }
 

@@ -182,13 +182,16 @@ TEST(ValidateState, AcceptsThePodsOfTheDefaultNetworkWhichIsMadeOnFirstUse) {
   EXPECT_TRUE(validate(state).empty());
 }
 
-TEST(ValidateState, ReportsAllProblemsAtOnce) {
+TEST(ValidateState, ReportsAllProblemsOfSingleResourcesAtOnceAndThenAllThatTheWholeShows) {
   State state = good_state();
   web(state).selector.clear();
+  shop(state).domain = "";
   web(state).floating_ip = "nil";
   pod(state).address4 = ip("10.0.0.1");
-  shop(state).domain = "";
-  EXPECT_EQ(validate(state).size(), 4U);
+  EXPECT_EQ(validate(state).size(), 2U);
+  web(state).selector = {{"app", "web"}};
+  shop(state).domain = "internal";
+  EXPECT_EQ(validate(state).size(), 2U);
 }
 
 TEST(ValidateState, BoundsEveryCount) {
@@ -204,12 +207,13 @@ TEST(ValidateState, BoundsEveryCount) {
   EXPECT_TRUE(refused(networks));
 
   State pods = good_state();
-  for (std::size_t i = 1; i < kMaxPodsPerNetwork; i++) {
-    const Name key{"shop", "p" + std::to_string(i)};
+  add_network(pods, "10.0.0.0", 8);
+  for (std::size_t i = 0; i < kMaxPodsPerNetwork; i++) {
+    const Name key{"n", "p" + std::to_string(i)};
     pods.pods[key].name = key;
   }
   EXPECT_TRUE(validate(pods).empty());
-  pods.pods[{"shop", "more"}].name = {"shop", "more"};
+  pods.pods[{"n", "more"}].name = {"n", "more"};
   EXPECT_TRUE(refused(pods));
 
   State ports = good_state();

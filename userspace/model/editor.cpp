@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of a transaction: judge each resource by itself, take away, put, then judge the whole.
+#include "model/editor.hpp"
+
+#include <algorithm>
+#include <functional>
+
+#include "model/names.hpp"
+#include "model/validate.hpp"
+
+namespace sluice::model {
+
+void Editor::problem(ErrorCode code, const Key& key, std::string_view field, std::string_view value,
+                     const std::string& text, const std::string& remedy) {
+  problems_.add(code, describe(key), field, text + "; " + remedy, value);
+}
+
+/// Deleting a network by cascade is deleting what is in it.
+void Editor::expand_cascade(std::vector<Edit>& edits) {
+  if (!options_.cascade) return;
+  std::set<Key> named;
+  for (const Edit& edit : edits) named.insert(edit.key);
+  std::vector<Edit> more;
+  const auto add_all = [&](const auto& resources, Kind kind, const std::string& network) {
+    for (auto it = resources.lower_bound(Name{network, ""}); it != resources.end() && it->first.network == network;
+         ++it) {
+      const Key key{kind, it->first};
+      if (!named.contains(key)) more.push_back({key, std::nullopt});
+    }
+  };
+  for (const Edit& edit : edits) {
+    if (edit.resource || edit.key.kind != Kind::kNetwork) continue;
+    add_all(world_.state_.pods, Kind::kPod, edit.key.name.name);
+    add_all(world_.state_.services, Kind::kService, edit.key.name.name);
+  }
+  edits.insert(edits.end(), more.begin(), more.end());
+}
+
+/// The network `default` is made on first use.
+void Editor::add_default_network(std::vector<Edit>& edits) const {
+  const std::string name(kDefaultNetwork);
+  if (world_.state_.networks.contains(name)) return;
+  bool used = false;
+  for (const Edit& edit : edits) {
+    if (edit.key == Key{Kind::kNetwork, {"", name}}) return;
+    used = used || (edit.resource && edit.key.name.network == name);
+  }
+  if (!used) return;
+  Network network;
+  network.name = name;
+  edits.push_back({{Kind::kNetwork, {"", name}}, Resource(std::move(network))});
+}
+
+void Editor::check_each(const std::vector<Edit>& edits) {
+  std::set<Key> seen;
+  for (const Edit& edit : edits) {
+    if (!seen.insert(edit.key).second) {
+      problem(ErrorCode::kInvalid, edit.key, "name", edit.key.name.text(), "stands twice in one change",
+              "name each resource once");
+    }
+    if (edit.resource) {
+      check(*edit.resource, problems_);
+    } else if (!world_.find(edit.key)) {
+      problem(ErrorCode::kNotFound, edit.key, "name", edit.key.name.text(), "does not exist",
+              "see what there is: sluicectl get");
+    }
+  }
+}
+
+/// What a put must know of the resource as it is: kept addresses, and what makes it a new one.
+void Editor::settle_before(Edit& edit, std::vector<Key>& removed) {
+  if (!edit.resource) {
+    removed.push_back(edit.key);
+    return;
+  }
+  const std::optional<Resource> before = world_.find(edit.key);
+  if (!before) return;
+  const auto immutable = [&](std::string_view field, Ipv4 held, Ipv4 wanted) {
+    if (options_.recreate) {
+      removed.push_back(edit.key);
+      return;
+    }
+    problem(ErrorCode::kPrecondition, edit.key, field, wanted.text(),
+            "is " + held.text() + " for life and cannot become " + wanted.text(),
+            "delete the resource and make it anew, or leave the field out");
+  };
+  if (auto* floating_ip = std::get_if<FloatingIp>(&*edit.resource)) {
+    const auto& held = std::get<FloatingIp>(*before);
+    if (floating_ip->address == Ipv4{}) {
+      if (!floating_ip->pool.empty() && floating_ip->pool != held.pool) {
+        problem(ErrorCode::kPrecondition, edit.key, "pool", floating_ip->pool,
+                "cannot change: the address is " + held.address.text(), "release the floating IP and allocate another");
+      }
+      floating_ip->address = held.address;
+      floating_ip->pool = held.pool;
+    } else if (floating_ip->address == held.address) {
+      floating_ip->pool = held.pool;
+    } else {
+      immutable("address", held.address, floating_ip->address);
+    }
+  } else if (const auto* pod = std::get_if<Pod>(&*edit.resource)) {
+    const Ipv4 held = world_.assignments_.pod_addresses.at(pod->name);
+    if (pod->address4 && *pod->address4 != held) immutable("address4", held, *pod->address4);
+  } else if (const auto* service = std::get_if<Service>(&*edit.resource)) {
+    const Ipv4 held = world_.assignments_.service_addresses.at(service->name);
+    if (service->address4 && *service->address4 != held) immutable("address4", held, *service->address4);
+  }
+}
+
+void Editor::remove(const Key& key) {
+  switch (key.kind) {
+    case Kind::kNetwork:
+      return remove_network(key.name.name);
+    case Kind::kFloatingIp:
+      return remove_floating_ip(key.name.name);
+    case Kind::kNode:
+      note_former(key);
+      return erase([](World& world) -> auto& { return world.state_.nodes; }, key.name.name);
+    case Kind::kPod:
+    case Kind::kService:
+      return remove_in_network(key);
+  }
+}
+
+/// Chosen addresses before given ones, so that none is given away that somebody asks for.
+void Editor::put_all(const std::vector<Edit>& edits) {
+  for (const Edit& edit : edits) {
+    if (!edit.resource) continue;
+    if (const auto* network = std::get_if<Network>(&*edit.resource)) put_network(*network);
+    if (const auto* node = std::get_if<Node>(&*edit.resource)) put_node(*node);
+  }
+  for (const bool chosen : {true, false}) {
+    for (const Edit& edit : edits) {
+      if (!edit.resource) continue;
+      if (const auto* address = std::get_if<FloatingIp>(&*edit.resource)) {
+        if ((address->address != Ipv4{}) == chosen) put_floating_ip(*address);
+      } else if (const auto* pod = std::get_if<Pod>(&*edit.resource)) {
+        put_in_network(*pod, chosen);
+      }
+    }
+    for (const Edit& edit : edits) {
+      if (!edit.resource) continue;
+      if (const auto* service = std::get_if<Service>(&*edit.resource)) put_in_network(*service, chosen);
+    }
+  }
+}
+
+void Editor::check_guarantees() {
+  const std::uint64_t capacity = world_.capacity_.flow_pairs;
+  if (world_.guaranteed_ <= capacity) return;
+  std::vector<std::pair<std::uint32_t, std::string>> networks;
+  for (const auto& [name, network] : world_.state_.networks) networks.emplace_back(network.guaranteed_flows, name);
+  std::ranges::sort(networks, std::greater<>{});
+  constexpr std::size_t kShown = 5;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(networks.size(), kShown); i++) {
+    list += (i == 0 ? "" : ", ") + networks[i].second + " " + std::to_string(networks[i].first);
+  }
+  if (networks.size() > kShown) list += " and " + std::to_string(networks.size() - kShown) + " more";
+  problems_.add(ErrorCode::kExhausted, "networks", "limits.guaranteed_flows",
+                list + " add up to " + std::to_string(world_.guaranteed_) + ", but the flow table has " +
+                    std::to_string(capacity) + " pairs; lower guaranteed_flows or raise the table's size",
+                std::to_string(world_.guaranteed_));
+}
+
+/// What only the whole shows.
+void Editor::check_after(const std::vector<Key>& removed) {
+  for (const Key& key : removed) {
+    if (key.kind != Kind::kFloatingIp || world_.state_.floating_ips.contains(key.name.name)) continue;
+    const auto users = world_.users_.find(key.name.name);
+    if (users == world_.users_.end() || users->second.empty()) continue;
+    problem(ErrorCode::kPrecondition, key, "name", key.name.name,
+            "is in use by " + describe_service(*users->second.begin()) +
+                (users->second.size() > 1 ? " and " + std::to_string(users->second.size() - 1) + " more" : ""),
+            "take floating_ip out of the service first");
+  }
+  const auto too_many = [&](const std::string& resource, std::string_view what, std::size_t count, std::size_t limit) {
+    if (count <= limit) return;
+    problems_.add(ErrorCode::kExhausted, resource, what,
+                  std::to_string(count) + " are declared; at most " + std::to_string(limit) + " are allowed",
+                  std::to_string(count));
+  };
+  too_many("state", "networks", world_.state_.networks.size(), kMaxNetworks);
+  too_many("state", "floating IPs", world_.state_.floating_ips.size(), kMaxFloatingIps);
+  std::set<std::string> touched;
+  for (const Key& key : transaction_->keys_) touched.insert(key.name.network);
+  for (const std::string& name : touched) {
+    const auto book = world_.books_.find(name);
+    if (book == world_.books_.end()) continue;
+    too_many("network " + printable(name), "pods", book->second.pods, kMaxPodsPerNetwork);
+    too_many("network " + printable(name), "services", book->second.services, kMaxServicesPerNetwork);
+  }
+  check_guarantees();
+}
+
+std::vector<Error> Editor::run(std::vector<Edit> edits, const EditOptions& options) {
+  options_ = options;
+  expand_cascade(edits);
+  add_default_network(edits);
+  check_each(edits);
+  if (!problems_.empty()) return problems_.take();
+  std::vector<Key> removed;
+  for (Edit& edit : edits) settle_before(edit, removed);
+  if (!problems_.empty()) return problems_.take();
+  std::erase_if(edits, [&](const Edit& edit) {
+    const auto before = edit.resource ? world_.find(edit.key) : std::nullopt;
+    return before && *before == *edit.resource;
+  });
+  std::ranges::sort(removed, std::greater<>{});  // what is in a network before the network
+  for (const Key& key : removed) remove(key);
+  for (const Edit& edit : edits) {  // a port may go from one service to another in one change
+    if (!edit.resource || edit.key.kind != Kind::kService) continue;
+    const auto before = world_.state_.services.find(edit.key.name);
+    if (before == world_.state_.services.end()) continue;
+    note_former(edit.key);
+    unbind(Service(before->second));
+  }
+  put_all(edits);
+  check_after(removed);
+  return problems_.take();
+}
+
+}  // namespace sluice::model

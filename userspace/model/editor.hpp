@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// One transaction on a World while it is made. Private to this folder.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "model/world.hpp"
+
+namespace sluice::model {
+
+/// The World's maps change through put() and erase() alone, which note how to take each step back.
+class Editor {
+ public:
+  /// `transaction`: where undoing and changes are noted; nullptr: what is put back from a store, for good.
+  Editor(World& world, World::Transaction* transaction) : world_(world), transaction_(transaction) {}
+
+  std::vector<Error> run(std::vector<Edit> edits, const EditOptions& options);
+
+  // For World::restore() too. No rule is looked at.
+  void insert_network(const Network& network, std::uint32_t id, std::uint32_t slot);
+  void insert_floating_ip(const FloatingIp& floating_ip);
+  void insert_node(const Node& node);
+  void insert_pod(const Pod& pod, Ipv4 address);
+  void insert_service(const Service& service, Ipv4 address);
+
+ private:
+  using Book = World::Book;
+  using Holder = World::Holder;
+
+  // editor.cpp: the order of a transaction
+  void expand_cascade(std::vector<Edit>& edits);
+  void add_default_network(std::vector<Edit>& edits) const;
+  void check_each(const std::vector<Edit>& edits);
+  void settle_before(Edit& edit, std::vector<Key>& removed);
+  void remove(const Key& key);
+  void put_all(const std::vector<Edit>& edits);
+  void check_after(const std::vector<Key>& removed);
+  void check_guarantees();
+
+  // editor_steps.cpp: single resources
+  void note_former(const Key& key);
+  void remove_network(const std::string& name);
+  void remove_floating_ip(const std::string& name);
+  void remove_in_network(const Key& key);
+  void unbind(const Service& service);
+  void bind(const Service& service);
+  void put_network(const Network& network);
+  bool check_network_change(const Network& network);
+  void put_floating_ip(const FloatingIp& floating_ip);
+  void put_node(const Node& node);
+  template <typename Resource>
+  void put_in_network(const Resource& resource, bool with_static_address);
+  bool network_exists(const Key& key, const std::string& network);
+  bool static_address_is_free(const Key& key, const Network& network, Ipv4 address);
+  bool floating_ip_exists(const Service& service);
+  std::optional<Ipv4> next_address(Kind kind, const Network& network);
+  std::optional<Ipv4> next_pool_address(const FloatingIp& floating_ip, std::string& pool);
+
+  /// Calls undo later, in the opposite order.
+  void on_undo(std::function<void(World&)> undo) {
+    if (transaction_ != nullptr) transaction_->undo_.push_back(std::move(undo));
+  }
+  /// Sets map[key]; `map` is a function World& -> the map.
+  template <typename Map, typename Key, typename Value>
+  void put(Map map, const Key& key, Value value);
+  template <typename Map, typename Key>
+  void erase(Map map, const Key& key);
+
+  void problem(ErrorCode code, const Key& key, std::string_view field, std::string_view value, const std::string& text,
+               const std::string& remedy);
+
+  World& world_;
+  World::Transaction* transaction_;
+  EditOptions options_;
+  Problems problems_;
+};
+
+template <typename Map, typename Key, typename Value>
+void Editor::put(Map map, const Key& key, Value value) {
+  auto& target = map(world_);
+  const auto found = target.find(key);
+  if (found == target.end()) {
+    target.emplace(key, std::move(value));
+    on_undo([map, key](World& world) { map(world).erase(key); });
+  } else {
+    std::swap(found->second, value);
+    on_undo([map, key, former = std::move(value)](World& world) { map(world)[key] = former; });
+  }
+}
+
+template <typename Map, typename Key>
+void Editor::erase(Map map, const Key& key) {
+  auto& target = map(world_);
+  const auto found = target.find(key);
+  if (found == target.end()) return;
+  on_undo([map, key, former = std::move(found->second)](World& world) { map(world).emplace(key, former); });
+  target.erase(found);
+}
+
+}  // namespace sluice::model

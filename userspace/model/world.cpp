@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/world.hpp"
+
+#include "model/editor.hpp"
+#include "model/validate.hpp"
+
+namespace sluice::model {
+namespace {
+
+template <typename Map, typename Key>
+std::optional<Resource> look_up(const Map& map, const Key& key) {
+  const auto found = map.find(key);
+  if (found == map.end()) return std::nullopt;
+  return Resource(found->second);
+}
+
+}  // namespace
+
+std::optional<Resource> World::find(const Key& key) const {
+  switch (key.kind) {
+    case Kind::kNetwork:
+      return look_up(state_.networks, key.name.name);
+    case Kind::kFloatingIp:
+      return look_up(state_.floating_ips, key.name.name);
+    case Kind::kNode:
+      return look_up(state_.nodes, key.name.name);
+    case Kind::kPod:
+      return look_up(state_.pods, key.name);
+    case Kind::kService:
+      return look_up(state_.services, key.name);
+  }
+  return std::nullopt;
+}
+
+NetworkCursors World::cursors(const std::string& network) const {
+  const auto found = books_.find(network);
+  return found == books_.end() ? NetworkCursors{} : found->second.cursors;
+}
+
+void World::restore(const std::string& network, const NetworkCursors& cursors) {
+  if (const auto found = books_.find(network); found != books_.end()) found->second.cursors = cursors;
+}
+
+std::set<Name> World::users_of(const std::string& floating_ip) const {
+  const auto found = users_.find(floating_ip);
+  return found == users_.end() ? std::set<Name>{} : found->second;
+}
+
+void World::Transaction::roll_back() {
+  if (world_ == nullptr) return;
+  while (!undo_.empty()) {
+    undo_.back()(*world_);
+    undo_.pop_back();
+  }
+}
+
+std::expected<World::Transaction, std::vector<Error>> World::edit(std::vector<Edit> edits, const EditOptions& options) {
+  Transaction transaction(*this);
+  auto problems = Editor(*this, &transaction).run(std::move(edits), options);
+  if (!problems.empty()) return std::unexpected(std::move(problems));  // and the transaction takes all of it back
+  return transaction;
+}
+
+Status World::restore(const Resource& resource, std::optional<Ipv4> address, std::uint32_t id, std::uint32_t slot) {
+  const Key key = key_of(resource);
+  const auto damaged = [&](const std::string& what) {
+    return fail(ErrorCode::kInvalid, describe(key) + ": " + what + "; the store is damaged: restore a backup");
+  };
+  Problems problems;
+  check(resource, problems);
+  if (!problems.empty()) return damaged(problems.take().front().message);
+  if (find(key)) return damaged("is there twice");
+  Editor editor(*this, nullptr);
+  if (const auto* network = std::get_if<Network>(&resource)) {
+    const bool good = id != 0 && id <= 0xFFFFFF && slot != 0 && slot < SLUICE_MAX_NETWORK_SLOTS;
+    if (!good || ids_.contains(id) || slots_.contains(slot)) return damaged("its id or slot is wrong or taken");
+    editor.insert_network(*network, id, slot);
+  } else if (const auto* floating_ip = std::get_if<FloatingIp>(&resource)) {
+    if (floating_addresses_.contains(floating_ip->address)) return damaged("its address is taken");
+    editor.insert_floating_ip(*floating_ip);
+  } else if (const auto* node = std::get_if<Node>(&resource)) {
+    editor.insert_node(*node);
+  } else {
+    const auto book = books_.find(key.name.network);
+    if (book == books_.end()) return damaged("its network does not exist");
+    if (!address || book->second.holders.contains(address->value)) return damaged("its address is missing or taken");
+    if (const auto* pod = std::get_if<Pod>(&resource)) editor.insert_pod(*pod, *address);
+    if (const auto* service = std::get_if<Service>(&resource)) editor.insert_service(*service, *address);
+  }
+  return {};
+}
+
+}  // namespace sluice::model

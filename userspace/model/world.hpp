@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// World: all resources with the ids and addresses that they have, and the rules that hold between them. The one place
+// where a change is judged: every writer (API, manifests) goes through a transaction here before anything is stored.
+// Values only, no database.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/result.hpp"
+#include "model/assignments.hpp"
+#include "model/change.hpp"
+#include "model/problems.hpp"
+#include "model/resource.hpp"
+
+namespace sluice::model {
+
+/// Public addresses that floating IPs may be allocated from. All addresses of the prefix, the first and last included:
+/// they are single addresses, not a subnet.
+struct Pool {
+  std::string name;
+  std::vector<Cidr4> prefixes;
+  bool operator==(const Pool&) const = default;
+};
+
+/// What the node's configuration decides about the rules.
+struct Capacity {
+  std::uint64_t flow_pairs = UINT64_MAX;  ///< the guarantees of all networks fit into it
+  std::vector<Pool> pools;
+};
+
+struct Edit {
+  Key key;
+  std::optional<Resource> resource;  ///< nothing: delete it
+};
+
+struct EditOptions {
+  bool cascade = false;   ///< deleting a network deletes what is in it
+  bool recreate = false;  ///< a changed immutable field deletes the resource and makes it anew, in one step
+};
+
+/// Where the search for free ids, slots and addresses goes on: next-fit, so that what was freed rests as long as
+/// possible.
+struct Cursors {
+  std::uint32_t id = 0;
+  std::uint32_t slot = 0;
+  bool operator==(const Cursors&) const = default;
+};
+struct NetworkCursors {
+  std::uint32_t pod = 0;      ///< upward from the bottom; 0: none yet
+  std::uint32_t service = 0;  ///< downward from the top
+  bool operator==(const NetworkCursors&) const = default;
+};
+
+class World {
+ public:
+  explicit World(Capacity capacity = {}) : capacity_(std::move(capacity)) {}
+
+  [[nodiscard]] const State& state() const { return state_; }
+  [[nodiscard]] const Assignments& assignments() const { return assignments_; }
+  [[nodiscard]] const Capacity& capacity() const { return capacity_; }
+  [[nodiscard]] Cursors cursors() const { return cursors_; }
+  [[nodiscard]] NetworkCursors cursors(const std::string& network) const;
+  [[nodiscard]] std::optional<Resource> find(const Key& key) const;
+  /// Services that are bound to the floating IP of that name.
+  [[nodiscard]] std::set<Name> users_of(const std::string& floating_ip) const;
+
+  /// What a transaction has changed. Taken back when it goes, unless keep() was called.
+  class Transaction {
+   public:
+    Transaction(Transaction&& other) noexcept
+        : world_(std::exchange(other.world_, nullptr)),
+          undo_(std::move(other.undo_)),
+          change_(std::move(other.change_)),
+          keys_(std::move(other.keys_)),
+          cursor_networks_(std::move(other.cursor_networks_)) {}
+    Transaction& operator=(Transaction&&) = delete;
+    ~Transaction() { roll_back(); }
+
+    [[nodiscard]] const Change& change() const { return change_; }
+    /// Everything that differs now from before; what is no longer there was deleted.
+    [[nodiscard]] const std::set<Key>& keys() const { return keys_; }
+    /// Networks whose cursors have moved.
+    [[nodiscard]] const std::set<std::string>& cursor_networks() const { return cursor_networks_; }
+    void keep() { undo_.clear(); }
+
+   private:
+    friend class World;
+    friend class Editor;
+    explicit Transaction(World& world) : world_(&world) {}
+    void roll_back();
+
+    World* world_;
+    std::vector<std::function<void(World&)>> undo_;
+    Change change_;
+    std::set<Key> keys_;
+    std::set<std::string> cursor_networks_;
+  };
+
+  /// Judges and makes all edits (each key at most once) or, with any problem, none. Reports every problem that it
+  /// finds, each with its Detail: kInvalid, kNotFound (what is named does not exist), kExists (taken), kPrecondition
+  /// (in use, immutable), kExhausted. Edits that change nothing are no problem and are not in keys(). Nobody else may
+  /// change the world while the transaction lives.
+  std::expected<Transaction, std::vector<Error>> edit(std::vector<Edit> edits, const EditOptions& options = {});
+
+  /// Puts back what a store kept, without choosing anything. kInvalid if it contradicts what is there: the store is
+  /// damaged. `address`: of pods and services.
+  Status restore(const Resource& resource, std::optional<Ipv4> address, std::uint32_t id = 0, std::uint32_t slot = 0);
+  void restore(const Cursors& cursors) { cursors_ = cursors; }
+  void restore(const std::string& network, const NetworkCursors& cursors);
+
+ private:
+  friend class Editor;
+
+  struct Holder {
+    Kind kind = Kind::kPod;
+    std::string name;
+    bool operator==(const Holder&) const = default;
+  };
+  struct Book {  ///< of one network
+    NetworkCursors cursors;
+    std::unordered_map<std::uint32_t, Holder> holders;  ///< by address
+    std::size_t pods = 0;
+    std::size_t services = 0;
+  };
+  using Binding = std::tuple<std::string, Protocol, std::uint16_t>;  ///< floating IP's name, protocol, port
+
+  Capacity capacity_;
+  State state_;
+  Assignments assignments_;
+  Cursors cursors_;
+  std::map<std::string, Book> books_;
+  std::set<std::uint32_t> ids_;
+  std::set<std::uint32_t> slots_;
+  std::map<Binding, Name> bindings_;
+  std::map<std::string, std::set<Name>> users_;     ///< by floating IP's name; not only of those that exist
+  std::map<Ipv4, std::string> floating_addresses_;  ///< to names
+  std::uint64_t guaranteed_ = 0;                    ///< flow pairs, of all networks
+};
+
+}  // namespace sluice::model
