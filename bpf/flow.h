@@ -113,7 +113,7 @@ static __always_inline int flow(struct __sk_buff* skb, struct packet* p) {
   }
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
       p->action.role == SLUICE_FLOW_FORWARD && is_closing(found))
-    return delete_pair(index, &p->key) ? CONTINUE : drop(p, SLUICE_REASON_FLOW_CONTENDED);
+    return delete_pair(p, index, &p->key, END_CLOSING) ? CONTINUE : drop(p, SLUICE_REASON_FLOW_CONTENDED);
   track(found, p);
   return carry_out(skb, p);
 }

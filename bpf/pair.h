@@ -96,29 +96,35 @@ static __always_inline int take_pair_index(__u32* index) {
   return -1;
 }
 
-static __always_inline void give_pair_index(__u32 index) {
-  bpf_map_push_elem(&pairs4_free, &index, 0);
+/* Gives an index back that the caller owns. A push can fail (a lock that this very CPU holds, or one not had in time):
+ * then the pair says so, and the sweep pushes again. Nobody else looks at an index outside the stack. */
+static __always_inline void give_pair_index(struct sluice_pair4* pair, __u32 index) {
+  *(volatile __u32*)&pair->state = SLUICE_PAIR_FREE;
+  if (bpf_map_push_elem(&pairs4_free, &index, 0)) *(volatile __u32*)&pair->state = SLUICE_PAIR_KEPT;
 }
 
-/* Deletes one record of a pair, if it is the pair's own. */
-static __always_inline void delete_record(const struct sluice_flow4_key* key, __u32 index) {
+/* Deletes one record of a pair, if it is the pair's own. False: it is still there, since a delete can fail for the same
+ * reasons as a push. */
+static __always_inline bool delete_record(const struct sluice_flow4_key* key, __u32 index) {
   struct sluice_flow4* flow = bpf_map_lookup_elem(&flows4, key);
-  if (!flow || flow->pair != index) return;
+  if (!flow || flow->pair != index) return true;
   discharge_half_open(flow);
-  bpf_map_delete_elem(&flows4, key);
+  long error = bpf_map_delete_elem(&flows4, key);
+  return !error || error == -ENOENT;
 }
 
 /* Deletes both records of a pair that the caller has claimed (state DYING), and gives everything back. Forward
- * first: while the reverse record stands, a new flow of the same tuple cannot be half made. */
-static __always_inline void release_pair(struct sluice_pair4* pair, __u32 index) {
-  __u16 network_slot = pair->network_slot;
-  delete_record(&pair->forward, index);
-  delete_record(&pair->reverse, index);
+ * first: while the reverse record stands, a new flow of the same tuple cannot be half made. If a record cannot be
+ * deleted the pair lives again as it was, with its mark, and the sweep returns to it. */
+static __always_inline bool release_pair(struct sluice_pair4* pair, __u32 index) {
+  if (!delete_record(&pair->forward, index) || !delete_record(&pair->reverse, index)) {
+    *(volatile __u32*)&pair->state = SLUICE_PAIR_LIVE;
+    return false;
+  }
   pair->mark = 0;
-  barrier();
-  *(volatile __u32*)&pair->state = SLUICE_PAIR_FREE;
-  discharge_share(network_slot);
-  give_pair_index(index);
+  discharge_share(pair->network_slot);
+  give_pair_index(pair, index);
+  return true;
 }
 
 /* Claims a live pair; the claimer alone may delete it. */
@@ -126,17 +132,46 @@ static __always_inline bool claim_pair(struct sluice_pair4* pair) {
   return __sync_val_compare_and_swap(&pair->state, SLUICE_PAIR_LIVE, SLUICE_PAIR_DYING) == SLUICE_PAIR_LIVE;
 }
 
-/* Deletes the pair that owns `key`. The index may have been given to another flow since it was read, so ownership
- * is checked under the claim. False: somebody else is at it. */
-static __noinline bool delete_pair(__u32 index, const struct sluice_flow4_key* key) {
+static __always_inline bool names_key(const struct sluice_pair4* pair, const struct sluice_flow4_key* key) {
+  return same_key(&pair->forward, key) || same_key(&pair->reverse, key);
+}
+
+/* Why a packet wants a pair deleted. */
+enum end_cause {
+  END_STALE,   /* a generation has ended it, or it is not the sender's */
+  END_CLOSING, /* FIN or RST was seen, and now comes a SYN */
+};
+
+/* Does the cause hold for the pair as it is now? Asked under the claim: since the packet looked, the index may have
+ * been given to another flow, even to one of the same tuple. */
+static __always_inline bool may_delete(const struct sluice_pair4* pair, __u32 index, const struct packet* p,
+                                       const struct sluice_flow4_key* key, enum end_cause cause) {
+  const struct sluice_flow4* ahead = bpf_map_lookup_elem(&flows4, &pair->forward);
+  const struct sluice_flow4* back = bpf_map_lookup_elem(&flows4, &pair->reverse);
+  if (!ahead || !back || ahead->pair != index || back->pair != index) return true; /* an orphan, for the sweep too */
+  if (is_ended(ahead) || is_ended(back)) return true;
+  if (cause == END_CLOSING) return (ahead->state | back->state) & (SLUICE_STATE_FIN | SLUICE_STATE_RST);
+  const struct sluice_flow4* own = same_key(&pair->forward, key) ? ahead : back;
+  return same_key(key, &p->key) && !same_ref(own->source, p->source);
+}
+
+/* Deletes a record that names a pair which does not name it: no other way leads to it. */
+static __always_inline bool delete_leftover(__u32 index, const struct sluice_flow4_key* key) {
+  struct sluice_flow4* flow = bpf_map_lookup_elem(&flows4, key);
+  return flow && flow->pair == index && still_self(flow, key) && delete_record(key, index);
+}
+
+/* Deletes the pair that owns `key`, if `cause` holds for it. False: somebody else is at it, or it has changed. */
+static __noinline bool delete_pair(const struct packet* p, __u32 index, const struct sluice_flow4_key* key,
+                                   enum end_cause cause) {
   struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
-  if (!pair || !claim_pair(pair)) return false;
-  if (!same_key(&pair->forward, key) && !same_key(&pair->reverse, key)) {
-    *(volatile __u32*)&pair->state = SLUICE_PAIR_LIVE;
-    return false;
-  }
-  release_pair(pair, index);
-  return true;
+  if (!pair) return false;
+  /* A pair in the making has its keys before it has records, so this is never said of one. */
+  if (!names_key(pair, key)) return delete_leftover(index, key);
+  if (!claim_pair(pair)) return false;
+  if (names_key(pair, key) && may_delete(pair, index, p, key, cause)) return release_pair(pair, index);
+  *(volatile __u32*)&pair->state = SLUICE_PAIR_LIVE;
+  return false;
 }
 
 #endif

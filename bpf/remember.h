@@ -15,6 +15,7 @@ struct making {
   struct sluice_pair4* pair;
   __u64 now;
   __u32 index;
+  bool kept; /* the pair could not be undone and stands */
 };
 
 enum insert_result {
@@ -109,7 +110,14 @@ static __noinline int insert_forward(const struct packet* p, const struct making
   return (int)bpf_map_update_elem(&flows4, &p->key, flow, BPF_NOEXIST);
 }
 
-/* Who holds the reverse tuple? An ended flow is removed, and the insert tried once more. */
+/* Is this flow being made by another CPU, or made already? A live pair without its forward record is neither. */
+static __always_inline bool is_being_made(const struct sluice_pair4* pair, const struct packet* p) {
+  if (!same_key(&pair->forward, &p->key)) return false;
+  return *(volatile const __u32*)&pair->state != SLUICE_PAIR_LIVE || bpf_map_lookup_elem(&flows4, &p->key);
+}
+
+/* Who holds the reverse tuple? An ended flow is removed, as is what a failed deletion has left, and the insert tried
+ * once more. */
 static __noinline int reverse_or_owner(const struct packet* p, const struct making* making) {
   for (int attempt = 0; attempt < 2; attempt++) {
     int error = insert_reverse(p, making);
@@ -118,9 +126,13 @@ static __noinline int reverse_or_owner(const struct packet* p, const struct maki
     const struct sluice_flow4* owner = bpf_map_lookup_elem(&flows4, &making->reverse);
     if (!owner) continue;
     __u32 index = owner->pair;
+    bool ended = is_ended(owner);
+    if (!still_self(owner, &making->reverse)) continue;
     const struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
-    if (!is_ended(owner)) return pair && same_key(&pair->forward, &p->key) ? ADOPTED : TAKEN;
-    delete_pair(index, &making->reverse);
+    if (!pair) return TAKEN;
+    if (!ended && is_being_made(pair, p)) return ADOPTED;
+    if (!ended && names_key(pair, &making->reverse) && !same_key(&pair->forward, &p->key)) return TAKEN;
+    delete_pair(p, index, &making->reverse, END_STALE);
   }
   return TAKEN;
 }
@@ -188,7 +200,11 @@ static __noinline int insert_pair(struct packet* p, struct making* making) {
     *(volatile __u32*)&making->pair->state = SLUICE_PAIR_LIVE;
     return 0;
   }
-  bpf_map_delete_elem(&flows4, &making->reverse);
+  if (!delete_record(&making->reverse, making->index)) {
+    /* The record stays, so the pair does too, with its charge: an orphan that the sweep will find. */
+    making->kept = true;
+    *(volatile __u32*)&making->pair->state = SLUICE_PAIR_LIVE;
+  }
   if (error != -EEXIST) return -SLUICE_REASON_FLOW_TABLE_FULL;
   int reason = adopt(p);
   return reason ? -reason : 1;
@@ -217,7 +233,8 @@ static __always_inline int charge(const struct packet* p, const struct choice* c
 }
 
 static __noinline int remember(struct packet* p, const struct choice* choice) {
-  if (p->stale_pair && !delete_pair(p->stale_pair - 1, &p->key)) return drop(p, SLUICE_REASON_FLOW_CONTENDED);
+  if (p->stale_pair && !delete_pair(p, p->stale_pair - 1, &p->key, END_STALE))
+    return drop(p, SLUICE_REASON_FLOW_CONTENDED);
   int reason = charge(p, choice);
   if (reason) return drop(p, reason);
   struct making making = {.choice = choice, .now = bpf_ktime_get_coarse_ns()};
@@ -230,8 +247,11 @@ static __noinline int remember(struct packet* p, const struct choice* choice) {
   make_forward_action(p, choice);
   int result = insert_pair(p, &making);
   if (!result) return CONTINUE;
-  uncharge(p, choice);
-  give_pair_index(making.index);
+  uncharge_half_open(p, choice);
+  if (!making.kept) {
+    discharge_share(choice->network_slot);
+    give_pair_index(making.pair, making.index);
+  }
   return result > 0 ? CONTINUE : drop(p, -result);
 }
 

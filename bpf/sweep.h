@@ -64,7 +64,9 @@ static long visit_pair(__u32 step, struct sweep* sweep) {
   __u32 index = sweep->start + step;
   struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
   if (!pair || index >= sweep->limit) return 1;
-  if (*(volatile __u32*)&pair->state != SLUICE_PAIR_LIVE) return 0;
+  __u32 state = *(volatile __u32*)&pair->state;
+  if (state == SLUICE_PAIR_KEPT) give_pair_index(pair, index);
+  if (state != SLUICE_PAIR_LIVE) return 0;
   bool half_open = false;
   int fate = judge(sweep, pair, index, &half_open);
   __u64 mark = pair->mark;
@@ -82,8 +84,7 @@ static long visit_pair(__u32 step, struct sweep* sweep) {
     *(volatile __u32*)&pair->state = SLUICE_PAIR_LIVE; /* used again, or another flow's by now */
     return 0;
   }
-  count_fate(sweep->totals, fate);
-  release_pair(pair, index);
+  if (release_pair(pair, index)) count_fate(sweep->totals, fate);
   return 0;
 }
 

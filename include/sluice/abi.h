@@ -328,6 +328,7 @@ enum sluice_pair_state {
   SLUICE_PAIR_FREE = 0,
   SLUICE_PAIR_LIVE = 1,
   SLUICE_PAIR_DYING = 2, /* claimed by exactly one deleter */
+  SLUICE_PAIR_KEPT = 3,  /* free, but its index could not be pushed to pairs4_free: the sweep tries again */
 };
 
 /* pairs4: array; the sweep walks it by index, so that aging goes in slices. */

@@ -173,6 +173,28 @@ TEST_F(Race, SynOnAClosingFlowAgainstItself) {
       });
 }
 
+TEST_F(Race, AFlowThatWasJustMadeIsNotDeletedForItsPredecessorsEnd) {
+  const Side syn = uplink_side({from_internet(kSyn)});
+  // Both sides decide to delete the closing flow; who comes second must leave the new one alone, and be counted in it.
+  const auto dropped = [&] {
+    return datapath.counters()[SLUICE_ENTRY_FROM_UPLINK * SLUICE_COUNTER_STRIDE + SLUICE_REASON_FLOW_CONTENDED].packets;
+  };
+  std::uint64_t before = 0;
+  race(
+      syn, syn,
+      [&] {
+        deliver(uplink_side({from_internet(kSyn), from_internet(kRst)}));
+        before = dropped();
+      },
+      [&] {
+        std::uint64_t packets = 0;
+        for (const sluice_flow4& flow : datapath.flows()) {
+          if (flow.role == SLUICE_FLOW_FORWARD) packets = flow.packets;
+        }
+        ASSERT_EQ(packets + dropped() - before, 2U);
+      });
+}
+
 TEST_F(Race, SynOnAClosingFlowAgainstTheRepliesOfTheOldOne) {
   const Side syn = pod_side(client, {from_client(kSyn, "172.16.1.2")});
   const Side reply = pod_side(server, {from_server(kAck), from_server(kFin | kAck), from_server(kSyn | kAck)});

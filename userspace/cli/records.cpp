@@ -129,6 +129,8 @@ std::string pair_state_name(std::uint32_t state) {
       return "live";
     case SLUICE_PAIR_DYING:
       return "dying";
+    case SLUICE_PAIR_KEPT:
+      return "kept";
     default:
       return unknown(state);
   }
