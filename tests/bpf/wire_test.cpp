@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What BPF_PROG_TEST_RUN cannot do: frames without a whole IP header, VLAN tags in skb metadata, and redirects that
 // really arrive. The program is attached to one end of a veth, frames are sent and received as raw bytes.
-#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <net/if.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,7 +13,7 @@
 #include <optional>
 #include <thread>
 
-#include "harness/devices.hpp"
+#include "harness/namespaces.hpp"
 #include "harness/program_test.hpp"
 
 namespace bpftest {
@@ -58,25 +55,10 @@ class Wire {
   int fd_;
 };
 
-void bring_up(std::uint32_t ifindex) {
-  ifreq request{};
-  ASSERT_NE(if_indextoname(ifindex, request.ifr_name), nullptr);
-  // Neighbour discovery would be counted among our frames.
-  const std::string quiet = std::string("/proc/sys/net/ipv6/conf/") + request.ifr_name + "/disable_ipv6";
-  if (const int file = open(quiet.c_str(), O_WRONLY | O_CLOEXEC); file >= 0) {
-    EXPECT_EQ(write(file, "1", 1), 1);
-    close(file);
-  }
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  request.ifr_flags = IFF_UP;
-  EXPECT_EQ(ioctl(fd, SIOCSIFFLAGS, &request), 0) << std::strerror(errno);
-  close(fd);
-}
-
 class OnTheWire : public ProgramTest {
  protected:
   void SetUp() override {
-    for (const Pod* pod : {&pod_, &peer_of_pod_, &machine_, &peer_of_machine_}) bring_up(pod->ifindex);
+    for (const Pod* pod : {&pod_, &peer_of_pod_, &machine_, &peer_of_machine_}) bring_up(device_name_of(pod->ifindex));
     wire_.emplace(peer_of_pod_.ifindex);  // a socket bound to a device that is down remembers it as an error
     hook_.sz = sizeof(hook_);
     hook_.ifindex = static_cast<int>(pod_.ifindex);
