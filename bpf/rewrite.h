@@ -20,32 +20,28 @@ static __always_inline int rewrite_checksum_by_helper(struct __sk_buff* skb, con
   return action->port_delta ? (int)bpf_l4_csum_replace(skb, offset, 0, action->port_delta, flags) : 0;
 }
 
-/* The same by hand, for a tenth of what the two calls cost. With CHECKSUM_PARTIAL the field holds the sum of the pseudo
- * header alone, not complemented, and whoever sends the packet adds the rest: the new ports will be in it. With
- * CHECKSUM_COMPLETE the kernel keeps the sum of the whole packet, which changes by what the field does not make up for.
- */
-static __always_inline int rewrite_checksum_by_hand(struct __sk_buff* skb, const struct packet* p, __u32 offset,
-                                                    __u32 state) {
+/* By hand it is the same, for a tenth of what the two calls cost. With CHECKSUM_PARTIAL the field holds the sum of the
+ * pseudo header alone, not complemented, and whoever sends the packet adds the rest: the new ports will be in it. With
+ * CHECKSUM_COMPLETE the kernel keeps the sum of the packet, which changes by what the field does not make up for. */
+static __always_inline int rewrite_transport_checksum(struct __sk_buff* skb, const struct packet* p) {
   const struct action* action = &p->action;
   bool udp = p->protocol == IPPROTO_UDP;
+  __u32 offset =
+      L4_OFFSET + (udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check));
   __u16* check = (void*)(long)skb->data + offset;
   if ((void*)(check + 1) > (void*)(long)skb->data_end) return -1;
-  bool none = udp && *check == 0; /* a UDP checksum of 0 means none and stays so */
-  if (state == CHECKSUM_COMPLETE) bpf_csum_update(skb, none ? action->port_delta : ~action->address_delta);
-  if (none) return 0;
+  __u32 state = checksum_state(skb);
+  if (udp && *check == 0) { /* none, and stays so; the call does nothing unless the state is CHECKSUM_COMPLETE */
+    if (state == CHECKSUM_COMPLETE || state == CHECKSUM_UNKNOWN) bpf_csum_update(skb, action->port_delta);
+    return 0;
+  }
+  if (state == CHECKSUM_UNKNOWN) return rewrite_checksum_by_helper(skb, p, offset);
+  if (state == CHECKSUM_COMPLETE) bpf_csum_update(skb, ~action->address_delta);
   __u16 changed = state == CHECKSUM_PARTIAL
                       ? checksum_fold((__u64)*check + action->address_delta)
                       : ~checksum_fold((__u64)(__u16) ~*check + action->address_delta + action->port_delta);
   *check = udp && !changed ? 0xFFFF : changed;
   return 0;
-}
-
-static __always_inline int rewrite_transport_checksum(struct __sk_buff* skb, const struct packet* p) {
-  __u32 offset = L4_OFFSET + (p->protocol == IPPROTO_UDP ? __builtin_offsetof(struct udphdr, check)
-                                                         : __builtin_offsetof(struct tcphdr, check));
-  __u32 state = checksum_state(skb);
-  if (state == CHECKSUM_UNKNOWN) return rewrite_checksum_by_helper(skb, p, offset);
-  return rewrite_checksum_by_hand(skb, p, offset, state);
 }
 
 /* Addresses, ports, IP header checksum; Ethernet addresses when the receiver is a pod. 0, or a reason. */
