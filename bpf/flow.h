@@ -63,14 +63,10 @@ static __always_inline void track_tcp(struct sluice_flow4* flow, const struct pa
   if ((p->tcp_flags & (TCP_ACK | TCP_RST)) == TCP_ACK) flow->acknowledged = p->acknowledgement;
 }
 
-/* A SYN on a forward record: is the old connection ending? Then it makes room for the new one. */
+/* Has either side ended the connection? Then it makes room for a SYN. */
 static __noinline bool is_closing(const struct sluice_flow4* flow) {
-  if (flow->state & (SLUICE_STATE_FIN | SLUICE_STATE_RST)) return true;
-  __u32 index = flow->pair;
-  const struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
-  if (!pair) return false;
-  const struct sluice_flow4* other = bpf_map_lookup_elem(&flows4, &pair->reverse);
-  return other && (other->state & (SLUICE_STATE_FIN | SLUICE_STATE_RST));
+  const struct sluice_flow4* other = partner_of(flow);
+  return (flow->state | (other ? other->state : 0)) & (SLUICE_STATE_FIN | SLUICE_STATE_RST);
 }
 
 static __always_inline void track(struct sluice_flow4* flow, const struct packet* p) {

@@ -48,6 +48,29 @@ static __always_inline int to_service(struct __sk_buff* skb, struct packet* p) {
   return p->tracked ? refuse(skb, p) : drop(p, SLUICE_REASON_PROTOCOL);
 }
 
+/* A connection from pod to pod has no record. If the sender has one to the same backend through a service, from the
+ * same source port, the answers of both are one tuple: those to this one would be translated. An error now beats a
+ * hang. */
+static __noinline int check_direct_syn(const struct packet* p) {
+  struct sluice_flow4_key answer = {
+      .network_protocol = p->key.network_protocol,
+      .source = p->key.destination,
+      .destination = p->key.source,
+      .source_port = p->key.destination_port,
+      .destination_port = p->key.source_port,
+  };
+  const struct sluice_flow4* found = bpf_map_lookup_elem(&flows4, &answer);
+  if (!found || found->role != SLUICE_FLOW_REVERSE || is_ended(found)) return 0;
+  __u32 index = found->pair;
+  bool closing = is_closing(found);
+  if (!still_self(found, &answer)) return 0;
+  return closing && delete_pair(p, index, &answer, END_CLOSING) ? 0 : SLUICE_REASON_FLOW_COLLISION;
+}
+
+static __always_inline bool is_tcp_syn(const struct packet* p) {
+  return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
 /* An address of the sender's own network. */
 static __always_inline int to_address(struct __sk_buff* skb, struct packet* p) {
   struct sluice_endpoint4_key key = {.network = p->network, .address = p->key.destination};
@@ -64,6 +87,7 @@ static __always_inline int to_address(struct __sk_buff* skb, struct packet* p) {
     case SLUICE_ENDPOINT_POD_PEER:
     case SLUICE_ENDPOINT_POD_DEVICE:
       if (!ifindex) return drop(p, SLUICE_REASON_POD_DETACHED);
+      if (is_tcp_syn(p) && check_direct_syn(p)) return drop(p, SLUICE_REASON_FLOW_COLLISION);
       return forward(p, to_pod(skb, p, kind, ifindex, mac), SLUICE_REASON_TO_POD);
     case SLUICE_ENDPOINT_SERVICE:
       return to_service(skb, p);

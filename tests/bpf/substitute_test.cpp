@@ -46,6 +46,38 @@ TEST_F(Substitute, TwoServicesWithOneBackendKeepOneClientsFlowsApart) {
   }
 }
 
+TEST_F(Substitute, ADirectSynThatWouldLookLikeTheServicesFlowIsDropped) {
+  world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
+  const Tuple through{client.address, 40000, ip("172.16.1.1"), 80};
+  const Tuple direct{client.address, 40000, server.address, 8080};
+  ASSERT_EQ(send(client, tcp(client.to_router(), through, kSyn)).reason, SLUICE_REASON_TO_BACKEND);
+  EXPECT_EQ(send(client, tcp(client.to(server), direct, kSyn)).reason, SLUICE_REASON_FLOW_COLLISION);
+  EXPECT_EQ(send(client, tcp(client.to(server), direct, kAck)).reason, SLUICE_REASON_TO_POD) << "a SYN alone is asked";
+  EXPECT_EQ(send(client, udp(client.to(server), direct)).reason, SLUICE_REASON_TO_POD);
+  Tuple other = direct;
+  other.source_port = 40001;
+  EXPECT_EQ(send(client, tcp(client.to(server), other, kSyn)).reason, SLUICE_REASON_TO_POD) << "another tuple";
+  EXPECT_EQ(send(server, tcp(server.to_router(), direct.reversed(), kSyn | kAck)).reason, SLUICE_REASON_TO_CLIENT)
+      << "the service's flow goes on";
+}
+
+TEST_F(Substitute, AClosingFlowMakesRoomForADirectSyn) {
+  const Frontend frontend = world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
+  const Tuple through{client.address, 40000, ip("172.16.1.1"), 80};
+  const Tuple direct{client.address, 40000, server.address, 8080};
+  for (const bool from_server : {false, true}) {
+    ASSERT_EQ(send(client, tcp(client.to_router(), through, kSyn)).reason, SLUICE_REASON_TO_BACKEND);
+    const Outcome end = from_server ? send(server, tcp(server.to_router(), direct.reversed(), kRst | kAck))
+                                    : send(client, tcp(client.to_router(), through, kRst));
+    ASSERT_EQ(reason_class(end.reason), "FORWARD");
+    EXPECT_EQ(send(client, tcp(client.to(server), direct, kSyn)).reason, SLUICE_REASON_TO_POD);
+    EXPECT_TRUE(datapath.flows().empty());
+  }
+  ASSERT_EQ(send(client, tcp(client.to_router(), through, kSyn)).reason, SLUICE_REASON_TO_BACKEND);
+  world.bump(frontend);
+  EXPECT_EQ(send(client, tcp(client.to(server), direct, kSyn)).reason, SLUICE_REASON_TO_POD) << "an ended flow is none";
+}
+
 TEST_F(Substitute, AnOutsiderWhoClaimsToBeInsideNeverGetsAnInsidersTuple) {
   world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
   world.floating("192.0.2.1", 53, kUdp, network, {{server, 8080}});

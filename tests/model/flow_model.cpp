@@ -90,7 +90,7 @@ Verdict Model::to_floating(const Parsed& packet) const {
   return (packet.flags & (kSyn | kAck)) == kSyn ? refuse(packet) : drop(SLUICE_REASON_NO_CONNECTION);
 }
 
-Verdict Model::to_address(const Parsed& packet) const {
+Verdict Model::to_address(const Parsed& packet) {
   const Port& port = *packet.port;
   const Tuple& tuple = packet.tuple;
   const auto found = tables.endpoints.find({tuple.network, tuple.destination});
@@ -108,6 +108,17 @@ Verdict Model::to_address(const Parsed& packet) const {
     return drop(SLUICE_REASON_PROTOCOL);
   }
   if (!endpoint.attached) return drop(SLUICE_REASON_POD_DETACHED);
+  if (tuple.protocol == 6 && (packet.flags & (kSyn | kAck)) == kSyn) {
+    const Tuple answer{tuple.network, tuple.protocol,         tuple.destination,
+                       tuple.source,  tuple.destination_port, tuple.source_port};
+    const auto owner = flows.find(answer);
+    if (owner != flows.end() && !owner->second.forward && !ended(owner->second)) {
+      constexpr std::uint32_t kClosing = SLUICE_STATE_FIN | SLUICE_STATE_RST;
+      const bool closing = ((owner->second.state | flows.at(owner->second.other).state) & kClosing) != 0;
+      if (!closing) return drop(SLUICE_REASON_FLOW_COLLISION);
+      erase_pair(answer);
+    }
+  }
   Bytes out = *packet.frame;
   if (read_mac(out, 0) != endpoint.mac) {
     write_mac(out, 0, endpoint.mac);

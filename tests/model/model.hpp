@@ -138,7 +138,7 @@ class Model {
   [[nodiscard]] sluice_reason pod_header(const Port& port, const Bytes& frame) const;
   std::optional<Verdict> hit(Parsed& packet);
   Verdict miss(Parsed& packet, const Verdict& done);
-  Verdict to_address(const Parsed& packet) const;
+  Verdict to_address(const Parsed& packet);
   Verdict to_floating(const Parsed& packet) const;
   Verdict select(Parsed& packet, const Frontend& frontend, const Verdict& done);
   Verdict remember(const Parsed& packet, const Frontend& frontend, const Backend& backend, const Verdict& done);
