@@ -3,7 +3,7 @@
 #
 # One static library a folder. MAY_USE names the folders below it; a folder can only include headers of a
 # library that it links, because every include path comes with a link.
-set(SLUICE_FOLDERS base model store compile datapath node api daemon cli)
+set(SLUICE_FOLDERS base model wire store compile datapath node api daemon cli)
 
 set(SLUICE_WARNINGS -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor)
 

@@ -18,23 +18,23 @@ class GrpcClient final : public Client {
   GrpcClient(std::filesystem::path socket, std::chrono::milliseconds deadline)
       : socket_(std::move(socket)),
         deadline_(deadline),
-        stub_(v1::Node::NewStub(grpc::CreateChannel("unix:" + socket_.string(), grpc::InsecureChannelCredentials()))) {}
+        stub_(v1::NodeService::NewStub(grpc::CreateChannel("unix:" + socket_.string(), grpc::InsecureChannelCredentials()))) {}
 
   Result<v1::AttachPodResponse> attach_pod(const v1::AttachPodRequest& request) override {
-    return call<v1::AttachPodResponse>(&v1::Node::Stub::AttachPod, request);
+    return call<v1::AttachPodResponse>(&v1::NodeService::Stub::AttachPod, request);
   }
   Status detach_pod(const v1::DetachPodRequest& request) override {
-    auto response = call<v1::DetachPodResponse>(&v1::Node::Stub::DetachPod, request);
+    auto response = call<v1::DetachPodResponse>(&v1::NodeService::Stub::DetachPod, request);
     if (!response) return std::unexpected(response.error());
     return {};
   }
   Result<v1::GetStatusResponse> status() override {
-    return call<v1::GetStatusResponse>(&v1::Node::Stub::GetStatus, v1::GetStatusRequest());
+    return call<v1::GetStatusResponse>(&v1::NodeService::Stub::GetStatus, v1::GetStatusRequest());
   }
 
  private:
   template <typename Response, typename Request>
-  Result<Response> call(grpc::Status (v1::Node::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  Result<Response> call(grpc::Status (v1::NodeService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                         const Request& request) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + deadline_);
@@ -53,7 +53,7 @@ class GrpcClient final : public Client {
 
   std::filesystem::path socket_;
   std::chrono::milliseconds deadline_;
-  std::unique_ptr<v1::Node::Stub> stub_;
+  std::unique_ptr<v1::NodeService::Stub> stub_;
 };
 
 }  // namespace

@@ -76,7 +76,7 @@ v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::stri
     added->set_ifindex(uplink.ifindex);
   }
   for (const node::PodStatus& pod : status.pods) {
-    v1::PodStatus* added = message.add_pods();
+    v1::NodePodStatus* added = message.add_pods();
     added->set_network(pod.name.network);
     added->set_name(pod.name.name);
     added->set_address4(pod.address.text());
@@ -84,7 +84,7 @@ v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::stri
     added->set_device(pod.device);
   }
   for (const node::ServiceStatus& service : status.services) {
-    v1::ServiceStatus* added = message.add_services();
+    v1::NodeServiceStatus* added = message.add_services();
     added->set_network(service.name.network);
     added->set_name(service.name.name);
     added->set_address4(service.address.text());

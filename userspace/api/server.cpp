@@ -22,9 +22,9 @@ namespace {
 constexpr int kLargestMessage = 64 * 1024;
 constexpr int kMostThreads = 32;
 
-class NodeService final : public v1::Node::Service {
+class NodeApi final : public v1::NodeService::Service {
  public:
-  NodeService(node::Node& node, std::string version) : node_(node), version_(std::move(version)) {}
+  NodeApi(node::Node& node, std::string version) : node_(node), version_(std::move(version)) {}
 
   grpc::Status AttachPod(grpc::ServerContext*, const v1::AttachPodRequest* request,
                          v1::AttachPodResponse* response) override {
@@ -80,7 +80,7 @@ class GrpcServer final : public Server {
     ::umask(before);
     if (!server_) return fail(ErrorCode::kSystem, "socket: cannot listen on " + options.socket.string());
     if (::chmod(options.socket.c_str(), options.mode) != 0) return fail_errno("chmod " + options.socket.string());
-    server_->GetHealthCheckService()->SetServingStatus("sluice.v1.Node", true);
+    server_->GetHealthCheckService()->SetServingStatus("sluice.v1.NodeService", true);
     return {};
   }
 
@@ -92,7 +92,7 @@ class GrpcServer final : public Server {
   }
 
  private:
-  NodeService service_;
+  NodeApi service_;
   std::unique_ptr<grpc::Server> server_;
 };
 

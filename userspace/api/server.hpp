@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The API on a unix socket: sluice.v1.Node, server reflection and health.
+// The API on a unix socket: sluice.v1.NodeService, server reflection and health.
 #pragma once
 
 #include <sys/types.h>

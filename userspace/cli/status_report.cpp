@@ -32,14 +32,14 @@ Json status_json(const v1::GetStatusResponse& status) {
     const bool present = uplink.ifindex() != 0;
     json["uplinks"].push_back({{"device", uplink.device()}, {"ifindex", present ? Json(uplink.ifindex()) : Json()}});
   }
-  for (const v1::PodStatus& pod : status.pods()) {
+  for (const v1::NodePodStatus& pod : status.pods()) {
     json["pods"].push_back({{"network", pod.network()},
                             {"name", pod.name()},
                             {"address", pod.address4()},
                             {"attached", pod.attached()},
                             {"device", pod.device()}});
   }
-  for (const v1::ServiceStatus& service : status.services()) {
+  for (const v1::NodeServiceStatus& service : status.services()) {
     json["services"].push_back({{"network", service.network()},
                                 {"name", service.name()},
                                 {"address", service.address4()},
@@ -74,7 +74,7 @@ Report uplinks_table(const v1::GetStatusResponse& status) {
 Report pods_table(const v1::GetStatusResponse& status) {
   Report report;
   report.columns = {{"POD"}, {"ADDRESS"}, {"ATTACHED"}, {"DEVICE"}};
-  for (const v1::PodStatus& pod : status.pods()) {
+  for (const v1::NodePodStatus& pod : status.pods()) {
     report.rows.push_back({pod.network() + "/" + pod.name(), or_dash(pod.address4()), pod.attached() ? "yes" : "no",
                            or_dash(pod.device())});
   }
@@ -84,7 +84,7 @@ Report pods_table(const v1::GetStatusResponse& status) {
 Report services_table(const v1::GetStatusResponse& status) {
   Report report;
   report.columns = {{"SERVICE"}, {"ADDRESS"}, {"FLOATING-IP"}, {"BACKENDS", Align::kRight}, {"READY", Align::kRight}};
-  for (const v1::ServiceStatus& service : status.services()) {
+  for (const v1::NodeServiceStatus& service : status.services()) {
     report.rows.push_back({service.network() + "/" + service.name(), or_dash(service.address4()),
                            or_dash(service.floating_ip()), std::to_string(service.backends()),
                            std::to_string(service.ready())});

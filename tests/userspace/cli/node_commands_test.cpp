@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-class ScriptedNode final : public v1::Node::Service {
+class ScriptedNode final : public v1::NodeService::Service {
  public:
   grpc::Status AttachPod(grpc::ServerContext*, const v1::AttachPodRequest* request,
                          v1::AttachPodResponse* response) override {
@@ -157,13 +157,13 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
   node_.status.set_tcx(true);
   node_.status.add_warnings("uplink eth9: no such device");
   node_.status.add_uplinks()->set_device("eth9");
-  v1::PodStatus& pod = *node_.status.add_pods();
+  v1::NodePodStatus& pod = *node_.status.add_pods();
   pod.set_network("shop");
   pod.set_name("web-1");
   pod.set_address4("172.16.0.2");
   pod.set_attached(true);
   pod.set_device("slc1");
-  v1::ServiceStatus& service = *node_.status.add_services();
+  v1::NodeServiceStatus& service = *node_.status.add_services();
   service.set_network("shop");
   service.set_name("web");
   service.set_address4("172.16.0.10");
