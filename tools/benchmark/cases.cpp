@@ -44,6 +44,17 @@ Result<Case> make_case(const std::string& name, const World& world, const std::s
   return made;
 }
 
+// The reference on the packets of another case.
+Case make_reference(const std::string& name, const Case& like) {
+  Case made;
+  made.name = name;
+  made.traffic = like.traffic;
+  made.device = like.device;
+  made.verdict = TC_ACT_REDIRECT;
+  made.reference = true;
+  return made;
+}
+
 // Each packet was counted once, with the reason that it should end with.
 Status check_counts(const Case& measured, const Counts& before, const Counts& after, std::uint64_t packets) {
   for (std::size_t reason = 0; reason < after.size(); ++reason) {
@@ -85,7 +96,44 @@ Result<double> run_batches(Engine& engine, const Group& group, const Case& setti
   return sum / (double{kBatches} * kBatch);
 }
 
-Result<double> measure(Engine& engine, const Group& group, const Case& measured) {
+// Once each of `flows`, untimed.
+Status go_through(Engine& engine, const Case& settings, int program, const Flows& flows) {
+  if (auto selected = engine.select(Hook::kTc, program, settings.traffic, flows); !selected) return selected;
+  const auto done = engine.run(settings.device, flows.count, TC_ACT_REDIRECT);
+  return done ? Status{} : fail_in("flows of the lower bound", done);
+}
+
+// As run_batches, with flows of the reference.
+Result<double> open_references(Engine& engine, Group& group, const Case& settings) {
+  double sum = 0;
+  for (std::uint32_t batch = 0; batch <= kBatches; ++batch) {
+    const Flows flows{group.flows + group.next_reference, kBatch};
+    group.next_reference = (group.next_reference + kBatch) % (kFlowSpace - group.flows);
+    if (auto selected = engine.select(Hook::kTc, engine.lower_bound(), settings.traffic, flows); !selected) {
+      return fail_in("select", selected);
+    }
+    const auto time = engine.run(settings.device, kBatch, TC_ACT_REDIRECT);
+    if (!time) return time;
+    if (batch > 0) sum += *time;
+    if (auto closed = go_through(engine, settings, engine.lower_bound_close(), flows); !closed) {
+      return fail_in("close", closed);
+    }
+  }
+  return sum / (double{kBatches} * kBatch);
+}
+
+Result<double> measure_reference(Engine& engine, Group& group, const Case& measured) {
+  const Flows flows{0, group.flows};
+  if (auto opened = go_through(engine, measured, engine.lower_bound(), flows); !opened) return fail_in("open", opened);
+  const auto time = group.opens_flows ? open_references(engine, group, measured)
+                                      : run_program(engine, group, measured, engine.lower_bound(), TC_ACT_REDIRECT);
+  if (!time) return time;
+  auto closed = go_through(engine, measured, engine.lower_bound_close(), flows);
+  return closed ? time : fail_in("close", closed);
+}
+
+Result<double> measure(Engine& engine, Group& group, const Case& measured) {
+  if (measured.reference) return measure_reference(engine, group, measured);
   const auto before = group.world->tables().counts(measured.entry);
   if (!before) return fail_in("counters", before);
   const auto time = group.opens_flows ? run_batches(engine, group, measured, measured.program, true)
@@ -146,7 +194,8 @@ Result<Suite::Groups> Suite::pod_side(World& world, std::size_t size) {
   reply->reason = SLUICE_REASON_TO_CLIENT;
   peer->reason = SLUICE_REASON_TO_POD;
   peer->target = kPodToPod.at(size);
-  return Groups{{Hook::kTc, world.flows(), &world, false, {*request, *reply, *peer}, {}}};
+  const Case reference = make_reference("lower bound, established", *request);
+  return Groups{{Hook::kTc, world.flows(), &world, false, {*request, *reply, *peer, reference}, {}}};
 }
 
 Result<Suite::Groups> Suite::public_side(World& world, std::size_t size) {
@@ -180,7 +229,8 @@ Result<Suite::Groups> Suite::opening(World& world, double target) {
   if (!opening) return fail_in("new flows", opening);
   opening->reason = SLUICE_REASON_TO_BACKEND;
   opening->target = target;
-  return Groups{{Hook::kTc, world.flows(), &world, true, {*opening}, {}}};
+  const Case reference = make_reference("lower bound, new flow", *opening);
+  return Groups{{Hook::kTc, world.flows(), &world, true, {*opening, reference}, {}}};
 }
 
 Result<Suite> Suite::make(const Devices& devices, const Choice& choice, Engine& engine) {

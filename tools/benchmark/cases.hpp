@@ -25,6 +25,7 @@ struct Case {
   sluice_reason reason = SLUICE_REASON_NONE;  ///< every packet must be counted with it, and with no other
   int verdict = 0;                            ///< of the program
   std::optional<double> target;
+  bool reference = false;  ///< the lower bound instead of a program of ours: counts nothing, has flows of its own
   std::vector<double> nets;
 };
 
@@ -36,6 +37,7 @@ struct Group {
   bool opens_flows = false;  ///< each packet opens a flow; run in batches, with as many flows closed in between
   std::vector<Case> cases;
   std::vector<double> floors;
+  std::uint32_t next_reference = 0;  ///< which flows the reference opens next, behind those of the table
 };
 
 /// What to measure.

@@ -66,6 +66,14 @@ int Engine::trivial(Hook hook) const {
   return bpf_program__fd(hook == Hook::kTc ? skeleton_->progs.trivial_tc : skeleton_->progs.trivial_xdp);
 }
 
+int Engine::lower_bound() const {
+  return bpf_program__fd(skeleton_->progs.lower_bound);
+}
+
+int Engine::lower_bound_close() const {
+  return bpf_program__fd(skeleton_->progs.lower_bound_close);
+}
+
 Status Engine::select(Hook hook, int program, const Traffic& traffic, const Flows& flows) {
   const std::uint32_t slot = 0;
   const int target = bpf_map__fd(hook == Hook::kTc ? skeleton_->maps.tc_target : skeleton_->maps.xdp_target);

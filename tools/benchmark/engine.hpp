@@ -48,6 +48,9 @@ class Engine {
 
   /// The program that is subtracted: it only returns kTrivialTc or kTrivialXdp.
   [[nodiscard]] int trivial(Hook hook) const;
+  /// The reference of lower_bound.h: opens or translates a flow; and takes back what it has opened.
+  [[nodiscard]] int lower_bound() const;
+  [[nodiscard]] int lower_bound_close() const;
 
  private:
   struct Destroy {

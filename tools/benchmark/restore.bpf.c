@@ -94,4 +94,6 @@ int trivial_xdp(struct xdp_md* xdp) {
   return XDP_PASS;
 }
 
+#include "lower_bound.h"
+
 char LICENSE[] SEC("license") = "GPL";
