@@ -92,7 +92,7 @@ def clean_leftovers():
                     os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", name, check=False)
     if not os.path.ismount(BPFFS):
-        run("mount", "-t", "bpf", "bpf", BPFFS)
+        run("mount", "-t", "bpf", "-o", "mode=0700", "bpf", BPFFS)
     for folder in BPFFS.glob(f"{PREFIX}*"):
         shutil.rmtree(folder, ignore_errors=True)
 

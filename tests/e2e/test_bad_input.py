@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 
 import manifests
@@ -193,6 +194,65 @@ def test_a_foreign_xdp_program_on_the_uplink_is_kept_and_reported():
         node.start(wait=False)
         wait_until(lambda: "XDP" in node.log.read_text(), "the foreign program is reported")
         assert "xdpgeneric" in node.namespace.run("ip", "link", "show", "uplink0"), "the foreign program was removed"
+
+
+def test_daemons_whose_prefixes_begin_alike_leave_each_others_devices_alone():
+    """slc + a1 and slca + 1 are one name: only the group of its store says whose a device is."""
+    with Node(GOOD, {"device_prefix": "slca"}) as first:
+        first.start()
+        traffic.serve(first, "red/web-1")
+        (client,) = first.attach("red/client")
+        config = {**first.config, "device_prefix": "slc", "uplinks": [], "state_dir": str(first.folder / "state2"),
+                  "pin_root": f"{first.pin_root}second", "socket": str(first.folder / "second.sock")}
+        path = first.folder / "second.yaml"
+        path.write_text(json.dumps(config))
+        second = first.namespace.popen(SLUICED, "--config", path, stderr=subprocess.DEVNULL)
+        pod = Namespace(f"{first.unique}second")
+        try:
+            def attached():
+                return not run(SLUICECTL, "--socket", config["socket"], "pod", "attach", "red/web-1", "--netns", pod.path,
+                               check=False).returncode
+
+            wait_until(attached, "the second daemon attaches a pod")
+            assert traffic.ask_tcp(client, VIP, 80)[0] == "red/web-1", "the first daemon's pod was disturbed"
+            second.terminate()
+            assert second.wait(20) == 0
+            first.namespace.run(SLUICED, "--config", path, "--purge-state")
+        finally:
+            second.kill()
+            pod.delete()
+        assert not os.path.exists(config["pin_root"]) and not os.path.exists(config["state_dir"])
+        names = [link["ifname"] for link in json.loads(first.namespace.run("ip", "-j", "link"))]
+        assert sorted(name for name in names if name.startswith("slc")) == ["slca1", "slca2"]
+        first.kill()
+        first.start()
+        assert traffic.ask_tcp(client, VIP, 80)[0] == "red/web-1"
+
+
+def test_a_purge_needs_no_readable_database():
+    with Node(GOOD) as node:
+        node.start()
+        node.attach("red/client")
+        node.stop()
+        database = node.folder / "state" / "state.db"
+        for side in ("-wal", "-shm"):
+            pathlib.Path(f"{database}{side}").unlink(missing_ok=True)
+        database.write_bytes(b"no database at all" * 1000)
+        done = node.namespace.run(SLUICED, "--config", node.write_config(), "--purge-state", check=False)
+        assert done.returncode == 0, done.stderr
+        assert not node.pin_root.exists() and not database.parent.exists()
+        assert "slc" not in node.namespace.run("ip", "-o", "link")
+
+
+def test_check_refuses_what_the_daemon_would_refuse(node):
+    config = {**node.config, "max_flows": 1024}
+    path = node.folder / "check.yaml"
+    path.write_text(json.dumps(config))
+    good = run(SLUICED, "--config", node.write_config(), "--check")
+    assert "valid" in good, "also while a daemon runs"
+    bad = run(SLUICED, "--config", path, "--check", check=False)
+    assert bad.returncode != 0 and "guaranteed_flows" in bad.stderr, bad.stderr
+    assert not bad.stdout
 
 
 def preflight(node, uplink, pin_root=None):

@@ -6,14 +6,19 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
+#include <cstdlib>
 #include <memory>
+#include <optional>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "api/server.hpp"
 #include "api/socket_path.hpp"
 #include "base/fd.hpp"
+#include "compile/compile.hpp"
 #include "daemon/claim.hpp"
 #include "datapath/datapath.hpp"
 #include "datapath/links.hpp"
@@ -24,6 +29,7 @@
 #include "node/node.hpp"
 #include "store/allocations.hpp"
 #include "store/manifest_store.hpp"
+#include "store/state_folder.hpp"
 
 namespace sluice::daemon {
 namespace {
@@ -71,7 +77,8 @@ Result<Claimed> make_parts(const Config& config) {
   auto datapath = datapath::Datapath::load(datapath_options(config, *parts.allocations));
   if (!datapath) return std::unexpected(datapath.error());
   parts.datapath = std::move(*datapath);
-  auto devices = datapath::PodDevices::open(*parts.datapath, config.node.device_prefix);
+  auto devices = datapath::PodDevices::open(
+      *parts.datapath, {config.node.device_prefix, datapath::device_group(parts.allocations->uuid())});
   if (!devices) return std::unexpected(devices.error());
   parts.devices = std::move(*devices);
   auto links = datapath::LinkWatch::open();
@@ -87,6 +94,63 @@ Status check_pins_unused(const std::filesystem::path& pin_root) {
   for (const auto& folder : *folders) {
     if (auto pins = datapath::PinFolders::open(folder); !pins) return std::unexpected(pins.error());
   }
+  return {};
+}
+
+/// Gives out addresses in a database that is thrown away, and compiles: what does not fit, the daemon would refuse.
+/// The real database is not asked, because a daemon that runs has it.
+Status check_sizes(const Config& config, const model::State& state) {
+  std::string folder = (std::filesystem::temp_directory_path() / "sluiced-check-XXXXXX").string();
+  if (::mkdtemp(folder.data()) == nullptr) return fail_errno("make a folder " + folder);
+  const Status checked = [&]() -> Status {
+    auto allocations = store::Allocations::open(folder);
+    if (!allocations) return std::unexpected(allocations.error());
+    auto assignments = (*allocations)->assign(state);
+    if (!assignments) return std::unexpected(assignments.error());
+    sluice_settings settings = config.node.settings;
+    settings.max_pairs = config.node.limits.max_pairs;
+    auto tables = compile::compile({state, *assignments, {}, {}, settings, config.node.limits}, {});
+    if (!tables) return std::unexpected(tables.error());
+    return {};
+  }();
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+  return checked;
+}
+
+/// The lock of the state folder, with the database if it can be read.
+struct StateLock {
+  std::optional<store::StateFolder> folder;
+  std::unique_ptr<store::Allocations> allocations;
+};
+
+/// A database that is damaged must not stand in the way of purge(): the pins say whose devices to remove as well.
+Result<StateLock> lock_state(const Config& config) {
+  StateLock lock;
+  if (!std::filesystem::exists(config.state_dir)) return lock;
+  auto allocations = store::Allocations::open(config.state_dir);
+  if (allocations) {
+    lock.allocations = std::move(*allocations);
+    return lock;
+  }
+  auto folder = store::StateFolder::open(config.state_dir);
+  if (!folder) return std::unexpected(folder.error());
+  spdlog::warn("event=state_unreadable error={}", node::quote(allocations.error().message));
+  lock.folder = std::move(*folder);
+  return lock;
+}
+
+/// Only what the daemon has made: the folder may be shared by mistake, and this cannot be undone.
+Status remove_state(const std::filesystem::path& folder) {
+  std::error_code failure;
+  if (!std::filesystem::exists(folder, failure)) return {};
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("state.db") || name == "lock") std::filesystem::remove(entry.path(), failure);
+    if (failure) return fail_errno("remove " + entry.path().string(), failure.value());
+  }
+  std::filesystem::remove(folder, failure);
+  if (failure) return fail_errno("remove " + folder.string(), failure.value());
   return {};
 }
 
@@ -148,38 +212,29 @@ Result<std::string> check(const Config& config) {
   auto snapshot = (*manifests)->read();
   if (!snapshot) return std::unexpected(snapshot.error());
   const model::State& state = *snapshot->state;
+  if (auto fits = check_sizes(config, state); !fits) return std::unexpected(fits.error());
   return "configuration and manifests are valid: " + std::to_string(state.networks.size()) + " networks, " +
          std::to_string(state.pods.size()) + " pods, " + std::to_string(state.services.size()) + " services, " +
          std::to_string(state.floating_ips.size()) + " floating IPs";
 }
 
 Status purge(const Config& config, bool state) {
-  std::unique_ptr<store::Allocations> lock;
-  if (std::filesystem::exists(config.state_dir)) {
-    auto allocations = store::Allocations::open(config.state_dir);
-    if (!allocations) return std::unexpected(allocations.error());
-    lock = std::move(*allocations);
-  }
+  auto lock = lock_state(config);
+  if (!lock) return std::unexpected(lock.error());
   const auto prefix = claim_prefix(config.node.device_prefix);
   if (!prefix) return std::unexpected(prefix.error());
   if (auto unused = check_pins_unused(config.pin_root); !unused) return unused;
   // Devices first: a pod whose device has gone sends nothing past the programs that go next.
-  auto removed = datapath::remove_leftover_devices(config.node.device_prefix, {});
-  if (!removed) return std::unexpected(removed.error());
-  for (const std::string& device : *removed) spdlog::info("event=device_removed device={}", device);
-  if (auto purged = datapath::Datapath::purge(config.pin_root); !purged) return purged;
-  if (!state || !lock) return {};
-  std::error_code failure;
-  // Only what the daemon has made: the folder may be shared by mistake, and this cannot be undone.
-  for (const auto& entry : std::filesystem::directory_iterator(config.state_dir, failure)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("state.db") || name == "lock") std::filesystem::remove(entry.path(), failure);
-    if (failure) return fail_errno("remove " + entry.path().string(), failure.value());
+  std::set<std::array<std::uint8_t, 16>> stores;
+  if (lock->allocations) stores.insert(lock->allocations->uuid());
+  if (const auto pinned = datapath::Datapath::pinned_store(config.pin_root)) stores.insert(*pinned);
+  for (const auto& uuid : stores) {
+    auto removed = datapath::remove_leftover_devices({config.node.device_prefix, datapath::device_group(uuid)}, {});
+    if (!removed) return std::unexpected(removed.error());
+    for (const std::string& device : *removed) spdlog::info("event=device_removed device={}", device);
   }
-  lock.reset();
-  std::filesystem::remove(config.state_dir, failure);
-  if (failure) return fail_errno("remove " + config.state_dir.string(), failure.value());
-  return {};
+  if (auto purged = datapath::Datapath::purge(config.pin_root); !purged) return purged;
+  return state ? remove_state(config.state_dir) : Status{};
 }
 
 }  // namespace sluice::daemon

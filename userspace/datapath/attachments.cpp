@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "datapath/hooks.hpp"
+#include "datapath/namespaces.hpp"
 
 namespace sluice::datapath {
 namespace {
@@ -60,12 +61,21 @@ Status remove_filter(const Record& record) {
   return record.role == "pod" ? remove_clsact(record.ifindex) : remove_clsact_filter(record.ifindex);
 }
 
+/// Whether the devices that the pins name by number are those of this network namespace; see check_namespace().
+bool of_this_namespace(const PinFolders& pins) {
+  const auto cookie = own_netns_cookie();
+  const auto names = pins.names("netns");
+  return cookie && names && (names->empty() || std::ranges::find(*names, std::to_string(*cookie)) != names->end());
+}
+
 /// Detaches what `name` records and forgets it; fine if it is gone.
 Status remove_record(const PinFolders& pins, const std::string& name) {
   const fs::path path = pins.link(name);
   if (!has_pin(path)) return {};
   const auto record = parse_record(name);
   if (record && record->clsact) {
+    // Somewhere else the number is another device's; what is left there ends with its namespace.
+    if (!of_this_namespace(pins)) return remove_pin(path);
     if (auto removed = remove_filter(*record); !removed) return removed;
   } else if (record) {
     auto link = open_pin(path);
@@ -93,9 +103,8 @@ Status Attachments::take_over() {
     const auto record = parse_record(name);
     const Status taken = record ? take_over_one(name) : remove_pin(pins_.link(name));
     if (taken) continue;
-    if (record && record->role == "pod") return fail_in("take over " + name, taken);
-    // An uplink is shared with others, whose filter may hold our place by now. It keeps its record, so that it can
-    // still be detached, and attach_uplink() says what is wrong with it; the others must not wait for that.
+    // Somebody else's filter may hold our place by now. The device keeps its record, so that it can still be detached;
+    // attach_pod() or attach_uplink() says what is wrong with it, and all others must not wait for that.
     spdlog::error("event=take_over_failed link={} error=\"{}\"", name, taken.error().message);
   }
   return {};

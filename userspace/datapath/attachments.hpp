@@ -29,7 +29,7 @@ class Attachments {
   Attachments(const PinFolders& pins, Programs programs, bool tcx) : pins_(pins), programs_(programs), tcx_(tcx) {}
 
   /// Puts the programs into everything that is recorded, atomically one by one, and drops the records of devices
-  /// that have gone. An uplink's hook that cannot be taken over is logged and left to attach_uplink().
+  /// that have gone. A hook that cannot be taken over is logged and left to attach_pod() or attach_uplink().
   Status take_over();
 
   Status attach_pod(std::uint32_t ifindex);

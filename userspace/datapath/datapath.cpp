@@ -3,11 +3,14 @@
 
 #include <sluice/abi.h>
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "datapath/attachments.hpp"
 #include "datapath/hooks.hpp"
 #include "datapath/maps.hpp"
+#include "datapath/namespaces.hpp"
 #include "datapath/object.hpp"
 #include "datapath/pins.hpp"
 
@@ -78,6 +81,28 @@ Status check_owner(const sluice_meta& meta, const Options& options) {
                   "or remove the pins (this ends every connection through them)");
 }
 
+/// bpffs is the same in every network namespace, but ifindexes are each namespace's own: what is recorded by number
+/// must not be looked for elsewhere. So the pins name their namespace, by an empty folder netns/COOKIE.
+Status check_namespace(const PinFolders& pins, bool finished) {
+  auto cookie = own_netns_cookie();
+  if (!cookie) return std::unexpected(cookie.error());
+  const std::string own = std::to_string(*cookie);
+  auto names = pins.names("netns");
+  if (!names) return std::unexpected(names.error());
+  if (std::ranges::find(*names, own) != names->end()) return {};
+  if (finished && !names->empty()) {
+    return fail(ErrorCode::kPrecondition,
+                "the pins in " + pins.root().string() + " belong to another network namespace (cookie " +
+                    names->front() + ", this one is " + own +
+                    "); start sluiced there, give this one another pin folder, or remove the " +
+                    "pins if that namespace has gone: sluiced --purge (this ends every connection through them)");
+  }
+  std::error_code error;
+  fs::create_directory(pins.root() / "netns" / own, error);
+  if (error) return fail_errno("record the network namespace of " + pins.root().string(), error.value());
+  return {};
+}
+
 Status remove_folder(const PinFolders& pins, const std::string& folder) {
   auto names = pins.names(folder);
   if (!names) return std::unexpected(names.error());
@@ -91,7 +116,7 @@ Status remove_folder(const PinFolders& pins, const std::string& folder) {
 Status clear(const PinFolders& pins) {
   if (auto removed = Attachments::remove_all(pins); !removed) return removed;
   if (auto removed = remove_pin(pins.map("meta")); !removed) return removed;
-  for (const char* folder : {"links", "programs", "maps"}) {
+  for (const char* folder : {"links", "programs", "maps", "netns"}) {
     if (auto removed = remove_folder(pins, folder); !removed) return removed;
   }
   return {};
@@ -119,6 +144,8 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const Options& options) {
     return fail_in("remove the pins of an unfinished first start", cleared);
   }
 
+  if (auto own = check_namespace(*pins, finished); !own) return std::unexpected(own.error());
+
   auto object = Object::load(*pins, options, finished);
   if (!object) return std::unexpected(object.error());
   auto maps = object->maps();
@@ -144,7 +171,7 @@ Status Datapath::purge(const fs::path& pin_root) {
     auto pins = PinFolders::open(folder);
     if (!pins) return std::unexpected(pins.error());
     if (auto cleared = clear(*pins); !cleared) return cleared;
-    for (const char* name : {"links", "programs", "maps"}) {
+    for (const char* name : {"links", "programs", "maps", "netns"}) {
       if (auto removed = remove_pin(folder / name); !removed) return removed;
     }
     if (auto removed = remove_pin(folder); !removed) return removed;
@@ -153,6 +180,21 @@ Status Datapath::purge(const fs::path& pin_root) {
   std::error_code ignored;
   fs::remove(pin_root, ignored);
   return {};
+}
+
+std::optional<std::array<std::uint8_t, 16>> Datapath::pinned_store(const fs::path& pin_root) {
+  auto folders = abi_folders(pin_root);
+  if (!folders) return std::nullopt;
+  for (const fs::path& folder : *folders) {
+    auto pins = PinFolders::open(folder);
+    if (!pins) continue;
+    const auto meta = pinned_meta(*pins);  // of another ABI: it may not be readable
+    if (!meta || meta->abi_version == 0) continue;
+    std::array<std::uint8_t, 16> uuid{};
+    std::memcpy(uuid.data(), meta->store_uuid, uuid.size());
+    return uuid;
+  }
+  return std::nullopt;
 }
 
 }  // namespace sluice::datapath

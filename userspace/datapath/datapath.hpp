@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ class Datapath {
 
   /// Loads the programs over the pinned maps, making what is missing, and takes over the links that are pinned:
   /// each is updated to the new program atomically. Starts the sweep. kPrecondition with a remedy if pin_root is
-  /// not on a bpffs or the pins belong to another store.
+  /// not on a bpffs or the pins belong to another store or another network namespace.
   static Result<std::unique_ptr<Datapath>> load(const Options& options);
 
   virtual ~Datapath() = default;
@@ -74,6 +75,9 @@ class Datapath {
   /// Removes every pin and every program attachment of pin_root, maps included. Works without a running daemon, and
   /// refuses with kPrecondition while one runs.
   static Status purge(const std::filesystem::path& pin_root);
+
+  /// The store to which the pins of pin_root belong; nothing if there are none that say so.
+  static std::optional<std::array<std::uint8_t, 16>> pinned_store(const std::filesystem::path& pin_root);
 };
 
 }  // namespace sluice::datapath

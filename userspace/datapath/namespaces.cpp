@@ -63,15 +63,23 @@ Status run_in_netns(const UniqueFd& netns, const std::function<Status()>& work) 
   return status;
 }
 
+Result<std::uint64_t> own_netns_cookie() {
+  const UniqueFd probe(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!probe.valid()) return fail_errno("open a socket in the network namespace");
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof(cookie);
+  if (getsockopt(probe.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0) {
+    return fail_errno("read SO_NETNS_COOKIE");
+  }
+  return cookie;
+}
+
 Result<std::uint64_t> netns_cookie(const UniqueFd& netns) {
   std::uint64_t cookie = 0;
   const Status read = run_in_netns(netns, [&cookie]() -> Status {
-    const UniqueFd probe(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!probe.valid()) return fail_errno("open a socket in the network namespace");
-    socklen_t size = sizeof(cookie);
-    if (getsockopt(probe.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0) {
-      return fail_errno("read SO_NETNS_COOKIE");
-    }
+    auto own = own_netns_cookie();
+    if (!own) return std::unexpected(own.error());
+    cookie = *own;
     return {};
   });
   if (!read) return std::unexpected(read.error());

@@ -16,6 +16,7 @@ namespace sluice::datapath {
 Result<UniqueFd> open_netns(const std::filesystem::path& path);
 /// SO_NETNS_COOKIE of that namespace (Linux >= 5.14), unique per boot.
 Result<std::uint64_t> netns_cookie(const UniqueFd& netns);
+Result<std::uint64_t> own_netns_cookie();
 /// Whether that namespace is the one in which this process runs.
 Result<bool> is_own_netns(const UniqueFd& netns);
 /// Runs `work` on a short-lived thread inside the namespace. Sockets that it opens stay in that namespace; the

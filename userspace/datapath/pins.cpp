@@ -65,7 +65,7 @@ Status check_bpffs(const fs::path& path) {
   }
   if (static_cast<unsigned long>(filesystem.f_type) == BPF_FS_MAGIC) return {};
   return fail(ErrorCode::kPrecondition, "pin folder " + path.string() +
-                                            " is on no BPF file system; mount one with: mount -t bpf bpf /sys/fs/bpf");
+                                            " is on no BPF file system; mount one with: mount -t bpf -o mode=0700 bpf /sys/fs/bpf");
 }
 
 Result<PinFolders> PinFolders::make(const fs::path& pin_root) {
@@ -75,7 +75,7 @@ Result<PinFolders> PinFolders::make(const fs::path& pin_root) {
   fs::create_directories(top.parent_path(), error);
   if (error) return fail_errno("make folder " + top.parent_path().string(), error.value());
   const fs::path root = top / ("abi-" + std::to_string(SLUICE_ABI_VERSION));
-  for (const fs::path& folder : {top, root, root / "maps", root / "programs", root / "links"}) {
+  for (const fs::path& folder : {top, root, root / "maps", root / "programs", root / "links", root / "netns"}) {
     if (mkdir(folder.c_str(), kPrivate) != 0 && errno != EEXIST) {
       return fail_errno("make pin folder " + folder.string());
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The folders of pins: <pin_root>/abi-N/{maps,programs,links}, and the lock of whoever may change them.
+// The folders of pins: <pin_root>/abi-N/{maps,programs,links,netns}, and the lock of whoever may change them.
 #pragma once
 
 #include <filesystem>
@@ -23,7 +23,7 @@ class PinFolders {
   [[nodiscard]] std::filesystem::path map(const std::string& name) const { return root_ / "maps" / name; }
   [[nodiscard]] std::filesystem::path program(const std::string& name) const { return root_ / "programs" / name; }
   [[nodiscard]] std::filesystem::path link(const std::string& name) const { return root_ / "links" / name; }
-  /// The names in one of the three folders; none if the folder is missing.
+  /// The names in one of the folders; none if the folder is missing.
   [[nodiscard]] Result<std::vector<std::string>> names(const std::string& folder) const;
 
  private:

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "datapath/links.hpp"
 #include "datapath/veth.hpp"
 
 namespace sluice::datapath {
@@ -25,8 +26,9 @@ struct OwnedDevice {
   std::string name;
 };
 
-/// Devices with our group whose name is `prefix` and a hex number.
-Result<std::vector<OwnedDevice>> owned_devices(NetlinkSocket& socket, const std::string& prefix) {
+/// Devices with the group of `mark` whose name is its prefix and a hex number.
+Result<std::vector<OwnedDevice>> owned_devices(NetlinkSocket& socket, const DeviceMark& mark) {
+  const std::string& prefix = mark.prefix;
   std::vector<OwnedDevice> owned;
   NetlinkMessage request(RTM_GETLINK, NLM_F_DUMP);
   request.header(ifinfomsg{});
@@ -34,7 +36,7 @@ Result<std::vector<OwnedDevice>> owned_devices(NetlinkSocket& socket, const std:
     auto* header = const_cast<nlmsghdr*>(&message);
     const nlattr* name = nlmsg_find_attr(header, sizeof(ifinfomsg), IFLA_IFNAME);
     const nlattr* group = nlmsg_find_attr(header, sizeof(ifinfomsg), IFLA_GROUP);
-    if (name == nullptr || group == nullptr || nla_get_u32(group) != kDeviceGroup) return;
+    if (name == nullptr || group == nullptr || nla_get_u32(group) != mark.group) return;
     const std::string text = static_cast<const char*>(nla_data(name));
     if (!text.starts_with(prefix) || text.size() == prefix.size()) return;
     if (text.find_first_not_of("0123456789abcdef", prefix.size()) != std::string::npos) return;
@@ -80,8 +82,8 @@ Status check_request(const UniqueFd& netns, const PodDevice& device) {
 
 class VethDevices final : public PodDevices {
  public:
-  VethDevices(Datapath& datapath, std::string prefix, NetlinkSocket socket, std::uint64_t next)
-      : datapath_(datapath), prefix_(std::move(prefix)), socket_(std::move(socket)), next_(next) {}
+  VethDevices(Datapath& datapath, DeviceMark mark, NetlinkSocket socket, std::uint64_t next)
+      : datapath_(datapath), mark_(std::move(mark)), socket_(std::move(socket)), next_(next) {}
 
   Result<model::Attachment> attach(const UniqueFd& netns, const PodDevice& device) override {
     if (auto sound = check_request(netns, device); !sound) return std::unexpected(sound.error());
@@ -114,8 +116,8 @@ class VethDevices final : public PodDevices {
  private:
   Status create(const UniqueFd& netns, const PodDevice& device, model::Attachment& attachment) {
     while (true) {
-      attachment.device = fmt::format("{}{:x}", prefix_, next_++ & 0xffffffff);
-      const int error_number = create_pair(socket_, attachment.device, netns, device);
+      attachment.device = fmt::format("{}{:x}", mark_.prefix, next_++ & 0xffffffff);
+      const int error_number = create_pair(socket_, attachment.device, mark_.group, netns, device);
       if (error_number == EEXIST && if_nametoindex(attachment.device.c_str()) != 0) continue;
       if (error_number == EEXIST) {
         return fail(ErrorCode::kExists, "the pod's namespace has an interface " + device.interface +
@@ -140,14 +142,21 @@ class VethDevices final : public PodDevices {
   }
 
   Datapath& datapath_;
-  std::string prefix_;
+  DeviceMark mark_;
   NetlinkSocket socket_;
   std::uint64_t next_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<PodDevices>> PodDevices::open(Datapath& datapath, std::string prefix) {
+std::uint32_t device_group(const std::array<std::uint8_t, 16>& store_uuid) {
+  std::uint32_t folded = 0;
+  for (std::size_t i = 0; i < store_uuid.size(); i++) folded ^= std::uint32_t{store_uuid.at(i)} << (i % 4 * 8);
+  return (folded & 0x3fffffffU) | 0x40000000U;
+}
+
+Result<std::unique_ptr<PodDevices>> PodDevices::open(Datapath& datapath, DeviceMark mark) {
+  const std::string& prefix = mark.prefix;
   if (prefix.empty() || prefix.size() + kNumberBytes > kNameBytes ||
       prefix.find_first_of("/: \t\n.") != std::string::npos) {
     return fail(ErrorCode::kInvalid, fmt::format("device prefix \"{}\" must have 1 to {} characters that a device name "
@@ -156,20 +165,20 @@ Result<std::unique_ptr<PodDevices>> PodDevices::open(Datapath& datapath, std::st
   }
   auto socket = NetlinkSocket::open();
   if (!socket) return std::unexpected(socket.error());
-  auto owned = owned_devices(*socket, prefix);
+  auto owned = owned_devices(*socket, mark);
   if (!owned) return std::unexpected(owned.error());
   std::uint64_t next = 1;
   for (const OwnedDevice& device : *owned) {
     next = std::max(next, std::uint64_t{std::stoull(device.name.substr(prefix.size()), nullptr, 16) + 1});
   }
-  return std::make_unique<VethDevices>(datapath, std::move(prefix), std::move(*socket), next);
+  return std::make_unique<VethDevices>(datapath, std::move(mark), std::move(*socket), next);
 }
 
-Result<std::vector<std::string>> remove_leftover_devices(const std::string& prefix,
+Result<std::vector<std::string>> remove_leftover_devices(const DeviceMark& mark,
                                                          const std::vector<std::uint32_t>& keep) {
   auto socket = NetlinkSocket::open();
   if (!socket) return std::unexpected(socket.error());
-  auto owned = owned_devices(*socket, prefix);
+  auto owned = owned_devices(*socket, mark);
   if (!owned) return std::unexpected(owned.error());
   std::vector<std::string> removed;
   for (const OwnedDevice& device : *owned) {
@@ -178,6 +187,19 @@ Result<std::vector<std::string>> remove_leftover_devices(const std::string& pref
     removed.push_back(device.name);
   }
   return removed;
+}
+
+Result<std::optional<std::string>> interface_with(const UniqueFd& netns, const Mac& mac) {
+  std::optional<std::string> found;
+  const Status looked = run_in_netns(netns, [&]() -> Status {
+    auto links = list_links();
+    if (!links) return std::unexpected(links.error());
+    const auto link = std::ranges::find(*links, mac, &LinkInfo::mac);
+    if (link != links->end()) found = link->name;
+    return {};
+  });
+  if (!looked) return std::unexpected(looked.error());
+  return found;
 }
 
 }  // namespace sluice::datapath

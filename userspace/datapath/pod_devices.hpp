@@ -9,8 +9,10 @@
 // verdict is final, so that the trade loses no packet and runs none twice.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,13 +34,20 @@ struct PodDevice {
   std::uint32_t mtu = 1500;
 };
 
-/// The device group of every host side, so that a leftover is recognisable from its birth ("slc" in ASCII).
-inline constexpr std::uint32_t kDeviceGroup = 0x736c63;
+/// What tells a daemon's devices from all others from their birth on: names are prefix + hex number ("slc1a"), and
+/// their device group is that of the daemon's store. The name alone is not enough: "slca1" is slc + a1 and slca + 1,
+/// and two daemons may have the same prefix one after the other.
+struct DeviceMark {
+  std::string prefix;
+  std::uint32_t group = 0;
+};
+
+/// The device group of a store. Not 0 (every other device) and above what people number themselves.
+std::uint32_t device_group(const std::array<std::uint8_t, 16>& store_uuid);
 
 class PodDevices {
  public:
-  /// `prefix`: host-side device names are prefix + hex number ("slc1a").
-  static Result<std::unique_ptr<PodDevices>> open(Datapath& datapath, std::string prefix);
+  static Result<std::unique_ptr<PodDevices>> open(Datapath& datapath, DeviceMark mark);
   virtual ~PodDevices() = default;
 
   /// Gives the namespace behind `netns` (an open nsfs descriptor) an interface: MAC, MTU, address, up, default
@@ -52,9 +61,12 @@ class PodDevices {
   virtual Result<bool> settle() = 0;
 };
 
-/// Removes the host sides with our group and `prefix` whose ifindex is not in `keep`: what a killed daemon or an
-/// attachment without a record left. Returns their names.
-Result<std::vector<std::string>> remove_leftover_devices(const std::string& prefix,
+/// Removes the host sides with this mark whose ifindex is not in `keep`: what a killed daemon or an attachment without
+/// a record left. Returns their names.
+Result<std::vector<std::string>> remove_leftover_devices(const DeviceMark& mark,
                                                          const std::vector<std::uint32_t>& keep);
+
+/// The name of the interface with that MAC inside the namespace; nothing if there is none.
+Result<std::optional<std::string>> interface_with(const UniqueFd& netns, const Mac& mac);
 
 }  // namespace sluice::datapath

@@ -83,12 +83,13 @@ int add_default_route(NetlinkSocket& socket, std::uint32_t ifindex, const PodDev
 
 }  // namespace
 
-int create_pair(NetlinkSocket& socket, const std::string& host, const UniqueFd& netns, const PodDevice& device) {
+int create_pair(NetlinkSocket& socket, const std::string& host, std::uint32_t group, const UniqueFd& netns,
+                const PodDevice& device) {
   // Both MACs are given here: udev then neither renames the device nor gives it an address of its policy.
   constexpr std::array<unsigned char, 6> kHostMac = SLUICE_ROUTER_MAC;
   NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
   message.header(link_header(0, false)).text(IFLA_IFNAME, host).u32(IFLA_MTU, device.mtu);
-  message.bytes(IFLA_ADDRESS, kHostMac.data(), kHostMac.size()).u32(IFLA_GROUP, kDeviceGroup);
+  message.bytes(IFLA_ADDRESS, kHostMac.data(), kHostMac.size()).u32(IFLA_GROUP, group);
   nlattr* info = message.begin(IFLA_LINKINFO);
   message.text(IFLA_INFO_KIND, "veth");
   nlattr* data = message.begin(IFLA_INFO_DATA);

@@ -11,9 +11,10 @@
 
 namespace sluice::datapath {
 
-/// Makes a pair: `host` down in this namespace, the pod's interface with MAC and MTU, down, born in `netns`.
-/// Returns 0 or errno; EEXIST if either name is taken.
-int create_pair(NetlinkSocket& socket, const std::string& host, const UniqueFd& netns, const PodDevice& device);
+/// Makes a pair: `host` down in this namespace, in device group `group`, the pod's interface with MAC and MTU, down,
+/// born in `netns`. Returns 0 or errno; EEXIST if either name is taken.
+int create_pair(NetlinkSocket& socket, const std::string& host, std::uint32_t group, const UniqueFd& netns,
+                const PodDevice& device);
 /// Removes a device, and its peer with it; fine if it has gone.
 Status delete_device(NetlinkSocket& socket, std::uint32_t ifindex);
 Status delete_device(NetlinkSocket& socket, const std::string& name);

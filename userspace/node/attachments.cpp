@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "node/log.hpp"
+
 namespace sluice::node {
 namespace {
 
@@ -21,19 +23,23 @@ Result<bool> device_lives(const model::Attachment& attachment) {
   return link->has_value() && is_device(**link, attachment);
 }
 
-Status AttachmentBook::restore(const std::string& prefix) {
+Result<std::vector<model::Name>> AttachmentBook::restore(const datapath::DeviceMark& mark) {
   auto boot = datapath::boot_id();
   if (!boot) return std::unexpected(boot.error());
   boot_id_ = std::move(*boot);
   auto links = datapath::list_links();
   if (!links) return std::unexpected(links.error());
-  if (auto dropped = drop_stale_records(*links); !dropped) return dropped;
+  if (auto dropped = drop_stale_records(*links); !dropped) return std::unexpected(dropped.error());
+  std::vector<model::Name> without_program;
   for (const auto& [pod, attachment] : attachments_) {
     if (auto attached = datapath_.attach_pod(attachment.ifindex); !attached) {
-      return fail_in("pod " + pod.text() + " on " + attachment.device, attached);
+      spdlog::error("event=program_missing pod={} device={} error={}", pod.text(), attachment.device,
+                    quote(attached.error().message));
+      without_program.push_back(pod);
     }
   }
-  return remove_leftovers(prefix);
+  if (auto removed = remove_leftovers(mark); !removed) return std::unexpected(removed.error());
+  return without_program;
 }
 
 Status AttachmentBook::drop_stale_records(const std::vector<datapath::LinkInfo>& links) {
@@ -41,9 +47,15 @@ Status AttachmentBook::drop_stale_records(const std::vector<datapath::LinkInfo>&
   if (!records) return std::unexpected(records.error());
   for (const store::StoredAttachment& record : *records) {
     const bool same_boot = record.boot_id == boot_id_;
-    const bool lives = same_boot && std::ranges::any_of(links, [&record](const datapath::LinkInfo& link) {
-                         return is_device(link, record.attachment);
-                       });
+    bool lives = same_boot && std::ranges::any_of(links, [&record](const datapath::LinkInfo& link) {
+                   return is_device(link, record.attachment);
+                 });
+    // A list may lack a device; what this means for its pod is too much to take it at its word.
+    if (same_boot && !lives) {
+      auto asked = device_lives(record.attachment);
+      if (!asked) return std::unexpected(asked.error());
+      lives = *asked;
+    }
     if (lives) {
       attachments_[record.pod] = record.attachment;
       continue;
@@ -55,10 +67,10 @@ Status AttachmentBook::drop_stale_records(const std::vector<datapath::LinkInfo>&
   return {};
 }
 
-Status AttachmentBook::remove_leftovers(const std::string& prefix) {
+Status AttachmentBook::remove_leftovers(const datapath::DeviceMark& mark) {
   std::vector<std::uint32_t> keep;
   for (const auto& [pod, attachment] : attachments_) keep.push_back(attachment.ifindex);
-  auto removed = datapath::remove_leftover_devices(prefix, keep);
+  auto removed = datapath::remove_leftover_devices(mark, keep);
   if (!removed) return fail_in("remove leftover devices", removed);
   for (const std::string& device : *removed) spdlog::info("event=leftover_removed device={}", device);
   return {};
@@ -110,10 +122,10 @@ std::optional<model::Attachment> AttachmentBook::take(const model::Name& pod) {
 }
 
 Status AttachmentBook::finish(const model::Name& pod, const model::Attachment& attachment) {
-  Status detached = devices_.detach(attachment);
-  Status removed = allocations_.remove_attachment(pod);
-  if (!detached) return fail_in("pod " + pod.text() + ", device " + attachment.device, detached);
-  if (!removed) return fail_in("pod " + pod.text(), removed);
+  if (auto detached = devices_.detach(attachment); !detached) {
+    return fail_in("pod " + pod.text() + ", device " + attachment.device, detached);
+  }
+  if (auto removed = allocations_.remove_attachment(pod); !removed) return fail_in("pod " + pod.text(), removed);
   return {};
 }
 

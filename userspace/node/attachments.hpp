@@ -29,8 +29,9 @@ class AttachmentBook {
       : allocations_(allocations), datapath_(datapath), devices_(devices) {}
 
   /// At start: takes over the records whose device is still there, and removes what a crash or a reboot left: other
-  /// records, and our devices with this prefix that no record owns.
-  Status restore(const std::string& prefix);
+  /// records, and devices with this daemon's mark that no record owns. Gives the pods whose program could not be put
+  /// into its hook, for the caller to take out: without it their packets would enter the host's own stack.
+  Result<std::vector<model::Name>> restore(const datapath::DeviceMark& mark);
 
   [[nodiscard]] const model::Attachments& all() const { return attachments_; }
   [[nodiscard]] const model::Attachment* find(const model::Name& pod) const;
@@ -45,13 +46,13 @@ class AttachmentBook {
   Status rename(const model::Name& pod, const std::string& device);
 
   /// Takes the attachment out of all(), so that the next reconcile ends it; finish() removes the rest afterwards,
-  /// because that may wait for the kernel.
+  /// because that may wait for the kernel. The record goes last: while the device is there, so is its record.
   std::optional<model::Attachment> take(const model::Name& pod);
   Status finish(const model::Name& pod, const model::Attachment& attachment);
 
  private:
   Status drop_stale_records(const std::vector<datapath::LinkInfo>& links);
-  Status remove_leftovers(const std::string& prefix);
+  Status remove_leftovers(const datapath::DeviceMark& mark);
 
   store::Allocations& allocations_;
   datapath::Datapath& datapath_;

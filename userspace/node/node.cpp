@@ -33,7 +33,7 @@ Node::Node(EventLoop& loop, Parts parts, Options options)
       options_(std::move(options)),
       reconciler_(*parts_.datapath),
       book_(*parts_.allocations, *parts_.datapath, *parts_.devices),
-      uplinks_(*parts_.datapath, options_.uplinks) {
+      uplinks_(*parts_.datapath, options_.uplinks, options_.pod_mtu) {
   options_.settings = complete(options_.settings, *parts_.allocations, options_.limits);
 }
 
@@ -45,7 +45,9 @@ Node::~Node() {
 }
 
 Status Node::start() {
-  if (auto restored = book_.restore(options_.device_prefix); !restored) return restored;
+  auto restored = book_.restore({options_.device_prefix, datapath::device_group(parts_.allocations->uuid())});
+  if (!restored) return std::unexpected(restored.error());
+  for (const model::Name& pod : *restored) take(pod, "program_missing");
   if (auto refreshed = uplinks_.refresh(); !refreshed) return std::unexpected(refreshed.error());
   auto attached = parts_.datapath->attached();
   if (!attached) return std::unexpected(attached.error());
@@ -53,8 +55,10 @@ Status Node::start() {
   for (const std::uint32_t ifindex : *attached) {
     if (book_.by_ifindex(ifindex) || uplinks_.holds(ifindex)) continue;
     // Both, whatever its port says: an uplink is attached before a valid state has written one.
-    if (auto detached = parts_.datapath->detach_pod(ifindex); !detached) return detached;
-    if (auto detached = parts_.datapath->detach_uplink(ifindex); !detached) return detached;
+    for (const Status& detached : {parts_.datapath->detach_pod(ifindex), parts_.datapath->detach_uplink(ifindex)}) {
+      if (!detached)
+        spdlog::error("event=leftover_stays ifindex={} error={}", ifindex, quote(detached.error().message));
+    }
   }
   if (read_desired()) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
   finish_later();

@@ -106,7 +106,8 @@ class Node {
   void set_error(std::string& slot, const std::string& message, const char* event);
 
   Result<AttachReply> attach_now(const AttachRequest& request, const UniqueFd& netns, std::uint64_t cookie);
-  Result<std::optional<AttachReply>> existing(const AttachRequest& request, std::uint64_t cookie);
+  Result<std::optional<AttachReply>> existing(const AttachRequest& request, const UniqueFd& netns,
+                                              std::uint64_t cookie);
   Result<AttachReply> attach_new(const AttachRequest& request, const UniqueFd& netns, std::uint64_t cookie);
   Result<datapath::PodDevice> device_of(const AttachRequest& request);
   AttachReply reply_of(const model::Name& pod, const model::Attachment& attachment) const;
@@ -127,6 +128,7 @@ class Node {
   model::Assignments assignments_;
   std::deque<Ending> endings_;         ///< out of the book, their devices not removed yet
   std::deque<Ending> failed_endings_;  ///< those that could not be removed, until put_back_timer_
+  std::chrono::milliseconds put_back_delay_{0};
 
   /// The maps hold what input() asks for, but for the attachments of touched_. Whoever changes anything else that goes
   /// into input() sets it to false.

@@ -42,16 +42,19 @@ void Node::finish_later() {
     if (auto finished = finish(ending); !finished) {
       spdlog::warn("event=detach_failed pod={} error={}", ending.pod.text(), quote(finished.error().message));
       put_back(ending);
+    } else if (endings_.empty() && failed_endings_.empty()) {
+      put_back_delay_ = std::chrono::milliseconds{0};
     }
     finish_later();
   });
 }
 
-/// A device that could not be removed is tried again after the longest wait, or when its pod is asked for.
+/// A device that could not be removed is tried again, each time after a longer wait, or when its pod is asked for.
 void Node::put_back(Ending ending) {
   failed_endings_.push_back(std::move(ending));
   if (put_back_timer_ != 0) return;
-  put_back_timer_ = loop_.after(options_.retry_maximum, [this] {
+  put_back_delay_ = std::clamp(put_back_delay_ * 2, options_.retry_minimum, options_.retry_maximum);
+  put_back_timer_ = loop_.after(put_back_delay_, [this] {
     put_back_timer_ = 0;
     std::ranges::move(failed_endings_, std::back_inserter(endings_));
     failed_endings_.clear();

@@ -62,7 +62,7 @@ Result<AttachReply> Node::attach_now(const AttachRequest& request, const UniqueF
                                           (state_error_.empty() ? "" : ", which are not valid now: " + state_error_));
   }
   schedule_settle();
-  auto before = existing(request, cookie);
+  auto before = existing(request, netns, cookie);
   if (!before) return std::unexpected(before.error());
   if (before->has_value()) return **before;
   // An old device of this pod may still be in the namespace, with the same interface name.
@@ -74,7 +74,8 @@ Result<AttachReply> Node::attach_now(const AttachRequest& request, const UniqueF
 }
 
 /// The answer if the pod is attached to this very namespace; nothing if it is not attached (any more).
-Result<std::optional<AttachReply>> Node::existing(const AttachRequest& request, std::uint64_t cookie) {
+Result<std::optional<AttachReply>> Node::existing(const AttachRequest& request, const UniqueFd& netns,
+                                                  std::uint64_t cookie) {
   const model::Attachment* attachment = book_.find(request.pod);
   if (attachment == nullptr) return std::nullopt;
   auto lives = device_lives(*attachment);
@@ -86,6 +87,15 @@ Result<std::optional<AttachReply>> Node::existing(const AttachRequest& request, 
   if (attachment->netns_cookie != cookie) {
     return fail(ErrorCode::kExists, "pod " + request.pod.text() + " is attached to another namespace with device " +
                                         attachment->device + "; detach it first: sluicectl pod detach " +
+                                        request.pod.text());
+  }
+  // No interface with the pod's MAC: the pod has changed it, so nothing can be said.
+  auto interface = datapath::interface_with(netns, attachment->mac);
+  if (!interface) return std::unexpected(interface.error());
+  if (interface->value_or(request.interface) != request.interface) {
+    return fail(ErrorCode::kExists, "interface: pod " + request.pod.text() + " is attached to this namespace with " +
+                                        "interface \"" + **interface +
+                                        "\"; ask for that one, or detach the pod first: " + "sluicectl pod detach " +
                                         request.pod.text());
   }
   if (auto there = reconcile_at_once(Reconciler::Input::kSame); !there) return std::unexpected(there.error());

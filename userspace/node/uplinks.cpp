@@ -10,14 +10,21 @@
 
 namespace sluice::node {
 
-Uplinks::Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted)
-    : datapath_(datapath), wanted_(std::move(wanted)) {
+Uplinks::Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted, std::uint32_t pod_mtu)
+    : datapath_(datapath), wanted_(std::move(wanted)), pod_mtu_(pod_mtu) {
   for (const UplinkConfig& uplink : wanted_) devices_[uplink.device];
 }
 
 Result<bool> Uplinks::refresh() {
   auto links = datapath::list_links();
   if (!links) return std::unexpected(links.error());
+  // A list may lack a device; before one is let go of, it is asked for by its name.
+  for (const auto& [name, device] : devices_) {
+    if (device.ifindex == 0 || std::ranges::find(*links, name, &datapath::LinkInfo::name) != links->end()) continue;
+    auto link = datapath::find_link(name);
+    if (!link) return std::unexpected(link.error());
+    if (link->has_value()) links->push_back(std::move(**link));
+  }
   const auto named = [&links](const std::string& name) -> const datapath::LinkInfo* {
     const auto link = std::ranges::find(*links, name, &datapath::LinkInfo::name);
     return link == links->end() ? nullptr : &*link;
@@ -53,6 +60,10 @@ void Uplinks::refresh(const UplinkConfig& wanted, const datapath::LinkInfo* link
     }
     device.ifindex = link->ifindex;
     device.mac = link->mac;
+    if (device.mtu != link->mtu && link->mtu < pod_mtu_) {
+      spdlog::warn("event=uplink_mtu device={} mtu={} pod_mtu={}", link->name, link->mtu, pod_mtu_);
+    }
+    device.mtu = link->mtu;
   } else {
     device.problem = "uplink " + wanted.device + ": " + attached.error().message;
   }
@@ -68,12 +79,17 @@ void Uplinks::let_go(const std::string& name, Device& device) {
     spdlog::warn("event=uplink_detach_failed device={} error={}", name, quote(detached.error().message));
   }
   device.ifindex = 0;
+  device.mtu = 0;
 }
 
 std::vector<std::string> Uplinks::problems() const {
   std::vector<std::string> found;
   for (const auto& [name, device] : devices_) {
     if (!device.problem.empty()) found.push_back(device.problem);
+    if (device.ifindex != 0 && device.mtu < pod_mtu_) {
+      found.push_back("uplink " + name + ": its MTU " + std::to_string(device.mtu) + " is below the pods' " +
+                      std::to_string(pod_mtu_) + ", large packets are lost; raise it, or set pod_mtu");
+    }
   }
   return found;
 }

@@ -22,7 +22,7 @@ struct UplinkConfig {
 class Uplinks {
  public:
   /// The datapath must outlive it.
-  Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted);
+  Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted, std::uint32_t pod_mtu);
 
   /// Attaches to every configured device that is there, also to one whose program somebody has removed, and lets go of
   /// those that are not there any more. True if current() has changed. What is wrong with a device is not fatal:
@@ -31,7 +31,7 @@ class Uplinks {
 
   /// The devices that carry our program, as compile() wants them.
   [[nodiscard]] const std::vector<compile::Uplink>& current() const { return current_; }
-  /// One sentence for each configured device that does not work now.
+  /// One sentence for each configured device that does not work now, or not for every packet.
   [[nodiscard]] std::vector<std::string> problems() const;
   /// True if a change of this device matters here.
   [[nodiscard]] bool concerns(const datapath::LinkInfo& link) const;
@@ -44,6 +44,7 @@ class Uplinks {
   struct Device {
     std::uint32_t ifindex = 0;  ///< 0: not attached
     Mac mac;
+    std::uint32_t mtu = 0;
     std::string problem;
   };
   void refresh(const UplinkConfig& wanted, const datapath::LinkInfo* link, Device& device);
@@ -51,6 +52,7 @@ class Uplinks {
 
   datapath::Datapath& datapath_;
   std::vector<UplinkConfig> wanted_;
+  std::uint32_t pod_mtu_;
   std::map<std::string, Device> devices_;
   std::vector<compile::Uplink> current_;
 };

@@ -73,7 +73,7 @@ TEST_P(AttachEitherWay, LosesNoPacketWhileProgramsAreReplaced) {
   const UniqueFd netns = new_namespace();
   {
     const auto datapath = load(way());
-    auto devices = PodDevices::open(*datapath, "slt");
+    auto devices = PodDevices::open(*datapath, kMark);
     ASSERT_TRUE(devices) << text(devices);
     const auto attached = (*devices)->attach(netns, pod_device());
     ASSERT_TRUE(attached) << text(attached);
@@ -137,7 +137,7 @@ TEST_P(AttachEitherWay, LeavesOtherTcProgramsRunningAfterOurs) {
 
 TEST_F(Attach, TradesAFilterForALinkWithoutLosingAPacketOrCountingOneTwice) {
   const auto datapath = load();
-  auto devices = PodDevices::open(*datapath, "slt");
+  auto devices = PodDevices::open(*datapath, kMark);
   ASSERT_TRUE(devices) << text(devices);
   const UniqueFd netns = new_namespace();
   const auto attachment = (*devices)->attach(netns, pod_device());
@@ -166,7 +166,7 @@ TEST_F(Attach, TradesAFilterForALinkWithoutLosingAPacketOrCountingOneTwice) {
 
 TEST_F(Attach, SettlesTheOthersWhenOneDeviceFails) {
   const auto datapath = load();
-  auto devices = PodDevices::open(*datapath, "slt");
+  auto devices = PodDevices::open(*datapath, kMark);
   ASSERT_TRUE(devices) << text(devices);
   std::vector<UniqueFd> pods;
   std::vector<std::string> numbers;
@@ -238,7 +238,7 @@ TEST_F(Attach, LoadsAlthoughAnUplinksPlaceWasTakenMeanwhile) {
   Options clsact = options();
   clsact.force_clsact = true;
   auto datapath = load(clsact);
-  auto devices = PodDevices::open(*datapath, "slt");
+  auto devices = PodDevices::open(*datapath, kMark);
   ASSERT_TRUE(devices) << text(devices);
   const UniqueFd netns = new_namespace();
   ASSERT_TRUE((*devices)->attach(netns, pod_device()));

@@ -250,9 +250,9 @@ TEST_F(Load, SucceedsAfterAKillAtAnyMoment) {
     const auto datapath = load();
     for (const char* name : kMaps) EXPECT_TRUE(pinned(std::string("maps/") + name)) << name << " in round " << round;
     if (first_start) {
-      auto devices = PodDevices::open(*datapath, "slt");
+      auto devices = PodDevices::open(*datapath, kMark);
       ASSERT_TRUE(devices) << text(devices);
-      ASSERT_TRUE(remove_leftover_devices("slt", {}));
+      ASSERT_TRUE(remove_leftover_devices(kMark, {}));
       const auto attached = (*devices)->attach(netns, pod_device());
       ASSERT_TRUE(attached) << text(attached);
       const auto settled = (*devices)->settle();
@@ -271,7 +271,7 @@ TEST_F(Load, SucceedsAfterAKillAtAnyMoment) {
 TEST_F(Load, LeavesNothingAfterAPurge) {
   {
     const auto datapath = load();
-    auto devices = PodDevices::open(*datapath, "slt");
+    auto devices = PodDevices::open(*datapath, kMark);
     ASSERT_TRUE(devices) << text(devices);
     const UniqueFd netns = new_namespace();
     ASSERT_TRUE((*devices)->attach(netns, pod_device()));
@@ -286,6 +286,43 @@ TEST_F(Load, LeavesNothingAfterAPurge) {
   EXPECT_EQ(xdp_program(ifindex_of("uplink0")), 0U);
   EXPECT_EQ(tcx_programs(ifindex_of("uplink0"), Direction::kIngress), std::vector<std::uint32_t>{});
   EXPECT_EQ(shell("ip link del uplink0"), "");
+}
+
+/// Ifindexes begin anew in each network namespace, and bpffs is the same in all.
+TEST_F(Load, KeepsAwayFromPinsOfAnotherNetworkNamespace) {
+  Options filters = options();
+  filters.force_clsact = true;
+  {
+    const auto datapath = load(filters);
+  }
+  const UniqueFd netns = new_namespace();
+  ASSERT_EQ(shell_in(netns,
+                     "ip link add name here0 index 4711 type veth peer name there0 && "
+                     "tc qdisc add dev here0 clsact"),
+            "");
+  fs::create_directory(pins() / "links" / "clsact-pod-4711");
+  const Status entered = run_in_netns(netns, [&]() -> Status {
+    const auto refused = Datapath::load(filters);
+    EXPECT_FALSE(refused);
+    if (refused) return {};
+    EXPECT_EQ(refused.error().code, ErrorCode::kPrecondition);
+    EXPECT_NE(refused.error().message.find("another network namespace"), std::string::npos) << text(refused);
+    EXPECT_NE(refused.error().message.find("--purge"), std::string::npos) << text(refused);
+    const Status purged = Datapath::purge(root());
+    EXPECT_TRUE(purged) << text(purged);
+    return {};
+  });
+  ASSERT_TRUE(entered) << text(entered);
+  EXPECT_NE(shell_in(netns, "tc qdisc show dev here0").find("clsact"), std::string::npos) << "another device's qdisc";
+  EXPECT_FALSE(fs::exists(root()));
+}
+
+TEST_F(Load, KnowsToWhichStoreItsPinsBelong) {
+  EXPECT_FALSE(Datapath::pinned_store(root()));
+  {
+    const auto datapath = load();
+  }
+  EXPECT_EQ(Datapath::pinned_store(root()), options().store_uuid);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ class Pods : public DatapathTest {
  protected:
   void SetUp() override {
     datapath_ = load();
-    auto devices = PodDevices::open(*datapath_, "slt");
+    auto devices = PodDevices::open(*datapath_, kMark);
     ASSERT_TRUE(devices) << text(devices);
     devices_ = std::move(*devices);
   }
@@ -49,7 +49,8 @@ TEST_F(Pods, GiveTheirNamespaceAnInterfaceThatIsReadyToUse) {
   EXPECT_NE(address.find("172.16.1.2/16 brd 172.16.255.255"), std::string::npos) << address;
   const std::string route = shell_in(netns, "ip route show default");
   EXPECT_NE(route.find("default via 172.16.0.1 dev eth0"), std::string::npos) << route;
-  EXPECT_NE(shell("ip -details link show " + attachment->device).find("group 7564387"), std::string::npos);
+  EXPECT_NE(shell("ip -details link show " + attachment->device).find("group " + std::to_string(kMark.group)),
+            std::string::npos);
 }
 
 TEST_F(Pods, SendNothingByThemselves) {
@@ -183,8 +184,10 @@ TEST_F(Pods, LeftoversAreRemovedAndNothingElse) {
   const auto keep = devices_->attach(kept, pod_device(2));
   const auto lose = devices_->attach(lost, pod_device(3));
   ASSERT_TRUE(keep && lose);
-  ASSERT_EQ(shell("ip link add name sltf type veth peer name sltx && ip link set sltx group 7564387"), "");
-  const auto removed = remove_leftover_devices("slt", {keep->ifindex});
+  ASSERT_EQ(
+      shell("ip link add name sltf type veth peer name sltx && ip link set sltx group " + std::to_string(kMark.group)),
+      "");
+  const auto removed = remove_leftover_devices(kMark, {keep->ifindex});
   ASSERT_TRUE(removed) << text(removed);
   EXPECT_EQ(*removed, std::vector<std::string>{lose->device});
   EXPECT_EQ(ifindex_of(lose->device), 0U);
@@ -193,9 +196,34 @@ TEST_F(Pods, LeftoversAreRemovedAndNothingElse) {
   EXPECT_EQ(shell("ip link del sltf"), "");
 }
 
+TEST_F(Pods, OfAnotherStoreAreNoLeftovers) {
+  const UniqueFd netns = new_namespace();
+  const UniqueFd longer = new_namespace();
+  const auto pod = devices_->attach(netns, pod_device());
+  ASSERT_TRUE(pod) << text(pod);
+  // "slta1" is slt + a1 as well as slta + 1.
+  auto others = PodDevices::open(*datapath_, {"slta", device_group({9, 9})});
+  ASSERT_TRUE(others) << text(others);
+  const auto other = (*others)->attach(longer, pod_device(3));
+  ASSERT_TRUE(other) << text(other);
+  ASSERT_EQ(other->device, "slta1");
+  for (const DeviceMark& stranger : {DeviceMark{"slt", device_group({7})}, DeviceMark{"slta", kMark.group}}) {
+    EXPECT_EQ(remove_leftover_devices(stranger, {}), std::vector<std::string>{}) << stranger.prefix;
+  }
+  EXPECT_EQ(remove_leftover_devices(kMark, {}), std::vector<std::string>{pod->device});
+  EXPECT_NE(ifindex_of("slta1"), 0U);
+}
+
+TEST(DeviceGroups, AreTheStoresOwn) {
+  EXPECT_EQ(device_group({1, 2, 3}), device_group({1, 2, 3}));
+  EXPECT_NE(device_group({1, 2, 3}), device_group({1, 2, 4}));
+  EXPECT_NE(device_group({0, 1}), device_group({1, 0}));
+  EXPECT_NE(device_group({}), 0U) << "the group of every other device";
+}
+
 TEST_F(Pods, RefuseADevicePrefixThatLeavesNoRoomForNumbers) {
   for (const char* prefix : {"", "eightchr", "a b", "a/b"}) {
-    const auto refused = PodDevices::open(*datapath_, prefix);
+    const auto refused = PodDevices::open(*datapath_, {prefix, kMark.group});
     ASSERT_FALSE(refused) << prefix;
     EXPECT_EQ(refused.error().code, ErrorCode::kInvalid) << prefix;
   }

@@ -50,7 +50,12 @@ bool eventually(const std::function<bool()>& condition) {
 DatapathTest::DatapathTest() : root_("/sys/fs/bpf/test") {}
 
 DatapathTest::~DatapathTest() {
-  EXPECT_TRUE(remove_leftover_devices("slt", {}));
+  // Of whatever store: tests of the node have one each.
+  const auto links = list_links();
+  EXPECT_TRUE(links) << text(links);
+  for (const LinkInfo& link : links.value_or(std::vector<LinkInfo>{})) {
+    if (link.name.starts_with(kMark.prefix)) shell("ip link del " + link.name);
+  }
   if (std::filesystem::exists(root_)) {
     const Status purged = Datapath::purge(root_);
     EXPECT_TRUE(purged) << text(purged);

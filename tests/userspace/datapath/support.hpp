@@ -49,6 +49,9 @@ class DatapathTest : public ::testing::Test {
   std::filesystem::path root_;
 };
 
+/// Of the devices that these tests make.
+inline const DeviceMark kMark{.prefix = "slt", .group = 0x41424344};
+
 /// A new network namespace; it goes with its last descriptor, process and socket.
 UniqueFd new_namespace();
 PodDevice pod_device(std::uint32_t number = 2);

@@ -61,6 +61,19 @@ TEST_F(NodeAttach, GivesTheSameAnswerToTheSameNamespaceAgain) {
   EXPECT_EQ(everything(), before);
 }
 
+TEST_F(NodeAttach, RefusesAnotherInterfaceInTheSameNamespace) {
+  const auto node = start();
+  const PodNamespace pod;
+  ASSERT_TRUE((*node)->attach(request("web-1", pod)));
+  AttachRequest other = request("web-1", pod);
+  other.interface = "net1";
+  const auto refused = (*node)->attach(other);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kExists);
+  EXPECT_NE(refused.error().message.find("\"eth0\""), std::string::npos) << refused.error().message;
+  EXPECT_TRUE((*node)->attach(request("web-1", pod)));
+}
+
 TEST_F(NodeAttach, RefusesAnotherNamespaceWhileTheFirstLives) {
   const auto node = start();
   const PodNamespace first;

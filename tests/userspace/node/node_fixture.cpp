@@ -130,7 +130,8 @@ std::unique_ptr<Running> NodeTest::start(const Options& options, const datapath:
   datapath::Options with_uuid = datapath_options;
   with_uuid.store_uuid = parts.allocations->uuid();
   parts.datapath = load(with_uuid);
-  parts.devices = required(datapath::PodDevices::open(*parts.datapath, options.device_prefix));
+  parts.devices = required(datapath::PodDevices::open(
+      *parts.datapath, {options.device_prefix, datapath::device_group(parts.allocations->uuid())}));
   parts.links = required(datapath::LinkWatch::open());
   if (adjust_parts_) adjust_parts_(parts);
   auto node = std::make_unique<Node>(*loop, std::move(parts), options);

@@ -130,6 +130,44 @@ TEST_F(NodeRepair, TriesAgainToRemoveADevice) {
   EXPECT_TRUE(eventually([&] { return ifindex_of(reply->device) == 0; }));
 }
 
+TEST_F(NodeRepair, KeepsTheRecordOfADeviceThatCannotBeRemoved) {
+  std::atomic<int> failures = 1000;
+  adjust_parts_ = [&failures](Parts& parts) {
+    parts.devices = std::make_unique<StubbornDevices>(std::move(parts.devices), failures);
+  };
+  auto node = start();
+  const PodNamespace pod;
+  const auto reply = (*node)->attach(request(pod));
+  ASSERT_TRUE(reply) << text(reply);
+  EXPECT_FALSE((*node)->detach({"two", "other"}));
+  node.reset();
+  adjust_parts_ = {};
+  node = start();
+  EXPECT_NE(ifindex_of(reply->device), 0U) << "it was told to be there still";
+  EXPECT_TRUE((*node)->detach({"two", "other"}));
+  EXPECT_EQ(ifindex_of(reply->device), 0U);
+}
+
+TEST_F(NodeRepair, StartsWithoutAPodWhoseHookIsTaken) {
+  auto node = start(node_options(), filters());
+  const PodNamespace pod;
+  const PodNamespace bystander;
+  const auto blocked = (*node)->attach(request(pod));
+  ASSERT_TRUE(blocked) << text(blocked);
+  const auto other = (*node)->attach({.pod = {"one", "web-1"}, .netns = bystander.path()});
+  ASSERT_TRUE(other) << text(other);
+  node.reset();
+  ASSERT_EQ(shell("tc filter del dev " + blocked->device + " ingress && tc filter add dev " + blocked->device +
+                  " ingress prio 1 protocol all u32 match u32 0 0 flowid 1:1"),
+            "");
+  node = start(node_options(), filters());
+  EXPECT_TRUE(eventually([&] { return ifindex_of(blocked->device) == 0; })) << "its packets would meet the host";
+  EXPECT_EQ(endpoint("172.16.2.1")->ifindex, 0U);
+  EXPECT_TRUE(has_filter(other->device));
+  EXPECT_NE(endpoint("172.16.1.1")->ifindex, 0U);
+  EXPECT_TRUE((*node)->attach(request(pod))) << "it may come back";
+}
+
 TEST_F(NodeRepair, RemovesTheDeviceWhenAskedAgain) {
   std::atomic<int> failures = 2;
   adjust_parts_ = [&failures](Parts& parts) {

@@ -46,6 +46,16 @@ TEST_F(NodeUplink, HasItsPortFromTheStart) {
   EXPECT_TRUE(node->status().warnings.empty());
 }
 
+TEST_F(NodeUplink, IsWarnedOfWhileItIsTooSmallForPods) {
+  make("up0");
+  shell("ip link set up0 mtu 1400");
+  const auto node = start(with_uplink());
+  ASSERT_EQ(node->status().warnings.size(), 1U);
+  EXPECT_NE(node->status().warnings[0].find("MTU 1400 is below the pods' 1500"), std::string::npos);
+  shell("ip link set up0 mtu 1500");
+  EXPECT_TRUE(eventually([&] { return node->status().warnings.empty(); }));
+}
+
 TEST_F(NodeUplink, IsTakenIntoUseWhenItAppears) {
   const auto node = start(with_uplink());
   EXPECT_TRUE(node->status().synced) << "a missing uplink is only a warning";
