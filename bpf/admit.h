@@ -16,14 +16,26 @@ static __always_inline void copy_port(struct packet* p, const struct sluice_port
   copy_mac(p->own_mac, port->mac);
 }
 
+static __always_inline bool is_port(const struct sluice_port* port, __u32 ifindex) {
+  barrier();
+  return *(volatile const __u32*)&port->self == ifindex && *(volatile const __u32*)&port->self_end == ifindex;
+}
+
+static __always_inline bool is_endpoint(const struct sluice_endpoint4* endpoint,
+                                        const struct sluice_endpoint4_key* key) {
+  barrier();
+  const volatile struct sluice_endpoint4_key *first = &endpoint->self, *last = &endpoint->self_end;
+  return first->network == key->network && first->address == key->address && last->network == key->network &&
+         last->address == key->address;
+}
+
 /* The record from the hash, where every port stands. Values are copied before `self` is compared: see abi.h,
  * self-identifying records. */
 static __noinline bool port_from_hash(struct packet* p, __u8* kind) {
   const struct sluice_port* port = bpf_map_lookup_elem(&ports, &p->ifindex);
   if (!port) return false;
   copy_port(p, port, kind);
-  barrier();
-  return *(volatile const __u32*)&port->self == p->ifindex;
+  return is_port(port, p->ifindex);
 }
 
 static __always_inline bool port_from_slot(struct packet* p, __u8* kind) {
@@ -104,10 +116,13 @@ static __always_inline bool in_frontend_filter(__u32 network, __be32 address) {
 static __always_inline bool is_floating(__be32 address) {
   if (!in_frontend_filter(0, address)) return false;
   struct sluice_endpoint4_key key = {.network = 0, .address = address};
-  const struct sluice_endpoint4* endpoint = bpf_map_lookup_elem(&endpoints4, &key);
-  if (!endpoint || endpoint->kind != SLUICE_ENDPOINT_FLOATING) return false;
-  barrier();
-  return endpoint->self.network == 0 && endpoint->self.address == address;
+  for (int attempt = 0; attempt < 2; attempt++) { /* again if the record was replaced under our eyes */
+    const struct sluice_endpoint4* endpoint = bpf_map_lookup_elem(&endpoints4, &key);
+    if (!endpoint) return false;
+    __u8 kind = endpoint->kind;
+    if (is_endpoint(endpoint, &key)) return kind == SLUICE_ENDPOINT_FLOATING;
+  }
+  return false;
 }
 
 /* 0/8, 127/8 and 224/4 upwards are nobody's address (RFC 1122 3.2.1.3). */

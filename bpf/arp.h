@@ -59,9 +59,7 @@ static __noinline int arp_from_pod(struct __sk_buff* skb, struct packet* p) {
   copy_mac(mac, endpoint->mac);
   bool pod = endpoint->kind == SLUICE_ENDPOINT_POD_PEER || endpoint->kind == SLUICE_ENDPOINT_POD_DEVICE;
   bool detached = pod && endpoint->ifindex == 0;
-  barrier();
-  if (detached || endpoint->self.network != key.network || endpoint->self.address != key.address)
-    return drop(p, SLUICE_REASON_ARP_NO_TARGET);
+  if (detached || !is_endpoint(endpoint, &key)) return drop(p, SLUICE_REASON_ARP_NO_TARGET);
   arp_turn_around(ethernet, arp, mac);
   return forward(p, bpf_redirect(p->ifindex, 0), SLUICE_REASON_ARP_ANSWERED);
 }
@@ -77,7 +75,10 @@ static __noinline int arp_from_uplink(struct __sk_buff* skb, struct packet* p) {
   if (target == join_address(arp->sender_address) || !is_floating(target)) return pass(p, SLUICE_REASON_FOREIGN);
   const struct sluice_port* port = bpf_map_lookup_elem(&ports, &p->ifindex);
   if (!port || port->kind != SLUICE_PORT_UPLINK) return drop(p, SLUICE_REASON_NO_PORT);
-  arp_turn_around(ethernet, arp, port->mac);
+  __u8 mac[6];
+  copy_mac(mac, port->mac);
+  if (!is_port(port, p->ifindex)) return drop(p, SLUICE_REASON_NO_PORT);
+  arp_turn_around(ethernet, arp, mac);
   return forward(p, bpf_redirect(p->ifindex, 0), SLUICE_REASON_ARP_ANSWERED);
 }
 

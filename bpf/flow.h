@@ -29,6 +29,14 @@ static __noinline int note_synack(const struct sluice_flow4* flow, const struct 
   return 0;
 }
 
+/* The first answer of UDP or ICMP. */
+static __noinline int note_reply(struct sluice_flow4* flow) {
+  __sync_fetch_and_or(&flow->state, SLUICE_STATE_ESTABLISHED);
+  struct sluice_flow4* other = partner_of(flow);
+  if (other) discharge_half_open(other);
+  return 0;
+}
+
 static __noinline int finish_handshake(struct sluice_flow4* flow, const struct packet* p) {
   if (!(flow->state & SLUICE_STATE_SYNACK) || (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK) return 0;
   if (p->acknowledgement - flow->acknowledged > HANDSHAKE_WINDOW) return 0;
@@ -80,7 +88,7 @@ static __always_inline void track(struct sluice_flow4* flow, const struct packet
   if (p->protocol == IPPROTO_TCP)
     track_tcp(flow, p);
   else if (flow->role == SLUICE_FLOW_REVERSE && !(flow->state & SLUICE_STATE_ESTABLISHED))
-    __sync_fetch_and_or(&flow->state, SLUICE_STATE_ESTABLISHED);
+    note_reply(flow);
 }
 
 static __always_inline void copy_action(struct packet* p, const struct sluice_flow4* flow) {

@@ -80,9 +80,7 @@ static __always_inline int to_address(struct __sk_buff* skb, struct packet* p) {
   __u8 kind = endpoint->kind, mac[6];
   __u32 ifindex = endpoint->ifindex;
   copy_mac(mac, endpoint->mac);
-  barrier();
-  if (endpoint->self.network != key.network || endpoint->self.address != key.address)
-    return drop(p, SLUICE_REASON_TABLE_CHANGED);
+  if (!is_endpoint(endpoint, &key)) return drop(p, SLUICE_REASON_TABLE_CHANGED);
   switch (kind) {
     case SLUICE_ENDPOINT_POD_PEER:
     case SLUICE_ENDPOINT_POD_DEVICE:

@@ -41,6 +41,7 @@ ARRAY_OF(endpoint_generations, __u32, SLUICE_MAX_ENDPOINT_SLOTS);
 ARRAY_OF(frontend_generations, __u32, SLUICE_MAX_FRONTEND_SLOTS);
 ARRAY_OF(frontend_filter, __u64, SLUICE_FILTER_WORDS);
 
+ARRAY_OF(refusal_windows, struct sluice_refusal_window, SLUICE_REFUSAL_WINDOWS);
 ARRAY_OF(network_usage, struct sluice_network_usage, SLUICE_MAX_NETWORK_SLOTS);
 /* Preallocated: an insert is twice as fast, and never fails for want of memory. Two records a pair, exactly. */
 HASH_OF(flows4, struct sluice_flow4_key, struct sluice_flow4, 2 * 262144, 0); /* daemon */

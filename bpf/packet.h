@@ -99,6 +99,18 @@ static __always_inline void count(const struct packet* p, enum sluice_reason rea
   }
 }
 
+/* Where the answers to this packet are counted: inside and outside apart, so that nobody outside uses up what a
+ * network's own pods get; without a service, by the floating IP that was asked. */
+static __always_inline struct sluice_refusal_window* refusal_window_of(const struct packet* p) {
+  if (p->entry == SLUICE_ENTRY_FROM_UPLINK && !p->network_slot) {
+    __u32 index = sluice_refusal_index(p->key.destination);
+    return bpf_map_lookup_elem(&refusal_windows, &index);
+  }
+  struct sluice_network_usage* usage = get_usage(p->network_slot);
+  if (!usage) return 0;
+  return p->entry == SLUICE_ENTRY_FROM_UPLINK ? &usage->outside : &usage->inside;
+}
+
 /* The three ways to end: every one names its reason, nothing else counts. */
 static __always_inline int drop(const struct packet* p, enum sluice_reason reason) {
   count(p, reason);

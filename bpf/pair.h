@@ -8,10 +8,10 @@ static __always_inline bool same_key(const struct sluice_flow4_key* a, const str
   return x[0] == y[0] && x[1] == y[1];
 }
 
-/* A record of which the kernel may have reused the memory: read `self` again, after everything else. */
+/* A record of which the kernel may have reused the memory: read what identifies it again, after everything else. */
 static __always_inline bool still_self(const struct sluice_flow4* flow, const struct sluice_flow4_key* key) {
   barrier();
-  return same_key((const struct sluice_flow4_key*)&flow->self, key);
+  return same_key((const struct sluice_flow4_key*)&flow->self, key) && flow->stamp == flow->stamp_end;
 }
 
 /* Has a generation ended this record, whoever asks? */
@@ -66,12 +66,14 @@ static __noinline void discharge_share(__u16 network_slot) {
   leave_share(usage, totals);
 }
 
-/* TCP flows from the public side count as half open until the client has shown that it gets our answers. */
+/* Flows from the public side count as half open: TCP until the client has shown that it gets our answers, UDP and ICMP
+ * until there is an answer. */
 static __noinline int charge_half_open(__u16 network_slot) {
   __u32 index = network_slot;
   const struct sluice_network_limits* limits = bpf_map_lookup_elem(&network_limits, &index);
   struct sluice_network_usage* usage = get_usage(network_slot);
   if (!limits || !usage) return SLUICE_REASON_HALF_OPEN_CAP;
+  usage->changes++;
   if (__sync_fetch_and_add(&usage->half_open, 1) < limits->max_half_open_pairs) return 0;
   decrement(&usage->half_open);
   return SLUICE_REASON_HALF_OPEN_CAP;
@@ -82,7 +84,9 @@ static __always_inline void discharge_half_open(struct sluice_flow4* flow) {
   if (!(flow->state & SLUICE_STATE_HALF_OPEN_CHARGED)) return;
   if (!(__sync_fetch_and_and(&flow->state, ~SLUICE_STATE_HALF_OPEN_CHARGED) & SLUICE_STATE_HALF_OPEN_CHARGED)) return;
   struct sluice_network_usage* usage = get_usage(flow->network_slot);
-  if (usage) decrement(&usage->half_open);
+  if (!usage) return;
+  usage->changes++;
+  decrement(&usage->half_open);
 }
 
 static __always_inline int take_pair_index(__u32* index) {

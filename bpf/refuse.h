@@ -13,16 +13,16 @@
 
 /* May this network be answered once more in the current second? A race at the window's edge gives a few more. */
 static __always_inline bool take_refusal(const struct packet* p) {
-  struct sluice_network_usage* usage = get_usage(p->network_slot);
+  struct sluice_refusal_window* window = refusal_window_of(p);
   const struct sluice_settings* set = get_settings();
-  if (!usage || !set) return false;
+  if (!window || !set) return false;
   __u64 now = bpf_ktime_get_coarse_ns();
-  if (now - usage->refusal_window >= REFUSAL_WINDOW) {
-    usage->refusal_window = now;
-    usage->refusals = 0;
+  if (now - window->began >= REFUSAL_WINDOW) {
+    window->began = now;
+    window->answers = 0;
   }
-  if (usage->refusals >= set->refusals_per_second) return false;
-  return __sync_fetch_and_add(&usage->refusals, 1) < set->refusals_per_second;
+  if (window->answers >= set->refusals_per_second) return false;
+  return __sync_fetch_and_add(&window->answers, 1) < set->refusals_per_second;
 }
 
 static __always_inline __u64 sum_words(const void* from, int words) {

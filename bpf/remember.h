@@ -15,6 +15,7 @@ struct making {
   struct sluice_pair4* pair;
   __u64 now;
   __u32 index;
+  __u32 stamp;
   bool kept; /* the pair could not be undone and stands */
 };
 
@@ -72,6 +73,7 @@ static __always_inline void fill_record(struct sluice_flow4* flow, const struct 
   flow->last_seen = making->now;
   flow->last_tick = (__u32)bpf_jiffies64();
   flow->pair = making->index;
+  flow->stamp = flow->stamp_end = making->stamp;
   flow->network_slot = making->choice->network_slot;
 }
 
@@ -95,6 +97,10 @@ static __noinline int insert_reverse(const struct packet* p, const struct making
   return (int)bpf_map_update_elem(&flows4, &making->reverse, flow, BPF_NOEXIST);
 }
 
+static __always_inline bool counts_half_open(const struct packet* p) {
+  return p->entry == SLUICE_ENTRY_FROM_UPLINK;
+}
+
 static __noinline int insert_forward(const struct packet* p, const struct making* making) {
   struct sluice_flow4* flow = blank_record();
   if (!flow) return -ENOMEM;
@@ -105,8 +111,8 @@ static __noinline int insert_forward(const struct packet* p, const struct making
   fill_record(flow, making);
   flow->packets = 1;
   flow->bytes = p->length;
-  if (p->protocol == IPPROTO_TCP)
-    flow->state = SLUICE_STATE_SYN | (p->source.slot ? 0 : SLUICE_STATE_HALF_OPEN_CHARGED);
+  flow->state =
+      (p->protocol == IPPROTO_TCP ? SLUICE_STATE_SYN : 0) | (counts_half_open(p) ? SLUICE_STATE_HALF_OPEN_CHARGED : 0);
   return (int)bpf_map_update_elem(&flows4, &p->key, flow, BPF_NOEXIST);
 }
 
@@ -210,13 +216,11 @@ static __noinline int insert_pair(struct packet* p, struct making* making) {
   return reason ? -reason : 1;
 }
 
-static __always_inline bool counts_half_open(const struct packet* p) {
-  return p->protocol == IPPROTO_TCP && !p->source.slot;
-}
-
 static __always_inline void uncharge_half_open(const struct packet* p, const struct choice* choice) {
   struct sluice_network_usage* usage = get_usage(choice->network_slot);
-  if (usage && counts_half_open(p)) decrement(&usage->half_open);
+  if (!usage || !counts_half_open(p)) return;
+  usage->changes++;
+  decrement(&usage->half_open);
 }
 
 static __always_inline void uncharge(const struct packet* p, const struct choice* choice) {
@@ -237,7 +241,7 @@ static __noinline int remember(struct packet* p, const struct choice* choice) {
     return drop(p, SLUICE_REASON_FLOW_CONTENDED);
   int reason = charge(p, choice);
   if (reason) return drop(p, reason);
-  struct making making = {.choice = choice, .now = bpf_ktime_get_coarse_ns()};
+  struct making making = {.choice = choice, .now = bpf_ktime_get_coarse_ns(), .stamp = bpf_get_prandom_u32()};
   if (take_pair_index(&making.index)) {
     uncharge(p, choice);
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL);

@@ -8,6 +8,12 @@
  * whole element, so a reader may find the old one reused under its eyes: that is no miss, the key is alive. */
 enum lookup_result { FOUND, MISSING, CHANGED };
 
+static __always_inline bool is_frontend(const volatile struct sluice_frontend4_key* found,
+                                        const struct sluice_frontend4_key* key) {
+  return found->network == key->network && found->address == key->address && found->port == key->port &&
+         found->protocol == key->protocol;
+}
+
 static __noinline int find_frontend(const struct packet* p, struct choice* choice) {
   struct sluice_frontend4_key key = {
       .network = p->network,
@@ -29,9 +35,7 @@ static __noinline int find_frontend(const struct packet* p, struct choice* choic
   choice->network_slot = record->network_slot;
   choice->algorithm = record->algorithm;
   barrier();
-  bool same = record->self.network == key.network && record->self.address == key.address &&
-              record->self.port == key.port && record->self.protocol == key.protocol;
-  return same ? FOUND : CHANGED;
+  return is_frontend(&record->self, &key) && is_frontend(&record->self_end, &key) ? FOUND : CHANGED;
 }
 
 static __always_inline const struct sluice_backend* backend_at(const struct choice* choice, __u32 local) {
@@ -75,6 +79,14 @@ static long try_in_order(__u32 step, struct list_search* search) {
   return 1;
 }
 
+/* The first ready one after `local` in the list, around its end. */
+static __noinline __u32 next_ready(const struct choice* choice, __u32 local) {
+  struct list_search search = {.choice = choice, .from = local + 1, .found = NO_LOCAL};
+  if (search.from >= choice->backend_count) search.from = 0;
+  bpf_loop(choice->backend_count & 0xFFFF, try_in_order, &search, 0);
+  return search.found;
+}
+
 static __always_inline __u32 ring_entry(const struct choice* choice, __u32 slot) {
   __u32 index = choice->ring_base + slot / SLUICE_RING_BLOCK;
   const struct sluice_ring_block* block = bpf_map_lookup_elem(&rings, &index);
@@ -87,10 +99,7 @@ static __noinline __u32 select_ring(const struct choice* choice, __u64 hash) {
     local = ring_entry(choice, sluice_ring_slot(hash, attempt, choice->ring_size));
     if (is_ready(choice, local)) return local;
   }
-  struct list_search search = {.choice = choice, .from = local + 1, .found = NO_LOCAL};
-  if (search.from >= choice->backend_count) search.from = 0;
-  bpf_loop(choice->backend_count & 0xFFFF, try_in_order, &search, 0);
-  return search.found;
+  return next_ready(choice, local);
 }
 
 static __noinline __u64 hash_for(const struct packet* p, const struct choice* choice) {
@@ -123,9 +132,7 @@ static __noinline int locate_backend(struct choice* choice, __u32 local) {
   choice->kind = endpoint->kind;
   choice->ifindex = endpoint->ifindex;
   copy_mac(choice->mac, endpoint->mac);
-  barrier();
-  if (endpoint->self.network != key.network || endpoint->self.address != key.address)
-    return SLUICE_REASON_TABLE_CHANGED;
+  if (!is_endpoint(endpoint, &key)) return SLUICE_REASON_TABLE_CHANGED;
   if (!same_ref(ref, choice->backend) || !choice->ifindex || !endpoint_current(ref) ||
       (choice->kind != SLUICE_ENDPOINT_POD_PEER && choice->kind != SLUICE_ENDPOINT_POD_DEVICE))
     return SLUICE_REASON_STALE_ENDPOINT;
@@ -141,6 +148,11 @@ static __noinline int select_backend(struct __sk_buff* skb, struct packet* p, st
   __u32 local = select_local(p, choice);
   if (local == NO_LOCAL) return refuse(skb, p);
   int reason = locate_backend(choice, local);
+  if (reason == SLUICE_REASON_STALE_ENDPOINT) {
+    /* A pod that is being attached anew. Another backend is better than a lost SYN. */
+    local = next_ready(choice, local);
+    if (local != NO_LOCAL) reason = locate_backend(choice, local);
+  }
   return reason ? drop(p, reason) : CONTINUE;
 }
 

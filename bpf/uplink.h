@@ -18,7 +18,8 @@ static __always_inline int ours_on_uplink(struct __sk_buff* skb, struct packet* 
     p->ifindex = skb->ifindex;
     return CONTINUE;
   }
-  if (ethernet->h_proto != bpf_htons(ETH_P_ARP)) return pass(p, SLUICE_REASON_FOREIGN);
+  if (ethernet->h_proto != bpf_htons(ETH_P_ARP) || skb->pkt_type == PACKET_OTHERHOST)
+    return pass(p, SLUICE_REASON_FOREIGN);
   p->ifindex = skb->ifindex;
   return arp_from_uplink(skb, p);
 }

@@ -12,15 +12,19 @@
  * Slot 0 with generation 0 means "nobody" and always matches: entry 0 of both arrays stays 0.
  *
  * Self-identifying records. The kernel may reuse a deleted hash element at once, while a program on another CPU
- * still reads it. Such values therefore begin with a copy of their key; a reader copies what it needs, then
- * compares `self`, and treats a difference as a miss.
+ * still reads it. It copies a value in ascending or in descending order, as the processor and the addresses have it.
+ * Such values therefore begin with a copy of their key, `self`, and end with another, `self_end`; a reader copies what
+ * it needs, then compares both, and treats a difference as a miss: whatever it has read of a new value, the end that
+ * was written first is new as well. A flow record has a number in place of the second key, `stamp` and `stamp_end`:
+ * random for every record made, so that nobody can choose a key with which two records have the same one, and a reader
+ * need not compute anything.
  */
 #ifndef SLUICE_ABI_H
 #define SLUICE_ABI_H
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 1
+#define SLUICE_ABI_VERSION 2
 
 #ifdef __cplusplus
 #define SLUICE_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " is part of the ABI")
@@ -67,7 +71,8 @@ struct sluice_settings {
   __u64 tcp_half_open;   /* SYN seen, handshake not finished */
   __u64 tcp_established; /* RFC 5382: not below 2 h 4 min by default */
   __u64 tcp_closing;     /* one side has sent FIN */
-  __u64 tcp_closed;      /* both sides have sent FIN, or one RST */
+  __u64 tcp_closed;      /* both sides have sent FIN; RFC 5382: not below 4 min by default */
+  __u64 tcp_reset;       /* one side has sent RST; also both FIN while flows are short, see SLUICE_SHORT_LIMIT */
   __u64 udp_new;         /* no reply seen yet */
   __u64 udp_stream;      /* reply seen; RFC 4787: not below 2 min by default */
   __u64 icmp;
@@ -78,7 +83,11 @@ struct sluice_settings {
   __u32 shared_pairs;        /* max_pairs minus the sum of all guarantees: what bursts share */
   __u32 refusals_per_second; /* RST, port unreachable and echo replies per network and second */
 };
-SLUICE_ASSERT_SIZE(struct sluice_settings, 104);
+SLUICE_ASSERT_SIZE(struct sluice_settings, 112);
+
+/* Nanoseconds that a pair which counts in half_open may stay idle while its network has more than half of
+ * max_half_open_pairs: a client that means it repeats its SYN after 1 and 3 seconds. */
+#define SLUICE_SHORT_LIMIT 4000000000ULL
 
 /* ---- networks (arrays by network slot; slot 0 is the public side) ----------------------------------------------- */
 
@@ -87,22 +96,34 @@ struct sluice_network_limits {
   __u32 network;             /* id of the network that has this slot; 0: free (or slot 0) */
   __u32 guaranteed_pairs;    /* always available to this network */
   __u32 max_pairs;           /* guaranteed plus burst */
-  __u32 max_half_open_pairs; /* TCP from the public side without a finished handshake */
+  __u32 max_half_open_pairs; /* from the public side: TCP without a finished handshake, UDP and ICMP without a reply */
 };
 SLUICE_ASSERT_SIZE(struct sluice_network_limits, 16);
+
+/* Answers (resets, unreachables, pings) given in the current second. */
+struct sluice_refusal_window {
+  __u64 began; /* coarse ns */
+  __u32 answers;
+  __u32 pad;
+};
+SLUICE_ASSERT_SIZE(struct sluice_refusal_window, 16);
+
+/* refusal_windows: array, owned by the programs: for floating IPs' ports that nobody has bound, and their pings, the
+ * window of floating IP a is element sluice_refusal_index(a). */
+#define SLUICE_REFUSAL_WINDOWS 1024
 
 /* network_usage: owned by the programs. One cache line each. */
 struct sluice_network_usage {
   __u32 pairs;         /* flow pairs charged to this network */
-  __u32 half_open;     /* of these, half open from the public side */
-  __u32 refusals;      /* answers given in the current window */
+  __u32 half_open;     /* of these, those without an answer yet that came from the public side */
   __u32 recount_pairs; /* the sweep's running recount, becomes `pairs` at the end of a round */
   __u32 recount_half_open;
-  __u32 changes;         /* grows with every pair made or deleted; a recount holds only if it stood still */
-  __u64 refusal_window;  /* coarse ns when the current window of one second began */
+  __u32 changes;         /* grows with every change of `pairs` or `half_open`; a recount holds only if it stood still */
   __u32 recount_changes; /* `changes` when the sweep's round began */
   __u32 shared;          /* of `pairs`, those taken from the pool that all networks share */
-  __u64 pad1[3];
+  __u32 pad;
+  struct sluice_refusal_window inside;  /* answers to the network's own pods */
+  struct sluice_refusal_window outside; /* answers for its services to the public side */
 };
 SLUICE_ASSERT_SIZE(struct sluice_network_usage, 64);
 
@@ -132,8 +153,9 @@ struct sluice_port {
   __u8 delivery; /* enum sluice_delivery: how replies reach the sender through this device */
   __u8 mac[6];   /* the pod's, or the uplink's own */
   __u8 pad2[2];
+  __u32 self_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_port, 44);
+SLUICE_ASSERT_SIZE(struct sluice_port, 48);
 
 /* port_slots: the same records once more, in an array by ifindex % SLUICE_PORT_SLOTS, because an array costs a
  * packet nothing and a hash does. Of two ports with one slot the other is found in the hash alone.
@@ -145,8 +167,9 @@ SLUICE_ASSERT_SIZE(struct sluice_port, 44);
 struct sluice_port_slot {
   __u32 sequence;
   struct sluice_port port;
+  __u32 pad[3]; /* to one cache line */
 };
-SLUICE_ASSERT_SIZE(struct sluice_port_slot, 48);
+SLUICE_ASSERT_SIZE(struct sluice_port_slot, 64);
 
 /* ---- endpoints (hash): every address that somebody has -------------------------------------------------------------
  */
@@ -174,8 +197,9 @@ struct sluice_endpoint4 {
   __u8 kind;             /* enum sluice_endpoint_kind */
   __u8 pad;
   __be32 node4; /* reserved: underlay address of the pod's node */
+  struct sluice_endpoint4_key self_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_endpoint4, 32);
+SLUICE_ASSERT_SIZE(struct sluice_endpoint4, 40);
 
 /* ---- frontends (hash) and backends, rings (arenas) ------------------------------------------------------------------
  */
@@ -213,8 +237,10 @@ struct sluice_frontend4 {
   __u8 cidr_length;      /* prefix length of the tenant network's CIDR, which has router4 in it */
   __u32 owner;           /* stable hash of (tenant network, service name): a key that changes owner ends its flows */
   __u64 fingerprint;     /* of what the ring was built from: backends in order, ring size, secret */
+  __u32 pad;
+  struct sluice_frontend4_key self_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_frontend4, 64);
+SLUICE_ASSERT_SIZE(struct sluice_frontend4, 80);
 
 /* Up to this many backends are chosen by rendezvous hashing over the list; above it by a Maglev ring. */
 #define SLUICE_RENDEZVOUS_MAX 8
@@ -254,6 +280,11 @@ SLUICE_ASSERT_SIZE(struct sluice_ring_block, 64);
 #define SLUICE_FILTER_BITS (SLUICE_FILTER_WORDS * 64)
 static inline __u32 sluice_filter_bit(__u32 network, __be32 address) {
   return (__u32)(((__u32)address * 0x9E3779B1u + network * 0x85EBCA6Bu) >> 16); /* multiplicative hash to 16 bits */
+}
+
+static inline __u32 sluice_refusal_index(__be32 address) {
+  /* the upper bits: the last octet of an address stands in its highest byte, which moves no lower ones */
+  return sluice_filter_bit(0, address) / (SLUICE_FILTER_BITS / SLUICE_REFUSAL_WINDOWS);
 }
 
 /* ---- flows ---------------------------------------------------------------------------------------------------------
@@ -297,6 +328,8 @@ enum sluice_flow_state {
 /* One direction of a flow pair: the whole action for its packets. Hot fields stand in the first cache lines. */
 struct sluice_flow4 {
   struct sluice_flow4_key self;
+  __u32 stamp; /* equals stamp_end, unless the record is being written */
+  __u32 pair;  /* index in pairs4 */
   __be32 new_source;
   __be32 new_destination;
   __be16 new_source_port;
@@ -316,13 +349,13 @@ struct sluice_flow4 {
   __u64 last_seen;            /* bpf_ktime_get_coarse_ns */
   __u64 packets;
   __u64 bytes;
-  __u32 pair;         /* index in pairs4 */
+  __be32 node4;       /* reserved: tunnel remote */
   __u16 network_slot; /* charged */
   __u8 pad[2];
-  __be32 node4;    /* reserved: tunnel remote */
   __u32 last_tick; /* low word of the jiffies at last_seen: the clock is read once a tick */
+  __u32 stamp_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_flow4, 120);
+SLUICE_ASSERT_SIZE(struct sluice_flow4, 128);
 
 enum sluice_pair_state {
   SLUICE_PAIR_FREE = 0,

@@ -143,6 +143,7 @@ TEST_F(ArpFromUplink, EverythingElseIsTheHosts) {
       question(gateway, ip("172.16.0.1")),
       question(address, address),
       question(gateway, 0),
+      question(gateway, address).set_mac(0, {0x02, 0xcc, 0, 0, 0, 1}),  // a promiscuous uplink sees others' too
       arp(link, 2, kGatewayMac, gateway, kUplinkMac, address),
       arp(link, 2, kGatewayMac, address, kBroadcastMac, address),
       question(gateway, address).set16(kEthernet, 6),

@@ -127,13 +127,59 @@ TEST_F(HalfOpen, AFloodFromTheInternetStopsAtItsOwnLimit) {
   EXPECT_EQ(datapath.usage(1).half_open, 3U);
   EXPECT_EQ(datapath.usage(1).pairs, 3U);
   EXPECT_EQ(open(red, 1000), SLUICE_REASON_TO_BACKEND) << "the tenant's own pods are not concerned";
-  EXPECT_EQ(receive(udp(kInbound, {ip("203.0.113.9"), 9, ip("192.0.2.1"), 53})).reason, SLUICE_REASON_TO_BACKEND)
-      << "nor is UDP";
+  EXPECT_EQ(receive(udp(kInbound, {ip("203.0.113.9"), 9, ip("192.0.2.1"), 53})).reason, SLUICE_REASON_HALF_OPEN_CAP)
+      << "UDP from outside is";
   const Tuple behind{red.server.address, 8080, ip("203.0.113.9"), 2};
   send(red.server, tcp(red.server.to_router(), behind, kSyn | kAck, {.sequence = 99}));
   EXPECT_EQ(from_internet(2, kAck, 100), SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(from_internet(4, kSyn), SLUICE_REASON_TO_BACKEND) << "a finished handshake makes room";
   EXPECT_EQ(from_internet(5, kSyn), SLUICE_REASON_HALF_OPEN_CAP);
+}
+
+TEST_F(HalfOpen, UdpFromTheInternetCountsUntilItsFirstAnswer) {
+  const auto question = [&](std::uint16_t port) {
+    return receive(udp(kInbound, {ip("203.0.113.9"), port, ip("192.0.2.1"), 53})).reason;
+  };
+  for (std::uint16_t port = 1; port <= 3; ++port) EXPECT_EQ(question(port), SLUICE_REASON_TO_BACKEND);
+  EXPECT_EQ(question(4), SLUICE_REASON_HALF_OPEN_CAP);
+  EXPECT_EQ(question(2), SLUICE_REASON_TO_BACKEND) << "what is there goes on";
+  EXPECT_EQ(datapath.usage(1).half_open, 3U);
+  for (int i = 0; i < 2; ++i) {  // once, not for every answer
+    send(red.server, udp(red.server.to_router(), {red.server.address, 5353, ip("203.0.113.9"), 2}));
+    EXPECT_EQ(datapath.usage(1).half_open, 2U);
+  }
+  EXPECT_EQ(question(4), SLUICE_REASON_TO_BACKEND);
+  EXPECT_EQ(question(5), SLUICE_REASON_HALF_OPEN_CAP);
+}
+
+TEST_F(HalfOpen, AboveHalfOfTheLimitTheyLiveShort) {
+  world.limits(red.network, 0, 16, 4);
+  change_settings([](sluice_settings& s) {
+    s.delete_grace = 1;
+    s.sweep_interval = 1'000'000;
+  });
+  if (coarse_now() < 8'000'000'000) GTEST_FAIL() << "the machine is younger than the age that the test gives a flow";
+  const auto age = [&] {
+    for (sluice_flow4 record : datapath.flows()) {
+      record.last_seen = coarse_now() - 6'000'000'000;
+      datapath.put("flows4", record.self, record);
+    }
+  };
+  for (std::uint16_t port = 1; port <= 2; ++port) ASSERT_EQ(from_internet(port, kSyn), SLUICE_REASON_TO_BACKEND);
+  age();
+  datapath.start_sweep();
+  const auto swept = [&](std::uint64_t more) {
+    const std::uint64_t before = datapath.totals().rounds;
+    while (datapath.totals().rounds < before + more) continue;
+  };
+  swept(5);
+  EXPECT_EQ(datapath.flows().size(), 4U) << "half of it: the usual 30 s";
+  ASSERT_EQ(receive(udp(kInbound, {ip("203.0.113.9"), 9, ip("192.0.2.1"), 53})).reason, SLUICE_REASON_TO_BACKEND);
+  ASSERT_EQ(open(red, 1000), SLUICE_REASON_TO_BACKEND);
+  age();
+  swept(5);
+  EXPECT_LE(datapath.usage(1).half_open, 2U) << "above: until it is half again";
+  EXPECT_GE(datapath.usage(1).pairs, 1U) << "the tenant's own half-open flow has the usual limit";
 }
 
 TEST_F(HalfOpen, TheNetworksShareCountsForFloatingIpsAndLeavesNoHalfOpenCharge) {

@@ -269,6 +269,7 @@ TEST_F(Race, TheSweepAgainstNewPacketsOfTheSameFlows) {
     s.udp_stream = 1;
     s.tcp_half_open = 1;
     s.tcp_closed = 1;
+    s.tcp_reset = 1;
     s.tcp_closing = 1;
     s.delete_grace = 1;
     s.sweep_interval = 20'000;

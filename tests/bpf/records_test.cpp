@@ -32,16 +32,16 @@ TEST_F(Records, AnotherDevicesRecordAdmitsNobody) {
 TEST_F(Records, APortWhoseSlotAnotherPortHoldsIsFoundInTheHash) {
   auto other = datapath.lookup<sluice_port>("ports", server.ifindex).value();
   other.self = client.ifindex + SLUICE_PORT_SLOTS;
-  put_slot(datapath, client.ifindex, {.sequence = 2, .port = other});
+  put_slot(datapath, client.ifindex, {.sequence = 2, .port = other, .pad = {}});
   EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
 }
 
 TEST_F(Records, ASlotThatIsBeingWrittenIsNotBelieved) {
   const auto own = datapath.lookup<sluice_port>("ports", client.ifindex).value();
   datapath.remove("ports", client.ifindex);
-  put_slot(datapath, client.ifindex, {.sequence = 3, .port = own});
+  put_slot(datapath, client.ifindex, {.sequence = 3, .port = own, .pad = {}});
   EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_NO_PORT);
-  put_slot(datapath, client.ifindex, {.sequence = 4, .port = own});
+  put_slot(datapath, client.ifindex, {.sequence = 4, .port = own, .pad = {}});
   EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
 }
 
@@ -98,6 +98,42 @@ TEST_F(Records, AFlowIsItsOwnersAlone) {
   EXPECT_EQ(send(client, tcp(client.to_router(), there, kAck)).reason, SLUICE_REASON_REFUSED_TCP)
       << "another pod's record";
   datapath.put("flows4", good.self, good);
+}
+
+TEST_F(Records, ARecordWithAnotherEndIsNotUsed) {
+  // As a copy leaves it that goes from the end to the beginning: the last bytes are another's already.
+  auto port = datapath.lookup<sluice_port>("ports", client.ifindex).value();
+  port.self_end = server.ifindex;
+  put_slot(datapath, client.ifindex, {});
+  datapath.put("ports", client.ifindex, port);
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_NO_PORT);
+  port.self_end = client.ifindex;
+  datapath.put("ports", client.ifindex, port);
+
+  const sluice_frontend4_key key{7, be(there.destination), be(std::uint16_t{80}), kTcp, 0};
+  auto frontend = datapath.lookup<sluice_frontend4>("frontends4", key).value();
+  frontend.self_end.network = 8;
+  datapath.put("frontends4", key, frontend);
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TABLE_CHANGED);
+  frontend.self_end = key;
+  datapath.put("frontends4", key, frontend);
+
+  const sluice_endpoint4_key address{7, be(server.address)};
+  auto endpoint = datapath.lookup<sluice_endpoint4>("endpoints4", address).value();
+  endpoint.self_end.address ^= 1;
+  datapath.put("endpoints4", address, endpoint);
+  EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TABLE_CHANGED);
+  endpoint.self_end = address;
+  datapath.put("endpoints4", address, endpoint);
+
+  ASSERT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
+  auto record = flow(7, kTcp, there).value();
+  record.stamp_end ^= 1;
+  datapath.put("flows4", record.self, record);
+  EXPECT_EQ(send(client, tcp(client.to_router(), there, kAck)).reason, SLUICE_REASON_REFUSED_TCP);
+  record.stamp_end ^= 1;
+  datapath.put("flows4", record.self, record);
+  EXPECT_EQ(send(client, tcp(client.to_router(), there, kAck)).reason, SLUICE_REASON_TO_BACKEND);
 }
 
 TEST_F(Records, TheCountersAddUpToTheRuns) {

@@ -130,11 +130,11 @@ TEST_F(Refuse, ANewSecondAllowsRefusalsAgain) {
   change_settings([](sluice_settings& s) { s.refusals_per_second = 1; });
   EXPECT_EQ(send(client, to("172.16.1.1", 81, kSyn)).reason, SLUICE_REASON_REFUSED_TCP);
   sluice_network_usage usage = datapath.usage(network.slot);
-  usage.refusals = 1;
-  usage.refusal_window = coarse_now() - 400'000'000;
+  usage.inside.answers = 1;
+  usage.inside.began = coarse_now() - 400'000'000;
   datapath.put("network_usage", std::uint32_t{network.slot}, usage);
   EXPECT_EQ(send(client, to("172.16.1.1", 81, kSyn)).reason, SLUICE_REASON_REFUSAL_LIMITED);
-  usage.refusal_window = coarse_now() - 1'100'000'000;
+  usage.inside.began = coarse_now() - 1'100'000'000;
   datapath.put("network_usage", std::uint32_t{network.slot}, usage);
   EXPECT_EQ(send(client, to("172.16.1.1", 81, kSyn)).reason, SLUICE_REASON_REFUSED_TCP);
 }
@@ -142,10 +142,23 @@ TEST_F(Refuse, ANewSecondAllowsRefusalsAgain) {
 TEST_F(Refuse, TheFloatingIpsRefusalsAreChargedToTheTenantWhenOneIsKnown) {
   const std::uint32_t client_address = ip("203.0.113.9");
   receive(tcp(kInbound, {client_address, 40000, ip("192.0.2.1"), 80}, kSyn));
-  EXPECT_EQ(datapath.usage(network.slot).refusals, 1U) << "bound, no backend";
-  EXPECT_EQ(datapath.usage(0).refusals, 0U);
+  const auto unbound = [&] {
+    const std::uint32_t index = sluice_refusal_index(be(ip("192.0.2.1")));
+    return datapath.element<sluice_refusal_window>("refusal_windows", index).answers;
+  };
+  EXPECT_EQ(datapath.usage(network.slot).outside.answers, 1U) << "bound, no backend";
+  EXPECT_EQ(datapath.usage(network.slot).inside.answers, 0U);
+  EXPECT_EQ(unbound(), 0U);
   receive(tcp(kInbound, {client_address, 40000, ip("192.0.2.1"), 81}, kSyn));
-  EXPECT_EQ(datapath.usage(0).refusals, 1U) << "not bound";
+  EXPECT_EQ(unbound(), 1U) << "not bound";
+}
+
+TEST_F(Refuse, NobodyOutsideUsesUpThePodsRefusals) {
+  change_settings([](sluice_settings& s) { s.refusals_per_second = 1; });
+  const Tuple outside{ip("203.0.113.9"), 40000, ip("192.0.2.1"), 80};
+  EXPECT_EQ(receive(tcp(kInbound, outside, kSyn)).reason, SLUICE_REASON_REFUSED_TCP);
+  EXPECT_EQ(receive(tcp(kInbound, outside, kSyn)).reason, SLUICE_REASON_REFUSAL_LIMITED);
+  EXPECT_EQ(send(client, to("172.16.1.1", 81, kSyn)).reason, SLUICE_REASON_REFUSED_TCP);
 }
 
 }  // namespace

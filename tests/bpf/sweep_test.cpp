@@ -10,6 +10,8 @@ namespace bpftest {
 namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint32_t kOpen = SLUICE_STATE_SYN | SLUICE_STATE_SYNACK;
+constexpr std::uint32_t kDone = kOpen | SLUICE_STATE_ESTABLISHED;
 
 class Sweep : public ProgramTest {
  protected:
@@ -85,8 +87,8 @@ TEST_P(SweepLife, APairLivesForItsStatesLimitAndNoLonger) {
   const std::uint64_t unit = coarse_now() / 8;  // nothing can be older than the machine, and a VM is young
   change_settings([&](sluice_settings& s) {
     for (auto limit : {&sluice_settings::tcp_half_open, &sluice_settings::tcp_established,
-                       &sluice_settings::tcp_closing, &sluice_settings::tcp_closed, &sluice_settings::udp_new,
-                       &sluice_settings::udp_stream, &sluice_settings::icmp}) {
+                       &sluice_settings::tcp_closing, &sluice_settings::tcp_closed, &sluice_settings::tcp_reset,
+                       &sluice_settings::udp_new, &sluice_settings::udp_stream, &sluice_settings::icmp}) {
       s.*limit = unit;
     }
     s.*life.limit = 1000000 * kSecond;  // its own is the longest: no other limit keeps it
@@ -104,9 +106,6 @@ TEST_P(SweepLife, APairLivesForItsStatesLimitAndNoLonger) {
   EXPECT_EQ(datapath.usage(network.slot).pairs, 0U);
 }
 
-constexpr std::uint32_t kOpen = SLUICE_STATE_SYN | SLUICE_STATE_SYNACK;
-constexpr std::uint32_t kDone = kOpen | SLUICE_STATE_ESTABLISHED;
-
 INSTANTIATE_TEST_SUITE_P(
     EveryState, SweepLife,
     ::testing::Values(Life{"syn", kTcp, SLUICE_STATE_SYN, 0, &sluice_settings::tcp_half_open},
@@ -115,13 +114,32 @@ INSTANTIATE_TEST_SUITE_P(
                       Life{"client_fin", kTcp, kDone | SLUICE_STATE_FIN, 0, &sluice_settings::tcp_closing},
                       Life{"server_fin", kTcp, kDone, SLUICE_STATE_FIN, &sluice_settings::tcp_closing},
                       Life{"both_fin", kTcp, kDone | SLUICE_STATE_FIN, SLUICE_STATE_FIN, &sluice_settings::tcp_closed},
-                      Life{"client_rst", kTcp, kDone | SLUICE_STATE_RST, 0, &sluice_settings::tcp_closed},
-                      Life{"server_rst", kTcp, kDone, SLUICE_STATE_RST, &sluice_settings::tcp_closed},
+                      Life{"client_rst", kTcp, kDone | SLUICE_STATE_RST, 0, &sluice_settings::tcp_reset},
+                      Life{"server_rst", kTcp, kDone, SLUICE_STATE_RST, &sluice_settings::tcp_reset},
                       Life{"udp_new", kUdp, 0, 0, &sluice_settings::udp_new},
                       Life{"udp_stream", kUdp, 0, SLUICE_STATE_ESTABLISHED, &sluice_settings::udp_stream},
                       Life{"icmp", kIcmp, 0, 0, &sluice_settings::icmp},
                       Life{"icmp_answered", kIcmp, 0, SLUICE_STATE_ESTABLISHED, &sluice_settings::icmp}),
     [](const auto& life) { return std::string(life.param.what); });
+
+TEST_F(Sweep, ClosedFlowsGoSoonerWhileTheNetworkIsShortOfPairs) {
+  const std::uint64_t unit = coarse_now() / 8;
+  change_settings([&](sluice_settings& s) {
+    s.tcp_closed = 1000000 * kSecond;
+    s.tcp_reset = unit;
+  });
+  for (std::uint16_t port = 1; port <= 4; ++port) open(kTcp, port);
+  set_state(SLUICE_FLOW_FORWARD, kDone | SLUICE_STATE_FIN);
+  set_state(SLUICE_FLOW_REVERSE, SLUICE_STATE_FIN);
+  age(4 * unit);
+  datapath.start_sweep();
+  ASSERT_TRUE(rounds(40));
+  EXPECT_EQ(datapath.flows().size(), 8U) << "there is room";
+  world.limits(network, 0, 6, 6);
+  EXPECT_TRUE(eventually([&] { return datapath.flows().size() <= 6; }));
+  ASSERT_TRUE(rounds(40));
+  EXPECT_FALSE(datapath.flows().empty()) << "not below half of what it may have";
+}
 
 TEST_F(Sweep, APairIsAsYoungAsItsYoungerSide) {
   open(kUdp);

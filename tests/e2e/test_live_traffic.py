@@ -171,7 +171,7 @@ def test_a_restart_with_nothing_to_do_writes_nothing(node, live):
 
 def running_tags(node):
     """{record: tag of the program} of what the kernel runs on every pod's device and on the uplink."""
-    links = node.pin_root / "abi-1" / "links"
+    links = node.pin_root / "abi-2" / "links"
     names = {str(link["ifindex"]): link["ifname"] for link in json.loads(node.namespace.run("ip", "-j", "link"))}
     tags = {}
     for record in os.listdir(links):
@@ -186,7 +186,7 @@ def running_tags(node):
 
 
 def settled(node):
-    return not any(record.startswith("clsact-pod") for record in os.listdir(node.pin_root / "abi-1" / "links"))
+    return not any(record.startswith("clsact-pod") for record in os.listdir(node.pin_root / "abi-2" / "links"))
 
 
 @pytest.mark.parametrize("node", [{"force_clsact": "false"}, {"force_clsact": "true"}], indirect=True,
@@ -268,7 +268,7 @@ def test_without_the_daemon_churn_goes_on_past_every_timeout():
     longest = 4
     timeouts = {name: f"{longest}s" for name in
                 ("tcp_half_open", "tcp_established", "tcp_closing", "udp_stream", "udp_new", "icmp")}
-    timeouts["tcp_closed"] = "1s"
+    timeouts["tcp_closed"] = timeouts["tcp_reset"] = "1s"
     with Node(manifest(["web-1", "web-2"]), {"timeouts": timeouts, "max_flows": 2048,
                                              "sweep": {"interval": "20ms", "pairs": 2048, "delete_grace": "200ms"}}) as node:
         node.start()

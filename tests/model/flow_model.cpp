@@ -29,7 +29,9 @@ void Model::track(const Parsed& packet, Flow& flow) {
   flow.packets += 1;
   flow.bytes += packet.frame->size();
   if (packet.tuple.protocol != 6) {
-    if (!flow.forward) flow.state |= SLUICE_STATE_ESTABLISHED;
+    if (flow.forward) return;
+    flow.state |= SLUICE_STATE_ESTABLISHED;
+    flows.at(flow.other).state &= ~static_cast<std::uint32_t>(SLUICE_STATE_HALF_OPEN_CHARGED);
     return;
   }
   Flow& other = flows.at(flow.other);
@@ -205,7 +207,7 @@ Verdict Model::select(Parsed& packet, const Frontend& frontend, const Verdict& d
 
 sluice_reason Model::charge(const Parsed& packet, std::uint16_t slot) const {
   const Limits& limits = tables.limits.at(slot);
-  if (packet.uplink && packet.tuple.protocol == 6 && half_open(slot) >= limits.half_open) {
+  if (packet.uplink && half_open(slot) >= limits.half_open) {
     return SLUICE_REASON_HALF_OPEN_CAP;
   }
   const std::uint32_t own = pairs(slot);
@@ -232,7 +234,7 @@ Verdict Model::remember(const Parsed& packet, const Frontend& frontend, const Ba
   forward.frontend = frontend.ref;
   forward.slot = frontend.slot;
   if (tuple.protocol == 6) forward.state = SLUICE_STATE_SYN;
-  if (tuple.protocol == 6 && packet.uplink) forward.state |= SLUICE_STATE_HALF_OPEN_CHARGED;
+  if (packet.uplink) forward.state |= SLUICE_STATE_HALF_OPEN_CHARGED;
   const auto reverse_tuple = [&] {
     return Tuple{backend.network,    tuple.protocol, backend.address,
                  forward.new_source, backend.port,   forward.new_source_port};

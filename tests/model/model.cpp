@@ -94,6 +94,7 @@ Verdict Model::arp_from_pod(const Port& port, const Bytes& frame) const {
 Verdict Model::arp_from_uplink(const Port& port, const Bytes& frame) const {
   const Verdict foreign{SLUICE_REASON_FOREIGN, frame};
   if (!arp_well_formed(frame) || read16(frame, 20) != 1) return foreign;
+  if (frame[0] % 2 == 0 && read_mac(frame, 0) != port.mac) return foreign;
   const std::uint32_t target = read32(frame, 38);
   if (!is_floating(target) || target == read32(frame, 28)) return foreign;
   return {SLUICE_REASON_ARP_ANSWERED, arp_reply(frame, port.mac)};

@@ -55,7 +55,7 @@ Mac pod_mac(std::uint32_t slot) {
 
 sluice_endpoint4 endpoint(std::uint32_t network, Ipv4 address, std::uint8_t kind, const Mac& mac) {
   sluice_endpoint4 record{};
-  record.self = {network, address.wire()};
+  record.self = record.self_end = {network, address.wire()};
   record.kind = kind;
   std::ranges::copy(mac.bytes, record.mac);
   return record;
@@ -94,7 +94,8 @@ Status World::write_settings() const {
   settings.tcp_half_open = 30 * kSecond;
   settings.tcp_established = 7440 * kSecond;
   settings.tcp_closing = 240 * kSecond;
-  settings.tcp_closed = 10 * kSecond;
+  settings.tcp_closed = 240 * kSecond;
+  settings.tcp_reset = 10 * kSecond;
   settings.udp_new = 30 * kSecond;
   settings.udp_stream = 120 * kSecond;
   settings.icmp = 30 * kSecond;
@@ -114,7 +115,7 @@ Status World::write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex)
   record.ref = {slot, kGeneration};
   record.ifindex = ifindex;
   sluice_port port{};
-  port.self = ifindex;
+  port.self = port.self_end = ifindex;
   port.network = kNetwork;
   port.endpoint = record.ref;
   port.address4 = address.wire();
@@ -151,7 +152,7 @@ Status World::write_pods() const {
     status = write_pod(kBackendSlot + number, Ipv4{kBackend.value + number}, devices_.backend);
   }
   sluice_port uplink{};
-  uplink.self = devices_.uplink;
+  uplink.self = uplink.self_end = devices_.uplink;
   uplink.kind = SLUICE_PORT_UPLINK;
   std::ranges::copy(kUplinkMac.bytes, uplink.mac);
   return status ? put_port(uplink) : status;
@@ -159,7 +160,7 @@ Status World::write_pods() const {
 
 Status World::write_frontend(std::uint32_t index, const sluice_frontend4_key& key, std::uint16_t target_port) const {
   sluice_frontend4 record{};
-  record.self = key;
+  record.self = record.self_end = key;
   record.backend_network = kNetwork;
   record.ref = {index + 1, kGeneration};
   record.backend_base = index * shape_.backends;

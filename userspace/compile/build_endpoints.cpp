@@ -10,7 +10,7 @@ namespace {
 
 sluice_endpoint4 make_endpoint(std::uint32_t network, Ipv4 address, std::uint8_t kind) {
   sluice_endpoint4 endpoint{};
-  endpoint.self = {network, address.wire()};
+  endpoint.self = endpoint.self_end = {network, address.wire()};
   endpoint.kind = kind;
   return endpoint;
 }
@@ -45,7 +45,7 @@ Status Builder::add_port(const sluice_port& port, const std::string& holder) {
 Status Builder::add_uplinks() {
   for (const Uplink& uplink : input_.uplinks) {
     sluice_port port{};
-    port.self = uplink.ifindex;
+    port.self = port.self_end = uplink.ifindex;
     port.kind = SLUICE_PORT_UPLINK;
     port.delivery = SLUICE_DELIVER_UPLINK;
     std::ranges::copy(uplink.mac.bytes, port.mac);

@@ -171,7 +171,7 @@ Result<Builder::Region> Builder::place_backends(const ServiceView& service, std:
 Status Builder::add_frontend(const ServiceView& service, const sluice_frontend4_key& key, const Region& region,
                              const Ring& ring) {
   sluice_frontend4 frontend{};
-  frontend.self = key;
+  frontend.self = frontend.self_end = key;
   frontend.backend_network = service.network->id;
   frontend.backend_base = region.base;
   frontend.backend_count = region.count;
@@ -230,7 +230,7 @@ Status Builder::add_service_port(const ServiceView& service, const model::Servic
 
 Status Builder::add_service(const ServiceView& service) {
   sluice_endpoint4 endpoint{};
-  endpoint.self = {service.network->id, service.address.wire()};
+  endpoint.self = endpoint.self_end = {service.network->id, service.address.wire()};
   endpoint.kind = SLUICE_ENDPOINT_SERVICE;
   std::ranges::copy(kRouterMac, endpoint.mac);
   const std::string holder = "service " + service.service->name.text();

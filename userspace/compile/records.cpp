@@ -23,7 +23,7 @@ bool same_attachment(const sluice_endpoint4& before, const sluice_endpoint4& aft
 
 sluice_endpoint4 pod_endpoint(const NetworkPlace& place, Ipv4 address, const model::Attachment* attachment) {
   sluice_endpoint4 endpoint{};
-  endpoint.self = {place.id, address.wire()};
+  endpoint.self = endpoint.self_end = {place.id, address.wire()};
   endpoint.kind = SLUICE_ENDPOINT_POD_PEER;
   if (attachment == nullptr) return endpoint;
   if (attachment->plain_redirect) endpoint.kind = SLUICE_ENDPOINT_POD_DEVICE;
@@ -35,7 +35,7 @@ sluice_endpoint4 pod_endpoint(const NetworkPlace& place, Ipv4 address, const mod
 sluice_port pod_port(const NetworkPlace& place, const sluice_endpoint4& endpoint) {
   const model::Network& network = *place.network;
   sluice_port port{};
-  port.self = endpoint.ifindex;
+  port.self = port.self_end = endpoint.ifindex;
   port.network = place.id;
   port.endpoint = endpoint.ref;
   port.address4 = endpoint.self.address;
@@ -62,7 +62,7 @@ bool matches(const model::Labels& labels, const model::Labels& selector) {
 }
 
 std::uint8_t backend_state(const model::Pod& pod, const model::Attachment* attachment) {
-  return attachment != nullptr && !pod.draining ? SLUICE_BACKEND_READY : SLUICE_BACKEND_DOWN;
+  return attachment != nullptr && !pod.draining && pod.weight != 0 ? SLUICE_BACKEND_READY : SLUICE_BACKEND_DOWN;
 }
 
 }  // namespace sluice::compile

@@ -40,7 +40,8 @@ constexpr std::array kTimeouts{
     DurationField{"tcp_half_open", &sluice_settings::tcp_half_open, 30s, kShortestTimeout, kLongestTimeout},
     DurationField{"tcp_established", &sluice_settings::tcp_established, 7440s, kShortestTimeout, kLongestTimeout},
     DurationField{"tcp_closing", &sluice_settings::tcp_closing, 240s, kShortestTimeout, kLongestTimeout},
-    DurationField{"tcp_closed", &sluice_settings::tcp_closed, 10s, kShortestTimeout, kLongestTimeout},
+    DurationField{"tcp_closed", &sluice_settings::tcp_closed, 240s, kShortestTimeout, kLongestTimeout},
+    DurationField{"tcp_reset", &sluice_settings::tcp_reset, 10s, kShortestTimeout, kLongestTimeout},
     DurationField{"udp_new", &sluice_settings::udp_new, 30s, kShortestTimeout, kLongestTimeout},
     DurationField{"udp_stream", &sluice_settings::udp_stream, 180s, kShortestTimeout, kLongestTimeout},
     DurationField{"icmp", &sluice_settings::icmp, 30s, kShortestTimeout, kLongestTimeout},
@@ -152,7 +153,18 @@ void read_sizes(const store::Fields& fields, node::Options& options) {
   read_number(fields, "refusals_per_second", 0, 1'000'000, options.settings.refusals_per_second);
 }
 
-void read_timeouts(const store::Fields& fields, const store::Context& context, sluice_settings& settings) {
+constexpr std::uint32_t kMostSweepPairs = 65535;
+constexpr nanoseconds kSweepRound = 10s;
+
+/// So many pairs in a slice that a round over the whole table takes no longer than kSweepRound, but not too few.
+std::uint32_t slice_for(std::uint32_t max_pairs, std::uint64_t interval) {
+  const auto round = static_cast<std::uint64_t>(kSweepRound.count());
+  const std::uint64_t pairs = (max_pairs * std::min(interval, round) + round - 1) / round;
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(pairs, 2048, kMostSweepPairs));
+}
+
+void read_timeouts(const store::Fields& fields, const store::Context& context, std::uint32_t max_pairs,
+                   sluice_settings& settings) {
   static const store::YamlNode kNothing{.kind = store::YamlNode::Kind::kMap, .text = {}, .items = {}};
   const store::YamlNode* timeouts = fields.map("timeouts");
   const store::Fields timeout(timeouts == nullptr ? kNothing : *timeouts, context, "timeouts.");
@@ -167,8 +179,8 @@ void read_timeouts(const store::Fields& fields, const store::Context& context, s
   const store::Fields sweep(sweep_map == nullptr ? kNothing : *sweep_map, context, "sweep.");
   sweep.check({.known = {"interval", "pairs", "delete_grace"}, .later = {}});
   for (const DurationField& field : kSweep) read_duration(sweep, field, settings);
-  settings.sweep_pairs = 2048;
-  read_number(sweep, "pairs", 1, 65535, settings.sweep_pairs);
+  settings.sweep_pairs = slice_for(max_pairs, settings.sweep_interval);
+  read_number(sweep, "pairs", 1, kMostSweepPairs, settings.sweep_pairs);
 }
 
 const store::FieldNames& known_keys() {
@@ -191,7 +203,7 @@ void read_config(const store::Fields& fields, const store::Context& context, Con
   read_prefix(fields, config.node.device_prefix);
   read_mtu(fields, config.node.pod_mtu);
   read_sizes(fields, config.node);
-  read_timeouts(fields, context, config.node.settings);
+  read_timeouts(fields, context, config.node.limits.max_pairs, config.node.settings);
   if (const auto level = fields.choice("log_level", kLevels)) config.log_level = *level;
   read_bool(fields, "force_clsact", config.force_clsact);
   read_number(fields, "fault_injection_percent", 0, 90, config.fault_injection_percent);

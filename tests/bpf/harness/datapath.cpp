@@ -121,8 +121,10 @@ void Datapath::reset() {
   for (const auto& [name, index] : written_) {
     if (name != "ports") require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), "clear " + name);
   }
-  const std::pair<const char*, std::uint32_t> owned_by_programs[] = {
-      {"network_usage", SLUICE_MAX_NETWORK_SLOTS}, {"pairs4", sizes_.pairs}, {"flow_totals", 1}};
+  const std::pair<const char*, std::uint32_t> owned_by_programs[] = {{"network_usage", SLUICE_MAX_NETWORK_SLOTS},
+                                                                     {"refusal_windows", SLUICE_REFUSAL_WINDOWS},
+                                                                     {"pairs4", sizes_.pairs},
+                                                                     {"flow_totals", 1}};
   for (const auto& [name, count] : owned_by_programs) {
     for (std::uint32_t index = 0; index < count; ++index) {
       require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), std::string("clear ") + name);
@@ -153,7 +155,8 @@ void Datapath::write_defaults() {
   settings.tcp_half_open = 30 * kSecond;
   settings.tcp_established = 7440 * kSecond;
   settings.tcp_closing = 240 * kSecond;
-  settings.tcp_closed = 10 * kSecond;
+  settings.tcp_closed = 240 * kSecond;
+  settings.tcp_reset = 10 * kSecond;
   settings.udp_new = 30 * kSecond;
   settings.udp_stream = 120 * kSecond;
   settings.icmp = 30 * kSecond;

@@ -11,7 +11,7 @@ namespace {
 
 sluice_endpoint4 endpoint_record(std::uint32_t network, std::uint32_t address, std::uint8_t kind, const Mac& mac) {
   sluice_endpoint4 record{};
-  record.self = {network, be(address)};
+  record.self = record.self_end = {network, be(address)};
   record.kind = kind;
   std::ranges::copy(mac, record.mac);
   return record;
@@ -42,7 +42,7 @@ void World::write_pod(const Pod& pod, std::uint8_t kind) {
   endpoint.ref = pod.ref;
   endpoint.ifindex = pod.ifindex;
   sluice_port port{};
-  port.self = pod.ifindex;
+  port.self = port.self_end = pod.ifindex;
   port.network = pod.network.id;
   port.endpoint = pod.ref;
   port.address4 = be(pod.address);
@@ -79,7 +79,7 @@ std::uint32_t World::uplink() {
   if (uplink_ != 0) return uplink_;
   uplink_ = uplink_device();
   sluice_port port{};
-  port.self = uplink_;
+  port.self = port.self_end = uplink_;
   port.kind = SLUICE_PORT_UPLINK;
   port.delivery = SLUICE_DELIVER_UPLINK;
   std::ranges::copy(kUplinkMac, port.mac);
@@ -94,7 +94,7 @@ Frontend World::frontend(std::uint32_t network, const Network& tenant, std::uint
   frontend.port = port;
   frontend.targets = targets;
   sluice_frontend4& record = frontend.record;
-  record.self = {network, be(address), be(port), protocol, 0};
+  record.self = record.self_end = {network, be(address), be(port), protocol, 0};
   record.backend_network = tenant.id;
   record.cidr_length = static_cast<std::uint8_t>(std::popcount(tenant.mask));
   record.ref = {next_frontend_slot_++, next_generation()};
@@ -166,7 +166,7 @@ Frontend World::floating(const std::string& address, std::uint16_t port, std::ui
 }
 
 void World::put_port(const sluice_port& port) {
-  datapath_.put("port_slots", port.self % SLUICE_PORT_SLOTS, sluice_port_slot{.sequence = 2, .port = port});
+  datapath_.put("port_slots", port.self % SLUICE_PORT_SLOTS, sluice_port_slot{.sequence = 2, .port = port, .pad = {}});
   datapath_.put("ports", port.self, port);
 }
 

@@ -114,10 +114,10 @@ TEST_F(Pins, WithoutPinsThePathAndTheRemedyAreNamed) {
 }
 
 TEST_F(Pins, PinsOfAnotherAbiAreNamed) {
-  std::filesystem::create_directories(pin_root() / "abi-2" / "maps");
+  std::filesystem::create_directories(pin_root() / "abi-9" / "maps");
   const Outcome outcome = bpf({"ports"});
   EXPECT_EQ(outcome.status, 5);
-  EXPECT_NE(outcome.err.find("there are pins of abi-2: use the sluicectl of the version that made them"),
+  EXPECT_NE(outcome.err.find("there are pins of abi-9: use the sluicectl of the version that made them"),
             std::string::npos)
       << outcome.err;
 }
@@ -125,7 +125,7 @@ TEST_F(Pins, PinsOfAnotherAbiAreNamed) {
 TEST_F(Pins, AFolderThatIsOnNoBpfFileSystemIsRefused) {
   std::string folder = (std::filesystem::temp_directory_path() / "sluicectl-plain-XXXXXX").string();
   ASSERT_NE(::mkdtemp(folder.data()), nullptr);
-  std::filesystem::create_directories(std::filesystem::path(folder) / "abi-1" / "maps");
+  std::filesystem::create_directories(std::filesystem::path(folder) / ("abi-" + std::to_string(SLUICE_ABI_VERSION)) / "maps");
   const Outcome outcome = run_sluicectl({"bpf", "ports", "--pin-root", folder});
   std::filesystem::remove_all(folder);
   EXPECT_EQ(outcome.status, 5);

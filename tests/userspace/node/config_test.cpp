@@ -52,12 +52,13 @@ TEST(Config, NeedsOnlyTheManifestsAndFillsInTheRest) {
   EXPECT_EQ(node.settings.tcp_half_open, 30 * kSecond);
   EXPECT_EQ(node.settings.tcp_established, 7440 * kSecond);
   EXPECT_EQ(node.settings.tcp_closing, 240 * kSecond);
-  EXPECT_EQ(node.settings.tcp_closed, 10 * kSecond);
+  EXPECT_EQ(node.settings.tcp_closed, 240 * kSecond);
+  EXPECT_EQ(node.settings.tcp_reset, 10 * kSecond);
   EXPECT_EQ(node.settings.udp_new, 30 * kSecond);
   EXPECT_EQ(node.settings.udp_stream, 180 * kSecond);
   EXPECT_EQ(node.settings.icmp, 30 * kSecond);
   EXPECT_EQ(node.settings.sweep_interval, kSecond / 10);
-  EXPECT_EQ(node.settings.sweep_pairs, 2048U);
+  EXPECT_EQ(node.settings.sweep_pairs, 2622U) << "a round over max_flows in 10 s";
   EXPECT_EQ(node.settings.delete_grace, kSecond);
 }
 
@@ -77,7 +78,7 @@ backend_arena: 1000
 ring_arena: 2000
 slots_per_backend: 32
 refusals_per_second: 7
-timeouts: {tcp_half_open: 10ms, tcp_established: 2h, tcp_closing: 3m, tcp_closed: 4s, udp_new: 5s,
+timeouts: {tcp_half_open: 10ms, tcp_established: 2h, tcp_closing: 3m, tcp_closed: 4s, tcp_reset: 3s, udp_new: 5s,
            udp_stream: 6s, icmp: 7s}
 sweep: {interval: 50ms, pairs: 99, delete_grace: 2s}
 log_level: debug
@@ -107,6 +108,7 @@ fault_injection_percent: 10
   EXPECT_EQ(node.settings.tcp_established, 7200 * kSecond);
   EXPECT_EQ(node.settings.tcp_closing, 180 * kSecond);
   EXPECT_EQ(node.settings.tcp_closed, 4 * kSecond);
+  EXPECT_EQ(node.settings.tcp_reset, 3 * kSecond);
   EXPECT_EQ(node.settings.udp_new, 5 * kSecond);
   EXPECT_EQ(node.settings.udp_stream, 6 * kSecond);
   EXPECT_EQ(node.settings.icmp, 7 * kSecond);
