@@ -19,6 +19,11 @@ require_root() {
     "Run: sudo $0 $*"
 }
 
+# mount_bpffs: fine if there is one. By itself the kernel lets every user write into it.
+mount_bpffs() {
+  mountpoint -q /sys/fs/bpf || mount -t bpf -o mode=0700 bpf /sys/fs/bpf
+}
+
 # wait_until SECONDS DESCRIPTION command...: tries until the command succeeds, fails the script after that time.
 wait_until() {
   local deadline=$((SECONDS + $1)) what=$2
