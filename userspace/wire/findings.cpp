@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "wire/findings.hpp"
+
+#include "model/names.hpp"
+#include "model/validate.hpp"
+
+namespace sluice::wire {
+namespace {
+
+constexpr std::size_t kShownMessages = 20;
+constexpr std::size_t kLongestAddress = 64;
+
+}  // namespace
+
+void Findings::add(std::string_view field, std::string_view value, std::string_view problem, std::string_view remedy) {
+  if (error_.details.size() >= kMost) return;
+  Detail detail{.resource = resource_,
+                .field = std::string(field),
+                .value = model::printable(value),
+                .problem = std::string(problem),
+                .remedy = std::string(remedy)};
+  if (error_.details.size() < kShownMessages) {
+    error_.message += (error_.message.empty() ? "" : "\n") + resource_ + ": " + detail.field + ": " + detail.problem +
+                      "; " + detail.remedy;
+  } else if (error_.details.size() == kShownMessages) {
+    error_.message += "\nand more problems";
+  }
+  error_.details.push_back(std::move(detail));
+}
+
+std::optional<Ipv4> read_address(std::string_view field, const std::string& text, Findings& findings) {
+  if (text.empty()) return std::nullopt;
+  const bool short_enough = text.size() <= kLongestAddress;
+  const Result<Ipv4> parsed = short_enough ? Ipv4::parse(text) : fail(ErrorCode::kInvalid, "");
+  if (parsed) return *parsed;
+  findings.add(field, text, model::quoted(text) + " is not an IPv4 address", "write it like 172.16.0.2");
+  return std::nullopt;
+}
+
+std::optional<Cidr4> read_prefix(std::string_view field, const std::string& text, Findings& findings) {
+  if (text.empty()) return std::nullopt;
+  if (text.size() > kLongestAddress || text.find('\0') != std::string::npos) {
+    findings.add(field, text, model::quoted(text) + " is not an IPv4 prefix", "write it like 172.16.0.0/16");
+    return std::nullopt;
+  }
+  const Result<Cidr4> parsed = Cidr4::parse(text);
+  if (parsed) return *parsed;
+  const std::string message = model::escaped(parsed.error().message);
+  const std::size_t split = message.rfind("; ");
+  const bool has_remedy = split != std::string::npos;
+  findings.add(field, text, message.substr(0, split),
+               has_remedy ? message.substr(split + 2) : "write it like 172.16.0.0/16");
+  return std::nullopt;
+}
+
+std::uint16_t read_port(const std::string& field, std::uint32_t number, Findings& findings) {
+  if (number <= 0xFFFF) return static_cast<std::uint16_t>(number);
+  findings.add(field, std::to_string(number), std::to_string(number) + " is no port", "choose 1 to 65535");
+  return 0;
+}
+
+model::Protocol read_protocol(const std::string& field, v1::Protocol protocol, Findings& findings) {
+  if (protocol == v1::UDP) return model::Protocol::kUdp;
+  if (protocol != v1::TCP && protocol != v1::PROTOCOL_UNSPECIFIED) {
+    const std::string number = std::to_string(static_cast<int>(protocol));
+    findings.add(field, number, "protocol " + number + " is unknown", "use TCP (6) or UDP (17)");
+  }
+  return model::Protocol::kTcp;
+}
+
+model::Name read_name(const std::string& network, const std::string& name) {
+  return {network.empty() ? std::string(model::kDefaultNetwork) : network, name};
+}
+
+v1::Protocol to_message(model::Protocol protocol) {
+  return protocol == model::Protocol::kUdp ? v1::UDP : v1::PROTOCOL_UNSPECIFIED;
+}
+
+}  // namespace sluice::wire
