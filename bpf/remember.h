@@ -15,7 +15,6 @@ struct making {
   struct sluice_pair4* pair;
   __u64 now;
   __u32 index;
-  __u32 stamp;
   bool kept; /* the pair could not be undone and stands */
 };
 
@@ -73,7 +72,7 @@ static __always_inline void fill_record(struct sluice_flow4* flow, const struct 
   flow->last_seen = making->now;
   flow->last_tick = (__u32)bpf_jiffies64();
   flow->pair = making->index;
-  flow->stamp = flow->stamp_end = making->stamp;
+  flow->stamp = flow->stamp_end = bpf_get_prandom_u32();
   flow->network_slot = making->choice->network_slot;
 }
 
@@ -241,7 +240,7 @@ static __noinline int remember(struct packet* p, const struct choice* choice) {
     return drop(p, SLUICE_REASON_FLOW_CONTENDED);
   int reason = charge(p, choice);
   if (reason) return drop(p, reason);
-  struct making making = {.choice = choice, .now = bpf_ktime_get_coarse_ns(), .stamp = bpf_get_prandom_u32()};
+  struct making making = {.choice = choice, .now = bpf_ktime_get_coarse_ns()};
   if (take_pair_index(&making.index)) {
     uncharge(p, choice);
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL);
