@@ -139,7 +139,7 @@ Status World::set_filter_bit(const sluice_endpoint4_key& key) const {
 
 /// Both maps, as the daemon does (userspace/datapath/port_slots.cpp).
 Status World::put_port(const sluice_port& port) const {
-  const sluice_port_slot slot{.sequence = 2, .port = port};
+  const sluice_port_slot slot{.sequence = 2, .port = port, .pad = {}};
   const std::uint32_t index = port.self % SLUICE_PORT_SLOTS;
   return all([&] { return tables_.put("port_slots", index, slot); },
              [&] { return tables_.put("ports", port.self, port); });
