@@ -171,6 +171,10 @@ std::int64_t Database::changed() const {
   return sqlite3_changes64(database_->raw);
 }
 
+void Database::keep_log_on_close(bool keep) {
+  sqlite3_db_config(database_->raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep ? 1 : 0, nullptr);
+}
+
 Status Database::copy_to(Database& target) {
   const DatabaseHandle& to = *target.database_;
   sqlite3_backup* backup = sqlite3_backup_init(to.raw, "main", database_->raw, "main");

@@ -91,6 +91,8 @@ class Database {
   Result<std::string> text(std::string_view sql);
   /// Rows that the newest INSERT, UPDATE or DELETE changed.
   [[nodiscard]] std::int64_t changed() const;
+  /// Whether closing leaves the log as it is, instead of writing it into the file and removing it.
+  void keep_log_on_close(bool keep);
   /// Copies all of it, as it is at one moment, into `target`; others may write meanwhile.
   Status copy_to(Database& target);
 

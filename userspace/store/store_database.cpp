@@ -110,6 +110,8 @@ Result<OpenStore> open_store(const fs::path& folder, std::span<const Migration> 
 Result<Database> open_store_file(const fs::path& file, std::span<const Migration> migrations) {
   Result<Database> database = Database::open(file, {.name = "", .when_full = ErrorCode::kExhausted});
   if (!database) return database;
+  // Closing a damaged store must not throw away the part of its log that could be saved.
+  database->keep_log_on_close(true);
   if (Status done = set_up(*database); !done) return std::unexpected(done.error());
   const Result<std::int64_t> application = database->number("PRAGMA application_id");
   if (!application) return std::unexpected(application.error());

@@ -74,6 +74,8 @@ Status copy_bytes(const fs::path& from, const fs::path& to) {
 
 /// The old store's epoch, with its log written into its file; nothing if it cannot be read.
 std::optional<std::uint64_t> close_old(const fs::path& file) {
+  // The header first: what is no database at all is not given to SQLite, which would remove its log.
+  if (!check_header(file, store_migrations())) return std::nullopt;
   Result<Database> old = open_store_file(file, store_migrations());
   if (!old) return std::nullopt;
   const Result<StoreMeta> meta = read_meta(*old);

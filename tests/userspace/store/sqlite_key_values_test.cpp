@@ -78,7 +78,7 @@ TEST_F(SqliteKeyValuesTest, CompactsByItselfAboveItsLimitsAndKeepsTheNewestRevis
     EXPECT_EQ(store->changes(200, 1000).value().size(), 100U);
     EXPECT_EQ(store->changes(199, 1000).error().code, ErrorCode::kOutOfRange);
   }
-  const auto store = open_or_fail(folder_.path(), {.max_change_bytes = 10'000, .recent_bytes = 0});
+  auto store = open_or_fail(folder_.path(), {.max_change_bytes = 10'000, .recent_bytes = 0});
   for (int i = 0; i < 50; i++) put(*store, "big", std::string(3000, 'b'));
   const std::uint64_t compacted = store->compacted().value();
   EXPECT_GE(compacted, 348U);
@@ -86,6 +86,7 @@ TEST_F(SqliteKeyValuesTest, CompactsByItselfAboveItsLimitsAndKeepsTheNewestRevis
   put(*store, "big", std::string(100'000, 'b'));
   EXPECT_EQ(store->compacted().value(), 350U);
   EXPECT_EQ(store->changes(350, 10).value().size(), 1U) << "though it is larger than the limit";
+  store = nullptr;
   EXPECT_NE(open_or_fail(folder_.path()), nullptr) << "and its sums agree";
 }
 
