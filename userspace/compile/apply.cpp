@@ -15,14 +15,20 @@ T value_of(const std::vector<std::byte>& bytes) {
   return std::bit_cast<T>(raw);
 }
 
+/// `space` may be nullptr.
 template <AbiRecord Key, AbiRecord Value>
-void write(const Write& one, HashTable<Key, Value>& table) {
+void write(const Write& one, HashTable<Key, Value>& table, Space* space) {
   const Key key = value_of<Key>(one.key);
+  if (space != nullptr) {
+    if (const auto before = table.find(key); before != table.end()) space->remove(before->second);
+  }
   if (one.value.empty()) {
     table.erase(key);
-  } else {
-    table.insert_or_assign(key, value_of<Value>(one.value));
+    return;
   }
+  const Value value = value_of<Value>(one.value);
+  if (space != nullptr) space->add(value);
+  table.insert_or_assign(key, value);
 }
 
 template <AbiRecord Value>
@@ -36,7 +42,12 @@ void write(const Write& one, ArrayTable<Value>& table) {
   }
 }
 
-void write(const Write& one, Tables& tables) {
+void write(const Write& one, ArrayTable<std::uint32_t>& generations, Space* space) {
+  write(one, generations);
+  if (space != nullptr) space->see(value_of<std::uint32_t>(one.value));
+}
+
+void write(const Write& one, Tables& tables, Space* space) {
   switch (one.table) {
     case Table::kSettings:
       tables.settings = value_of<sluice_settings>(one.value);
@@ -44,31 +55,39 @@ void write(const Write& one, Tables& tables) {
     case Table::kNetworkLimits:
       return write(one, tables.network_limits);
     case Table::kPorts:
-      return write(one, tables.ports);
+      return write(one, tables.ports, space);
     case Table::kEndpoints4:
-      return write(one, tables.endpoints4);
+      return write(one, tables.endpoints4, space);
     case Table::kFrontends4:
-      return write(one, tables.frontends4);
+      return write(one, tables.frontends4, space);
     case Table::kBackends:
       return write(one, tables.backends);
     case Table::kRings:
       return write(one, tables.rings);
     case Table::kEndpointGenerations:
-      return write(one, tables.endpoint_generations);
+      return write(one, tables.endpoint_generations, space);
     case Table::kFrontendGenerations:
-      return write(one, tables.frontend_generations);
+      return write(one, tables.frontend_generations, space);
     case Table::kFrontendFilter:
       return write(one, tables.frontend_filter);
   }
   throw std::logic_error("a write names no table");
 }
 
+void write(const Plan& plan, Tables& tables, Space* space) {
+  for (const std::vector<Write>& step : plan.steps) {
+    for (const Write& one : step) write(one, tables, space);
+  }
+}
+
 }  // namespace
 
 void apply(const Plan& plan, Tables& tables) {
-  for (const std::vector<Write>& step : plan.steps) {
-    for (const Write& one : step) write(one, tables);
-  }
+  write(plan, tables, nullptr);
+}
+
+void apply(const Plan& plan, Tables& tables, Space& space) {
+  write(plan, tables, &space);
 }
 
 }  // namespace sluice::compile

@@ -11,10 +11,13 @@ Arena::Arena(std::string what, std::uint32_t size) : what_(std::move(what)), siz
   if (size > 0) free_.emplace(0, size);
 }
 
+std::uint32_t Arena::end_of(std::uint32_t base, std::uint32_t count) const {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{base} + count, size_));
+}
+
 void Arena::reserve(std::uint32_t base, std::uint32_t count) {
-  const std::uint64_t end = std::min<std::uint64_t>(std::uint64_t{base} + count, size_);
-  if (base >= end) return;
-  const auto last = static_cast<std::uint32_t>(end);
+  const std::uint32_t last = end_of(base, count);
+  if (base >= last) return;
   auto it = free_.upper_bound(base);
   if (it != free_.begin()) it = std::prev(it);
   while (it != free_.end() && it->first < last) {
@@ -27,6 +30,26 @@ void Arena::reserve(std::uint32_t base, std::uint32_t count) {
     if (start < base) free_.emplace(start, base);
     if (stop > last) free_.emplace(last, stop);
   }
+}
+
+void Arena::release(std::uint32_t base, std::uint32_t count) {
+  std::uint32_t last = end_of(base, count);
+  if (base >= last) return;
+  auto it = free_.upper_bound(base);
+  if (it != free_.begin() && std::prev(it)->second >= base) it = std::prev(it);
+  while (it != free_.end() && it->first <= last) {
+    base = std::min(base, it->first);
+    last = std::max(last, it->second);
+    it = free_.erase(it);
+  }
+  free_.emplace(base, last);
+}
+
+bool Arena::is_free(std::uint32_t base, std::uint32_t count) const {
+  const std::uint32_t last = end_of(base, count);
+  if (base >= last) return true;
+  const auto after = free_.upper_bound(base);
+  return after != free_.begin() && std::prev(after)->second >= last;
 }
 
 Result<std::uint32_t> Arena::allocate(std::uint32_t count) {

@@ -1,24 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// One run of compile(): the state that its parts share. Private to this folder.
+// One run of compile() or follow(): the state that its parts share. Private to this folder.
 #pragma once
 
 #include <map>
+#include <set>
 #include <span>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "compile/arena.hpp"
 #include "compile/compile.hpp"
 #include "compile/hashing.hpp"
+#include "compile/scope.hpp"
 #include "compile/slots.hpp"
 
 namespace sluice::compile {
 
+/// Makes the records of all resources, or of those in a scope: by the same functions, because each looks at the
+/// previous tables by key only. For one run.
 class Builder {
  public:
-  Builder(const Input& input, const Tables& previous);
-  Result<Tables> run();
+  /// `space` is as before when the builder is gone.
+  Builder(const Input& input, const Tables& previous, const Index& index, Space& space);
+  Result<Tables> all();
+  /// The plan for what the change touches.
+  Result<Plan> touched(const model::Change& change, Scope& scope);
 
  private:
   struct PodView {
@@ -31,15 +39,14 @@ class Builder {
     const model::Network* network = nullptr;
     std::uint32_t id = 0;
     std::uint16_t slot = 0;
-    std::vector<PodView> pods;  ///< by name
-    /// (label, value) -> indexes into pods, ascending: a selector looks at the shortest list only.
-    std::map<std::pair<std::string_view, std::string_view>, std::vector<std::uint32_t>> by_label;
+    std::unordered_map<std::string_view, PodView> pods;  ///< by name; those that the run has come across
   };
   /// A backend before it has a place.
   struct Candidate {
     std::uint32_t identity = 0;
     const PodView* pod = nullptr;
     std::uint16_t port = 0;  ///< host order
+    std::uint16_t weight = 1;
   };
   struct Ring {
     std::uint32_t base = 0;
@@ -53,36 +60,53 @@ class Builder {
   };
   struct ServiceView {
     const model::Service* service = nullptr;
-    const NetworkView* network = nullptr;
+    NetworkView* network = nullptr;
     std::uint32_t owner = 0;
     Ipv4 address;
     std::optional<Ipv4> floating;
   };
 
+  /// True if a resource outside of the scope has this record.
+  template <typename Table, typename Key>
+  [[nodiscard]] bool others_hold(Table Tables::* table, const Key& key) const {
+    return before_ != nullptr && (previous_.*table).contains(key) && !(before_->*table).contains(key);
+  }
+
   // compile.cpp
-  void note_previous();
   Status check_guarantees() const;
   Status add_network(const model::Network& network);
 
+  // follow.cpp
+  Status touch_networks(const model::Change& change);
+  Status touch_resources(const model::Change& change, const Scope& scope);
+  Status end_slots(Scope& scope);
+  void take_regions(Scope& scope) const;
+  void change_filter(Scope& scope);
+
   // build_endpoints.cpp
+  Result<NetworkView*> find_network(const std::string& name, const std::string& holder);
   Status add_pods();
-  Status add_pod(NetworkView& network, const model::Pod& pod);
+  Status add_pod(const model::Pod& pod);
+  Result<const PodView*> find_pod(NetworkView& network, const model::Pod& pod);
+  Result<PodView> place_pod(const model::Pod& pod) const;
   Status add_port(const sluice_port& port, const std::string& holder);
   Status add_uplinks();
   Status add_router(const NetworkView& network);
   Status add_floating_ips();
-  void set_filter_bit(const sluice_endpoint4_key& key);
+  Status add_floating_ip(const model::FloatingIp& floating);
+  void set_filter();
   Status add_endpoint(const sluice_endpoint4& endpoint, const std::string& holder);
   Result<sluice_ref> pod_ref(const sluice_endpoint4& endpoint);
 
   // build_frontends.cpp
   Status add_services();
+  Status add_service(const model::Service& service);
   Status add_service(const ServiceView& service);
   Status add_service_port(const ServiceView& service, const model::ServicePort& port,
                           std::span<const PodView* const> pods, bool first);
   Status add_frontend(const ServiceView& service, const sluice_frontend4_key& key, const Region& region,
                       const Ring& ring);
-  static std::vector<const PodView*> select_pods(const NetworkView& network, const model::Labels& selector);
+  Result<std::vector<const PodView*>> select_pods(NetworkView& network, const model::Labels& selector);
   static std::vector<Candidate> candidates(const ServiceView& service, const model::ServicePort& port,
                                            std::span<const PodView* const> pods);
   [[nodiscard]] const sluice_frontend4* former(const ServiceView& service, const sluice_frontend4_key& key) const;
@@ -94,14 +118,19 @@ class Builder {
 
   const Input& input_;
   const Tables& previous_;
+  const Index& index_;
+  const Space& space_;
+  const Tables* before_ = nullptr;  ///< of the scope; nullptr: everything is in scope
   Tables next_;
   Generations generations_;
   SlotSpace endpoint_slots_;
   SlotSpace frontend_slots_;
-  Arena backends_;
-  Arena rings_;
+  Draft backends_;
+  Draft rings_;
   Secret secret_;
   std::map<std::string_view, NetworkView> networks_;
+  std::map<std::uint32_t, std::string_view> network_names_;  ///< by id
+  std::set<std::uint32_t> kept_rings_;                       ///< bases
 };
 
 }  // namespace sluice::compile

@@ -18,13 +18,14 @@ sluice_endpoint4 make_endpoint(std::uint32_t network, Ipv4 address, std::uint8_t
 }  // namespace
 
 Status Builder::add_endpoint(const sluice_endpoint4& endpoint, const std::string& holder) {
-  if (next_.endpoints4.emplace(endpoint.self, endpoint).second) return {};
+  const bool first = next_.endpoints4.emplace(endpoint.self, endpoint).second;
+  if (first && !others_hold(&Tables::endpoints4, endpoint.self)) return {};
   std::string other = "another resource";
   const Ipv4 address = Ipv4::from_wire(endpoint.self.address);
   for (const auto& [name, view] : networks_) {
     if (view.id != endpoint.self.network) continue;
     if (view.network->router() == address) other = "the router";
-    for (const PodView& pod : view.pods) {
+    for (const auto& [pod_name, pod] : view.pods) {
       if (pod.address == address) other = "pod " + pod.pod->name.text();
     }
     for (const auto& [service, taken] : input_.assignments.service_addresses) {
@@ -37,7 +38,8 @@ Status Builder::add_endpoint(const sluice_endpoint4& endpoint, const std::string
 }
 
 Status Builder::add_port(const sluice_port& port, const std::string& holder) {
-  if (next_.ports.emplace(port.self, port).second) return {};
+  const bool first = next_.ports.emplace(port.self, port).second;
+  if (first && !others_hold(&Tables::ports, port.self)) return {};
   return fail(ErrorCode::kInvalid,
               holder + ": device with ifindex " + std::to_string(port.self) + " belongs to another pod or uplink");
 }
@@ -67,24 +69,59 @@ Result<sluice_ref> Builder::pod_ref(const sluice_endpoint4& endpoint) {
   return endpoint_slots_.take(old.ref);
 }
 
-Status Builder::add_pod(NetworkView& network, const model::Pod& pod) {
-  const std::string holder = "pod " + pod.name.text();
+/// In a scope, networks come when they are needed.
+Result<Builder::NetworkView*> Builder::find_network(const std::string& name, const std::string& holder) {
+  if (const auto known = networks_.find(name); known != networks_.end()) return &known->second;
+  const auto network = input_.state.networks.find(name);
+  const auto id = input_.assignments.network_ids.find(name);
+  const auto slot = input_.assignments.network_slots.find(name);
+  if (before_ == nullptr || network == input_.state.networks.end() || id == input_.assignments.network_ids.end() ||
+      slot == input_.assignments.network_slots.end()) {
+    return fail(ErrorCode::kInvalid, holder + ": network " + name + " does not exist");
+  }
+  NetworkView& view = networks_[network->first];
+  view.network = &network->second;
+  view.id = id->second;
+  view.slot = static_cast<std::uint16_t>(slot->second);
+  return &view;
+}
+
+/// Without its ref.
+Result<Builder::PodView> Builder::place_pod(const model::Pod& pod) const {
   const auto address = input_.assignments.pod_addresses.find(pod.name);
   if (address == input_.assignments.pod_addresses.end()) {
-    return fail(ErrorCode::kPrecondition, holder + " has no address assigned");
+    return fail(ErrorCode::kPrecondition, "pod " + pod.name.text() + " has no address assigned");
   }
-  PodView view{&pod, address->second, find_attachment(input_.attachments, pod.name), {}};
-  const NetworkPlace place{network.network, network.id, network.slot};
-  sluice_endpoint4 endpoint = pod_endpoint(place, view.address, view.attachment);
+  return PodView{&pod, address->second, find_attachment(input_.attachments, pod.name), {}};
+}
+
+/// Pods outside of the scope have the ref that they had.
+Result<const Builder::PodView*> Builder::find_pod(NetworkView& network, const model::Pod& pod) {
+  if (const auto known = network.pods.find(pod.name.name); known != network.pods.end()) return &known->second;
+  Result<PodView> view = place_pod(pod);
+  if (!view) return std::unexpected(view.error());
+  const auto before = previous_.endpoints4.find({network.id, view->address.wire()});
+  if (before == previous_.endpoints4.end() || !is_pod(before->second)) {
+    return fail(ErrorCode::kPrecondition, "pod " + pod.name.text() + " is not in the tables yet");
+  }
+  view->ref = before->second.ref;
+  return &network.pods.emplace(pod.name.name, *view).first->second;
+}
+
+Status Builder::add_pod(const model::Pod& pod) {
+  const std::string holder = "pod " + pod.name.text();
+  Result<NetworkView*> network = find_network(pod.name.network, holder);
+  if (!network) return std::unexpected(network.error());
+  Result<PodView> view = place_pod(pod);
+  if (!view) return std::unexpected(view.error());
+  const NetworkPlace place{(*network)->network, (*network)->id, (*network)->slot};
+  sluice_endpoint4 endpoint = pod_endpoint(place, view->address, view->attachment);
   const Result<sluice_ref> ref = pod_ref(endpoint);
   if (!ref) return fail_in(holder, ref);
-  endpoint.ref = view.ref = *ref;
+  endpoint.ref = view->ref = *ref;
   if (Status done = add_endpoint(endpoint, holder); !done) return done;
-
-  const auto index = static_cast<std::uint32_t>(network.pods.size());
-  for (const auto& [label, value] : pod.labels) network.by_label[{label, value}].push_back(index);
-  network.pods.push_back(view);
-  return view.attachment == nullptr ? Status{} : add_port(pod_port(place, endpoint), holder);
+  (*network)->pods.emplace(pod.name.name, *view);
+  return view->attachment == nullptr ? Status{} : add_port(pod_port(place, endpoint), holder);
 }
 
 Status Builder::add_router(const NetworkView& network) {
@@ -100,29 +137,30 @@ Status Builder::add_pods() {
     if (Status done = add_router(network); !done) return done;
   }
   for (const auto& [name, pod] : input_.state.pods) {
-    const auto network = networks_.find(name.network);
-    if (network == networks_.end()) {
-      return fail(ErrorCode::kInvalid, "pod " + name.text() + ": network " + name.network + " does not exist");
-    }
-    if (Status done = add_pod(network->second, pod); !done) return done;
+    if (Status done = add_pod(pod); !done) return done;
+  }
+  return {};
+}
+
+/// A floating IP has a record without a service too: it answers ARP and ping, and refuses the rest.
+Status Builder::add_floating_ip(const model::FloatingIp& floating) {
+  return add_endpoint(make_endpoint(0, floating.address, SLUICE_ENDPOINT_FLOATING), "floating IP " + floating.name);
+}
+
+Status Builder::add_floating_ips() {
+  for (const auto& [name, floating] : input_.state.floating_ips) {
+    if (Status done = add_floating_ip(floating); !done) return done;
   }
   return {};
 }
 
 /// Whatever may have frontends needs its bit; a bit too many only costs a lookup.
-void Builder::set_filter_bit(const sluice_endpoint4_key& key) {
-  const std::uint32_t bit = sluice_filter_bit(key.network, key.address);
-  next_.frontend_filter[bit / 64] |= std::uint64_t{1} << (bit % 64);
-}
-
-/// A floating IP has a record without a service too: it answers ARP and ping, and refuses the rest.
-Status Builder::add_floating_ips() {
-  for (const auto& [name, floating] : input_.state.floating_ips) {
-    const sluice_endpoint4 endpoint = make_endpoint(0, floating.address, SLUICE_ENDPOINT_FLOATING);
-    if (Status done = add_endpoint(endpoint, "floating IP " + name); !done) return done;
-    set_filter_bit(endpoint.self);
+void Builder::set_filter() {
+  for (const auto& [key, endpoint] : next_.endpoints4) {
+    if (!has_filter_bit(endpoint)) continue;
+    const std::uint32_t bit = sluice_filter_bit(key.network, key.address);
+    next_.frontend_filter[bit / 64] |= std::uint64_t{1} << (bit % 64);
   }
-  return {};
 }
 
 }  // namespace sluice::compile

@@ -36,18 +36,20 @@ bool same_place(const sluice_backend& a, const sluice_backend& b) {
 
 }  // namespace
 
-std::vector<const Builder::PodView*> Builder::select_pods(const NetworkView& network, const model::Labels& selector) {
-  const std::vector<std::uint32_t>* shortest = nullptr;
-  for (const auto& [label, value] : selector) {
-    const auto found = network.by_label.find({label, value});
-    if (found == network.by_label.end()) return {};
-    if (shortest == nullptr || found->second.size() < shortest->size()) shortest = &found->second;
-  }
+/// By name.
+Result<std::vector<const Builder::PodView*>> Builder::select_pods(NetworkView& network, const model::Labels& selector) {
   std::vector<const PodView*> selected;
-  if (shortest == nullptr) return selected;
-  for (const std::uint32_t index : *shortest) {
-    const PodView& view = network.pods[index];
-    if (matches(view.pod->labels, selector)) selected.push_back(&view);
+  const Index::Names* names = index_.pods(network.network->name, selector);
+  if (names == nullptr) return selected;
+  for (const std::string& name : *names) {
+    const auto pod = input_.state.pods.find({network.network->name, name});
+    if (pod == input_.state.pods.end()) {
+      return fail(ErrorCode::kPrecondition, "pod " + network.network->name + "/" + name + " is in the index alone");
+    }
+    if (!matches(pod->second.labels, selector)) continue;
+    const Result<const PodView*> view = find_pod(network, pod->second);
+    if (!view) return std::unexpected(view.error());
+    selected.push_back(*view);
   }
   return selected;
 }
@@ -67,7 +69,7 @@ std::vector<Builder::Candidate> Builder::candidates(const ServiceView& service, 
     do {
       identity = backend_identity(service.network->id, pod->pod->name.name, *target, salt++);
     } while (!taken.insert(identity).second);
-    list.push_back({identity, pod, *target});
+    list.push_back({identity, pod, *target, pod->pod->weight});
   }
   std::ranges::sort(list, {}, &Candidate::identity);
   return list;
@@ -83,12 +85,16 @@ const sluice_frontend4* Builder::former(const ServiceView& service, const sluice
 /// A ring with the same fingerprint is trusted and stays where it is; another one goes to a free place.
 Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<const sluice_frontend4_key> keys,
                                           std::span<const Candidate> list) {
+  std::vector<RingMember> members;
+  members.reserve(list.size());
+  for (const Candidate& candidate : list) members.push_back({candidate.identity, candidate.weight});
+  simplify_weights(members);
   std::uint32_t current = 0;
   for (const sluice_frontend4_key& key : keys) {
     const sluice_frontend4* before = former(service, key);
     if (before != nullptr && current == 0) current = before->ring_size;
   }
-  const std::optional<std::uint32_t> size = ring_size(list.size(), input_.limits.slots_per_backend, current);
+  const std::optional<std::uint32_t> size = ring_size(members, input_.limits.slots_per_backend, current);
   if (!size || list.size() > kMaxBackends) {
     return fail(ErrorCode::kExhausted, std::to_string(list.size()) + " backends with " +
                                            std::to_string(input_.limits.slots_per_backend) +
@@ -96,9 +102,6 @@ Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<
                                            std::to_string(ring_sizes().back()) + " slots, 65536 backends)");
   }
   if (*size == 0) return Ring{};
-  std::vector<RingMember> members;
-  members.reserve(list.size());
-  for (const Candidate& candidate : list) members.push_back({candidate.identity, 1});
   Ring ring{0, *size, fingerprint(members, *size, secret_)};
 
   for (const sluice_frontend4_key& key : keys) {
@@ -107,6 +110,10 @@ Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<
     const std::uint64_t end = std::uint64_t{before->ring_base} + ring_blocks(ring.size);
     if (end > rings_.size()) continue;
     ring.base = before->ring_base;
+    if (before_ != nullptr) {
+      kept_rings_.insert(ring.base);
+      return ring;
+    }
     for (auto it = previous_.rings.lower_bound(ring.base); it != previous_.rings.end() && it->first < end; ++it) {
       next_.rings.insert_or_assign(it->first, it->second);
     }
@@ -117,7 +124,8 @@ Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<
   ring.base = *base;
   std::uint32_t index = ring.base;
   for (const sluice_ring_block& block : pack_ring(build_ring(members, ring.size, secret_))) {
-    next_.rings.insert_or_assign(index++, block);
+    if (!BytesEqual{}(block, sluice_ring_block{})) next_.rings.insert_or_assign(index, block);
+    index++;
   }
   return ring;
 }
@@ -184,7 +192,7 @@ Status Builder::add_frontend(const ServiceView& service, const sluice_frontend4_
   frontend.algorithm = algorithm(service.service->algorithm);
   frontend.owner = service.owner;
   frontend.fingerprint = ring.fingerprint;
-  if (next_.frontends4.contains(key)) {
+  if (next_.frontends4.contains(key) || others_hold(&Tables::frontends4, key)) {
     return fail(ErrorCode::kExists, "port " + std::to_string(from_wire(key.port)) + " with protocol " +
                                         std::to_string(key.protocol) + " on " + Ipv4::from_wire(key.address).text() +
                                         " is taken");
@@ -235,35 +243,37 @@ Status Builder::add_service(const ServiceView& service) {
   std::ranges::copy(kRouterMac, endpoint.mac);
   const std::string holder = "service " + service.service->name.text();
   if (Status done = add_endpoint(endpoint, holder); !done) return done;
-  set_filter_bit(endpoint.self);
-  const std::vector<const PodView*> pods = select_pods(*service.network, service.service->selector);
+  const auto pods = select_pods(*service.network, service.service->selector);
+  if (!pods) return fail_in(holder, pods);
   for (std::size_t i = 0; i < service.service->ports.size(); i++) {
-    const Status done = add_service_port(service, service.service->ports[i], pods, i == 0);
+    const Status done = add_service_port(service, service.service->ports[i], *pods, i == 0);
     if (!done) return fail_in(holder, done);
   }
   return {};
 }
 
+Status Builder::add_service(const model::Service& service) {
+  const std::string holder = "service " + service.name.text();
+  const Result<NetworkView*> network = find_network(service.name.network, holder);
+  if (!network) return std::unexpected(network.error());
+  const auto address = input_.assignments.service_addresses.find(service.name);
+  if (address == input_.assignments.service_addresses.end()) {
+    return fail(ErrorCode::kPrecondition, holder + " has no address assigned");
+  }
+  ServiceView view{&service, *network, service_owner((*network)->id, service.name.name), address->second, {}};
+  if (service.floating_ip) {
+    const auto floating = input_.state.floating_ips.find(*service.floating_ip);
+    if (floating == input_.state.floating_ips.end()) {
+      return fail(ErrorCode::kInvalid, holder + ": floating IP " + *service.floating_ip + " does not exist");
+    }
+    view.floating = floating->second.address;
+  }
+  return add_service(view);
+}
+
 Status Builder::add_services() {
   for (const auto& [name, service] : input_.state.services) {
-    const std::string holder = "service " + name.text();
-    const auto network = networks_.find(name.network);
-    if (network == networks_.end()) {
-      return fail(ErrorCode::kInvalid, holder + ": network " + name.network + " does not exist");
-    }
-    const auto address = input_.assignments.service_addresses.find(name);
-    if (address == input_.assignments.service_addresses.end()) {
-      return fail(ErrorCode::kPrecondition, holder + " has no address assigned");
-    }
-    ServiceView view{&service, &network->second, service_owner(network->second.id, name.name), address->second, {}};
-    if (service.floating_ip) {
-      const auto floating = input_.state.floating_ips.find(*service.floating_ip);
-      if (floating == input_.state.floating_ips.end()) {
-        return fail(ErrorCode::kInvalid, holder + ": floating IP " + *service.floating_ip + " does not exist");
-      }
-      view.floating = floating->second.address;
-    }
-    if (Status done = add_service(view); !done) return done;
+    if (Status done = add_service(service); !done) return done;
   }
   return {};
 }

@@ -7,28 +7,19 @@
 
 namespace sluice::compile {
 
-Builder::Builder(const Input& input, const Tables& previous)
+/// Everything that the maps refer to now is taken: the programs read it until the switch, and a plan that stopped
+/// half-way left both the old and the new records. `space` knows it.
+Builder::Builder(const Input& input, const Tables& previous, const Index& index, Space& space)
     : input_(input),
       previous_(previous),
-      generations_(previous),
-      endpoint_slots_("pod slots", input.limits.max_endpoint_slots, previous.endpoint_generations, generations_),
-      frontend_slots_("service port slots", input.limits.max_frontend_slots, previous.frontend_generations,
-                      generations_),
-      backends_("backend elements", input.limits.backend_arena),
-      rings_("ring blocks", input.limits.ring_arena),
+      index_(index),
+      space_(space),
+      generations_(space.last_generation()),
+      endpoint_slots_("pod slots", space.endpoint_slots_.arena, previous.endpoint_generations, generations_),
+      frontend_slots_("service port slots", space.frontend_slots_.arena, previous.frontend_generations, generations_),
+      backends_(space.backends_.arena),
+      rings_(space.rings_.arena),
       secret_{input.settings.secret[0], input.settings.secret[1]} {}
-
-/// Everything that the maps refer to now is taken: the programs read it until the switch, and a plan that stopped
-/// half-way left both the old and the new records.
-void Builder::note_previous() {
-  for (const auto& [ifindex, port] : previous_.ports) endpoint_slots_.note(port.endpoint);
-  for (const auto& [key, endpoint] : previous_.endpoints4) endpoint_slots_.note(endpoint.ref);
-  for (const auto& [key, frontend] : previous_.frontends4) {
-    frontend_slots_.note(frontend.ref);
-    backends_.reserve(frontend.backend_base, frontend.backend_count);
-    rings_.reserve(frontend.ring_base, ring_blocks(frontend.ring_size));
-  }
-}
 
 Status Builder::check_guarantees() const {
   std::uint64_t sum = 0;
@@ -70,13 +61,14 @@ Status Builder::add_network(const model::Network& network) {
   const std::uint32_t most = std::min(std::max(network.max_flows, network.guaranteed_flows), table);
   const sluice_network_limits limits{id->second, network.guaranteed_flows, most,
                                      std::min(network.max_half_open_flows, most)};
-  if (!next_.network_limits.emplace(slot->second, limits).second) {
+  if (!next_.network_limits.emplace(slot->second, limits).second ||
+      others_hold(&Tables::network_limits, slot->second)) {
     return fail(ErrorCode::kInvalid, place + ": slot " + std::to_string(slot->second) + " is assigned twice");
   }
-  for (const auto& [name, other] : networks_) {
-    if (other.id != id->second) continue;
-    return fail(ErrorCode::kInvalid,
-                place + ": id " + std::to_string(id->second) + " is assigned to network " + std::string(name) + " too");
+  const auto [holder, first] = network_names_.emplace(id->second, network.name);
+  if (!first && holder->second != network.name) {
+    return fail(ErrorCode::kInvalid, place + ": id " + std::to_string(id->second) + " is assigned to network " +
+                                         std::string(holder->second) + " too");
   }
   NetworkView& view = networks_[network.name];
   view.network = &network;
@@ -85,8 +77,7 @@ Status Builder::add_network(const model::Network& network) {
   return {};
 }
 
-Result<Tables> Builder::run() {
-  note_previous();
+Result<Tables> Builder::all() {
   if (Status done = check_guarantees(); !done) return std::unexpected(done.error());
   next_.settings = input_.settings;
   next_.settings.max_pairs = input_.limits.max_pairs;
@@ -100,17 +91,28 @@ Result<Tables> Builder::run() {
        {&Builder::add_uplinks, &Builder::add_pods, &Builder::add_floating_ips, &Builder::add_services}) {
     if (Status done = (this->*part)(); !done) return std::unexpected(done.error());
   }
-  Result<ArrayTable<std::uint32_t>> endpoints = endpoint_slots_.finish();
-  if (!endpoints) return std::unexpected(endpoints.error());
-  Result<ArrayTable<std::uint32_t>> frontends = frontend_slots_.finish();
-  if (!frontends) return std::unexpected(frontends.error());
-  next_.endpoint_generations = std::move(*endpoints);
-  next_.frontend_generations = std::move(*frontends);
+  set_filter();
+  const auto finish = [](SlotSpace& slots, const ArrayTable<std::uint32_t>& before,
+                         ArrayTable<std::uint32_t>& after) -> Status {
+    if (Status done = slots.end_all(); !done) return done;
+    after = before;
+    for (const auto& [slot, generation] : slots.changes()) after.insert_or_assign(slot, generation);
+    return {};
+  };
+  Status done = finish(endpoint_slots_, previous_.endpoint_generations, next_.endpoint_generations);
+  if (done) done = finish(frontend_slots_, previous_.frontend_generations, next_.frontend_generations);
+  if (!done) return std::unexpected(done.error());
   return std::move(next_);
 }
 
+Result<Tables> compile(const Input& input, const Tables& previous, const Index& index, Space& space) {
+  if (!space.usable(input.limits)) return compile(input, previous);
+  return Builder(input, previous, index, space).all();
+}
+
 Result<Tables> compile(const Input& input, const Tables& previous) {
-  return Builder(input, previous).run();
+  Space space(input.limits, previous);
+  return Builder(input, previous, Index(input.state), space).all();
 }
 
 }  // namespace sluice::compile

@@ -3,15 +3,16 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
-#include <set>
-#include <string>
 #include <vector>
 
 #include "base/result.hpp"
+#include "compile/index.hpp"
+#include "compile/limits.hpp"
+#include "compile/space.hpp"
 #include "compile/tables.hpp"
 #include "model/assignments.hpp"
+#include "model/change.hpp"
 #include "model/resources.hpp"
 
 namespace sluice::compile {
@@ -20,16 +21,6 @@ namespace sluice::compile {
 struct Uplink {
   std::uint32_t ifindex = 0;
   Mac mac;
-};
-
-/// What the daemon's configuration decides about the maps.
-struct Limits {
-  std::uint32_t max_pairs = 262144;
-  std::uint32_t max_endpoint_slots = SLUICE_MAX_ENDPOINT_SLOTS;
-  std::uint32_t max_frontend_slots = SLUICE_MAX_FRONTEND_SLOTS;
-  std::uint32_t backend_arena = 1048576;  ///< elements of `backends`
-  std::uint32_t ring_arena = 262144;      ///< blocks of `rings`
-  std::uint32_t slots_per_backend = 100;  ///< Maglev size >= this times the backends (32 in a memory mode)
 };
 
 struct Input {
@@ -51,18 +42,27 @@ struct Input {
 /// port, protocol) is bound to another service. Slots and regions that `previous` names are not given to anybody else
 /// in the same compile, so a change needs room for the old and the new at once.
 Result<Tables> compile(const Input& input, const Tables& previous);
+/// The same for a caller that keeps the index of input.state and the space of `previous`; `space` is left as it was.
+Result<Tables> compile(const Input& input, const Tables& previous, const Index& index, Space& space);
 
 /// The ordered writes that turn `actual` into `wanted`; empty if and only if they are equal. diff.cpp has the order and
 /// its reasons.
 Plan diff(const Tables& actual, const Tables& wanted);
 
-/// The plan that diff(previous, *compile(input, previous)) is, up to the order inside of steps, for an `input` whose
-/// compilation gave `previous`, except that the attachments of `pods` (and nothing else) have changed since. Costs what
-/// these pods touch plus a look at what every slot is used for, where compile() rebuilds everything. Nothing: one of
-/// the pods is not in the tables, or there is no room; compile() then decides, or says what is wrong.
-std::optional<Plan> follow(const Input& input, const Tables& previous, const std::set<model::Name>& pods);
+/// The plan that diff(previous, *compile(input, previous)) is, up to the choice of free slots and regions and the order
+/// inside of steps, for an `input` that differs by `change` alone from the one whose compilation gave `previous`:
+/// compile(input, what the plan gives) has nothing to add. Costs what the change touches: its resources, the services
+/// that select a changed pod, before or after, and those bound to a changed floating IP. `index` is that of
+/// input.state, `space` that of `previous` (and is left as it was).
+///
+/// Nothing: a network's addresses have changed, the tables are not those of the state before, or there is no room.
+/// compile() then decides, or says what is wrong.
+std::optional<Plan> follow(const Input& input, const Tables& previous, const model::Change& change, const Index& index,
+                           Space& space);
 
 /// Applies a plan to a value; tests and the node loop use it to follow what the maps hold.
 void apply(const Plan& plan, Tables& tables);
+/// And to what the tables take.
+void apply(const Plan& plan, Tables& tables, Space& space);
 
 }  // namespace sluice::compile

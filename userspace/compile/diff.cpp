@@ -115,13 +115,14 @@ void each_change(const HashTable<Key, Value>& actual, const HashTable<Key, Value
   }
 }
 
-/// The elements of `backends` that frontends refer to.
+/// The elements of an arena that frontends refer to: region_of(frontend) has base and count.
 class Regions {
  public:
-  explicit Regions(const Tables& tables) {
+  template <typename RegionOf>
+  Regions(const Tables& tables, RegionOf region_of) {
     for (const auto& [key, frontend] : tables.frontends4) {
-      if (frontend.backend_count == 0) continue;
-      spans_.emplace_back(frontend.backend_base, std::uint64_t{frontend.backend_base} + frontend.backend_count);
+      const auto [base, count] = region_of(frontend);
+      if (count != 0) spans_.emplace_back(base, std::uint64_t{base} + count);
     }
     std::ranges::sort(spans_);
     std::uint64_t furthest = 0;
@@ -137,6 +138,13 @@ class Regions {
   using Span = std::pair<std::uint64_t, std::uint64_t>;
   std::vector<Span> spans_;  ///< by start; ends made ascending, so that the nearest start decides
 };
+
+std::pair<std::uint32_t, std::uint32_t> backends_of(const sluice_frontend4& frontend) {
+  return {frontend.backend_base, frontend.backend_count};
+}
+std::pair<std::uint32_t, std::uint32_t> ring_of(const sluice_frontend4& frontend) {
+  return {frontend.ring_base, ring_blocks(frontend.ring_size)};
+}
 
 bool is_zero(const auto& value) {
   return same(value, std::remove_cvref_t<decltype(value)>{});
@@ -160,7 +168,7 @@ void diff_generations(Table table, const ArrayTable<std::uint32_t>& actual, cons
 }
 
 void diff_regions(const Tables& actual, const Tables& wanted, Writer& writer) {
-  const Regions in_use(actual);
+  const Regions in_use(actual, backends_of);
   each_change(actual.backends, wanted.backends,
               [&](std::uint32_t index, const sluice_backend&, const sluice_backend& after) {
                 Step step = kFill;
@@ -171,8 +179,11 @@ void diff_regions(const Tables& actual, const Tables& wanted, Writer& writer) {
                 }
                 writer.put(step, Table::kBackends, index, after);
               });
+  // A block of a ring may be zero: 32 slots of the first backend.
+  const Regions wanted_rings(wanted, ring_of);
   each_change(actual.rings, wanted.rings, [&](std::uint32_t index, const auto&, const auto& after) {
-    writer.put(is_zero(after) ? kClear : kFill, Table::kRings, index, after);
+    const bool unused = is_zero(after) && !wanted_rings.contains(index);
+    writer.put(unused ? kClear : kFill, Table::kRings, index, after);
   });
 }
 

@@ -34,6 +34,15 @@ std::span<const std::uint32_t> ring_sizes();
 /// 0 if no ring is needed (up to SLUICE_RENDEZVOUS_MAX backends); nothing if the largest size is too small.
 std::optional<std::uint32_t> ring_size(std::size_t backends, std::uint32_t slots_per_backend, std::uint32_t current);
 
+/// The same for members of simplified weights: where these differ there is always a ring, so large that the least of
+/// them has some 32 slots, as long as that is not out of proportion to the number of members.
+std::optional<std::uint32_t> ring_size(std::span<const RingMember> members, std::uint32_t slots_per_backend,
+                                       std::uint32_t current);
+
+/// Weights that mean the same become the same: if all but the zeros are equal, all become 1, the zeros too (their
+/// backends are down and get their slots back as after draining); else they are divided by what they have in common.
+void simplify_weights(std::span<RingMember> members);
+
 /// A Maglev ring: `size` local indexes into `members`. The members' order counts. O(size * log size).
 std::vector<std::uint16_t> build_ring(std::span<const RingMember> members, std::uint32_t size, const Secret& secret);
 

@@ -6,9 +6,10 @@
 
 #include <optional>
 #include <string>
-#include <vector>
+#include <unordered_set>
 
 #include "base/result.hpp"
+#include "compile/arena.hpp"
 #include "compile/tables.hpp"
 
 namespace sluice::compile {
@@ -18,11 +19,11 @@ namespace sluice::compile {
 /// one's flows alive. So: a slot without a holder and without the mark is still to be ended.
 inline constexpr std::uint32_t kFreedSlot = 0x80000000;
 
-/// The one source of new generations: above every generation that the previous tables know. Because a freed slot's
-/// array element keeps a value of its own, the highest one is never forgotten while the maps live.
+/// The one source of new generations: above every generation that the previous tables know (`last`). Because a freed
+/// slot's array element keeps a value of its own, the highest one is never forgotten while the maps live.
 class Generations {
  public:
-  explicit Generations(const Tables& previous);
+  explicit Generations(std::uint32_t last) : last_(last) {}
   /// The mark is not set.
   Result<std::uint32_t> next();
 
@@ -30,33 +31,35 @@ class Generations {
   std::uint32_t last_ = 0;
 };
 
-/// The slots of one generation array. A slot is free if and only if no record names it. A slot that the previous
-/// tables name is not given to another holder in the same compile, so that no plan has a moment at which two
+/// The slots of one generation array, in one run. A slot is free if and only if no record names it. A slot that the
+/// previous tables name is not given to another holder in the same run, so that no plan has a moment at which two
 /// holders share one.
 class SlotSpace {
  public:
-  /// `what` names the slots in errors, `limit` is one more than the highest slot.
-  SlotSpace(std::string what, std::uint32_t limit, const ArrayTable<std::uint32_t>& previous, Generations& generations);
+  /// `what` names the slots in errors; `slots` has those that no record of the previous tables names.
+  SlotSpace(std::string what, Arena& slots, const ArrayTable<std::uint32_t>& previous, Generations& generations)
+      : what_(std::move(what)), slots_(slots), previous_(previous), generations_(generations) {}
 
-  /// A record of the previous tables names this.
-  void note(const sluice_ref& ref);
   /// The same ref for the same holder; nothing if it is not current or was kept already.
   std::optional<sluice_ref> keep(const sluice_ref& ref);
   /// A new ref: the lowest free slot, or, if there is none, `former` (what the same key had) with a new generation.
   Result<sluice_ref> take(const sluice_ref& former);
-  /// What the array holds from now on; slots that lost their holder get a marked generation, which nothing names.
-  Result<ArrayTable<std::uint32_t>> finish();
+  /// After all of keep() and take(): a slot that lost its holder gets a marked generation, which nothing names.
+  Status end(std::uint32_t slot);
+  /// The same for all of the array.
+  Status end_all();
+  /// The elements that get another value.
+  [[nodiscard]] const ArrayTable<std::uint32_t>& changes() const { return changes_; }
 
  private:
   Result<sluice_ref> hold(std::uint32_t slot);
 
   std::string what_;
-  std::uint32_t limit_;
-  std::uint32_t cursor_ = 1;
-  ArrayTable<std::uint32_t> array_;
+  Draft slots_;
+  const ArrayTable<std::uint32_t>& previous_;
   Generations& generations_;
-  std::vector<bool> named_;  ///< by a previous record
-  std::vector<bool> held_;   ///< by a wanted record
+  ArrayTable<std::uint32_t> changes_;
+  std::unordered_set<std::uint32_t> held_;
 };
 
 }  // namespace sluice::compile

@@ -178,7 +178,9 @@ compile::Input Node::input() const {
 /// Without a valid state there is nothing to compare with, and nothing is written.
 Status Node::reconcile(Reconciler::Input kind) {
   if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
-  auto writes = synced_ ? reconciler_.follow(input(), touched_) : reconciler_.reconcile(input(), kind);
+  model::Change change;
+  change.attachments = touched_;
+  auto writes = synced_ ? reconciler_.follow(input(), change) : reconciler_.reconcile(input(), kind);
   if (!writes) {
     synced_ = false;
     set_error(map_error_, writes.error().message, "reconcile_failed");

@@ -7,6 +7,7 @@ namespace sluice::node {
 
 Status Reconciler::read_back() {
   known_ = false;
+  space_.reset();
   auto tables = datapath_.read_tables();
   if (!tables) return fail_in("read the maps", tables);
   actual_ = std::move(*tables);
@@ -18,8 +19,8 @@ Result<std::size_t> Reconciler::reconcile(const compile::Input& input, Input kin
   return timed([&] { return run(input, kind); });
 }
 
-Result<std::size_t> Reconciler::follow(const compile::Input& input, const std::set<model::Name>& pods) {
-  return timed([&] { return run_follow(input, pods); });
+Result<std::size_t> Reconciler::follow(const compile::Input& input, const model::Change& change) {
+  return timed([&] { return run_follow(input, change); });
 }
 
 Result<std::size_t> Reconciler::timed(const std::function<Result<std::size_t>()>& run) {
@@ -37,17 +38,26 @@ Result<std::size_t> Reconciler::run(const compile::Input& input, Input kind) {
   }
   if (kind == Input::kNew || !wanted_) {
     wanted_.reset();
-    auto compiled = compile::compile(input, actual_);
+    index_.reset();
+    compile::Index index(input.state);
+    auto compiled = compile::compile(input, actual_, index, space(input.limits));
     if (!compiled) return std::unexpected(compiled.error());
+    index_ = std::move(index);
     wanted_ = std::move(*compiled);
   }
   return write(compile::diff(actual_, *wanted_));
 }
 
-Result<std::size_t> Reconciler::run_follow(const compile::Input& input, const std::set<model::Name>& pods) {
-  if (!known_ || wanted_) return run(input, Input::kNew);
-  const auto plan = compile::follow(input, actual_, pods);
+Result<std::size_t> Reconciler::run_follow(const compile::Input& input, const model::Change& change) {
+  if (!known_ || wanted_ || !index_) return run(input, Input::kNew);
+  index_->update(input.state, change);
+  const auto plan = compile::follow(input, actual_, change, *index_, space(input.limits));
   return plan ? write(*plan) : run(input, Input::kNew);
+}
+
+compile::Space& Reconciler::space(const compile::Limits& limits) {
+  if (!space_ || !space_->usable(limits)) space_.emplace(limits, actual_);
+  return *space_;
 }
 
 Result<std::size_t> Reconciler::write(const compile::Plan& plan) {
@@ -66,7 +76,11 @@ Result<std::size_t> Reconciler::write(const compile::Plan& plan) {
     return std::unexpected(applied.error());
   }
   wanted_.reset();
-  compile::apply(plan, actual_);
+  if (space_) {
+    compile::apply(plan, actual_, *space_);
+  } else {
+    compile::apply(plan, actual_);
+  }
   counters_.writes += plan.size();
   return plan.size();
 }

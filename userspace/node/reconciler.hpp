@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 
 #include "base/result.hpp"
 #include "compile/compile.hpp"
@@ -39,9 +38,9 @@ class Reconciler {
   enum class Input { kNew, kSame };
   Result<std::size_t> reconcile(const compile::Input& input, Input kind = Input::kNew);
 
-  /// As reconcile(), for an input that differs from the one of the last successful run in the attachments of `pods`
-  /// alone: what nothing else has changed is not compiled again.
-  Result<std::size_t> follow(const compile::Input& input, const std::set<model::Name>& pods);
+  /// As reconcile(), for an input that differs from the one of the last successful run by `change` alone: what nothing
+  /// has changed is not compiled again.
+  Result<std::size_t> follow(const compile::Input& input, const model::Change& change);
 
   /// The input is another one than that of the failed run, whatever the next one is called with.
   void forget_wanted() { wanted_.reset(); }
@@ -66,12 +65,15 @@ class Reconciler {
  private:
   Result<std::size_t> timed(const std::function<Result<std::size_t>()>& run);
   Result<std::size_t> run(const compile::Input& input, Input kind);
-  Result<std::size_t> run_follow(const compile::Input& input, const std::set<model::Name>& pods);
+  Result<std::size_t> run_follow(const compile::Input& input, const model::Change& change);
+  compile::Space& space(const compile::Limits& limits);
   Result<std::size_t> write(const compile::Plan& plan);
 
   datapath::Datapath& datapath_;
   compile::Tables actual_;
   std::optional<compile::Tables> wanted_;  ///< of a run whose plan was not applied in full
+  std::optional<compile::Space> space_;    ///< of actual_; made when it is needed
+  std::optional<compile::Index> index_;    ///< of the state of the last run, if that succeeded
   std::size_t last_plan_ = 0;
   bool known_ = false;  ///< actual_ is what the maps hold
   ReconcileCounters counters_;

@@ -28,6 +28,39 @@ TEST(Arena, TakesOverlappingReservationsAndOnesBeyondItsEnd) {
   EXPECT_FALSE(arena.allocate(1));
 }
 
+TEST(Arena, GivesBackWhatWasTakenInAnyOrder) {
+  const Arena whole("elements", 100);
+  Arena arena = whole;
+  arena.reserve(0, 10);
+  arena.reserve(10, 10);
+  arena.reserve(90, 500);
+  EXPECT_FALSE(arena.is_free(5, 1));
+  EXPECT_FALSE(arena.is_free(85, 10));
+  EXPECT_TRUE(arena.is_free(20, 70));
+  arena.release(10, 10);
+  EXPECT_EQ(arena.allocate(10).value(), 10U);
+  arena.release(90, 500);
+  arena.release(0, 10);
+  EXPECT_TRUE(arena.is_free(0, 10));
+  EXPECT_FALSE(arena == whole);
+  arena.release(10, 10);
+  EXPECT_TRUE(arena == whole) << "in one piece again";
+}
+
+TEST(Arena, LosesNothingToADraft) {
+  Arena arena("elements", 10);
+  arena.reserve(2, 3);
+  const Arena before = arena;
+  {
+    Draft draft(arena);
+    EXPECT_EQ(draft.allocate(2).value(), 0U);
+    EXPECT_EQ(draft.allocate(5).value(), 5U);
+    EXPECT_TRUE(draft.full());
+    EXPECT_FALSE(draft.allocate(1));
+  }
+  EXPECT_TRUE(arena == before);
+}
+
 TEST(Arena, SaysWhatDoesNotFit) {
   Arena arena("ring blocks", 8);
   arena.reserve(3, 1);

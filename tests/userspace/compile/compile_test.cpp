@@ -295,5 +295,61 @@ TEST(Compile, OfAThousandServicesAndThreeThousandPodsIsFastAndStable) {
   RecordProperty("milliseconds", static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(took).count()));
 }
 
+World two(std::uint16_t first, std::uint16_t second) {
+  World world;
+  world.network("shop", 7);
+  world.pod("shop", "a", "172.16.0.2", {{"app", "web"}}).weight = first;
+  world.pod("shop", "b", "172.16.0.3", {{"app", "web"}}).weight = second;
+  world.attach("shop", "a", 11);
+  world.attach("shop", "b", 12);
+  world.service("shop", "web", "172.16.0.100", {{"app", "web"}}, {tcp(80, 8080)});
+  return world;
+}
+
+TEST(CompileWeights, MakeARingOfAnyTwoBackendsThatDiffer) {
+  EXPECT_EQ(frontend(two(1, 1).tables(), 7, "172.16.0.100", 80)->ring_size, 0U);
+  EXPECT_EQ(frontend(two(200, 200).tables(), 7, "172.16.0.100", 80)->ring_size, 0U);
+  const Tables tables = two(1, 3).tables();
+  const sluice_frontend4* web = frontend(tables, 7, "172.16.0.100", 80);
+  ASSERT_EQ(web->ring_size, 251U);
+  const std::uint32_t heavy = backends(tables, *web)[0].address4 == wire("172.16.0.3") ? 0 : 1;
+  std::uint32_t share = 0;
+  for (std::uint32_t slot = 0; slot < web->ring_size; slot++) {
+    share += tables.rings.at(web->ring_base + slot / 32).entries[slot % 32] == heavy ? 1 : 0;
+  }
+  EXPECT_NEAR(share, 251 * 0.75, 1.5);
+}
+
+TEST(CompileWeights, MayFillABlockWithZerosWhichIsWrittenBeforeTheSwitch) {
+  std::size_t zero_blocks = 0;
+  for (const World& world : {two(1, 256), two(256, 1)}) {
+    Tables actual;
+    for (std::uint32_t index = 0; index < 512; index++) std::ranges::fill(actual.rings[index].entries, 9);
+    const Tables wanted = world.tables(actual);
+    zero_blocks += 512 - wanted.rings.size();
+    for (const Plan& write : single_writes(diff(actual, wanted))) {
+      apply(write, actual);
+      if (frontend(actual, 7, "172.16.0.100", 80) == nullptr) continue;
+      for (const auto& [index, block] : actual.rings) ASSERT_NE(block.entries[0], 9) << index;
+    }
+    EXPECT_TRUE(equal(actual, wanted));
+  }
+  EXPECT_GT(zero_blocks, 100U) << "some were zero";
+}
+
+TEST(CompileWeights, TakeABackendOfWeightZeroForOneThatDrains) {
+  const Tables before = two(1, 1).tables();
+  World world = two(1, 0);
+  const Tables tables = world.tables(before);
+  const sluice_frontend4* web = frontend(tables, 7, "172.16.0.100", 80);
+  EXPECT_EQ(web->backend_count, 2U);
+  EXPECT_EQ(web->ready_count, 1U);
+  EXPECT_EQ(web->ring_size, 0U);
+  EXPECT_EQ(backend(tables, *web, "172.16.0.3").state, SLUICE_BACKEND_DOWN);
+  EXPECT_EQ(web->backend_base, frontend(before, 7, "172.16.0.100", 80)->backend_base) << "in place";
+  EXPECT_EQ(web->ref, frontend(before, 7, "172.16.0.100", 80)->ref);
+  EXPECT_EQ(frontend(two(0, 0).tables(), 7, "172.16.0.100", 80)->ready_count, 0U);
+}
+
 }  // namespace
 }  // namespace sluice::compile

@@ -2,6 +2,7 @@
 // Random changes of two tenants with the same addresses.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <iterator>
 #include <random>
@@ -27,7 +28,7 @@ class RandomWorld {
   }
 
   void change() {
-    switch (pick(12)) {
+    switch (pick(18)) {
       case 0:
       case 1:
       case 2:
@@ -44,9 +45,18 @@ class RandomWorld {
       case 9:
         return swap_addresses();
       case 10:
+      case 11:
         return drain_or_relabel();
+      case 12:
+      case 13:
+      case 14:
+        return edit_service();
+      case 15:
+        return weigh();
+      case 16:
+        return change_floating_ip();
       default:
-        return toggle_network();
+        return change_network();
     }
   }
 
@@ -147,7 +157,7 @@ class RandomWorld {
     for (auto& [name, other] : world.state.services) {
       if (other.floating_ip == floating) other.floating_ip.reset();
     }
-    if (pick(4) != 0) service->second.floating_ip = floating;
+    if (pick(4) != 0 && world.state.floating_ips.contains(floating)) service->second.floating_ip = floating;
   }
 
   /// Two pods of a network exchange their addresses in one change.
@@ -173,11 +183,69 @@ class RandomWorld {
     }
   }
 
+  void edit_service() {
+    if (world.state.services.empty()) return;
+    auto it = world.state.services.begin();
+    std::advance(it, pick(static_cast<std::uint32_t>(world.state.services.size())));
+    model::Service& service = it->second;
+    switch (pick(5)) {
+      case 0:
+        service.selector = label();
+        return;
+      case 1:
+        service.ports = {tcp(static_cast<std::uint16_t>(80 + pick(2)), 8080)};
+        return;
+      case 2:
+        service.ports.push_back(udp(static_cast<std::uint16_t>(9000 + service.ports.size()), 9000));
+        if (service.ports.size() > 4) service.ports.clear();
+        return;
+      case 3:
+        service.algorithm = pick(2) == 0 ? model::Algorithm::kSource : model::Algorithm::kHash;
+        return;
+      default:  // an address that nothing else ever has
+        world.assignments.service_addresses[it->first] =
+            Ipv4{Ipv4::parse("172.16.8.0").value().value + next_address_++};
+    }
+  }
+
+  void weigh() {
+    if (world.state.pods.empty()) return;
+    auto pod = world.state.pods.begin();
+    std::advance(pod, pick(static_cast<std::uint32_t>(world.state.pods.size())));
+    constexpr std::array<std::uint16_t, 5> kWeights = {1, 1, 1, 0, 3};
+    pod->second.weight = kWeights[pick(kWeights.size())];
+  }
+
+  /// Made, given another address (sometimes one that another had before), or released.
+  void change_floating_ip() {
+    const std::string name = "public-" + std::to_string(pick(3));
+    if (pick(3) == 0 && world.state.floating_ips.erase(name) != 0) {
+      for (auto& [service_name, service] : world.state.services) {
+        if (service.floating_ip == name) service.floating_ip.reset();
+      }
+      return;
+    }
+    const std::string address = "203.0.113." + std::to_string(pick(6));
+    for (const auto& [other, floating] : world.state.floating_ips) {
+      if (floating.address.wire() == wire(address)) return;
+    }
+    world.floating_ip(name, address);
+  }
+
+  void change_network() {
+    if (pick(3) == 0) return toggle_network();
+    const auto found = world.state.networks.find(network());
+    if (found == world.state.networks.end()) return;
+    found->second.guaranteed_flows = 1 + pick(100);
+    found->second.domain = "domain-" + std::to_string(pick(3));
+    if (pick(4) == 0) found->second.cidr4.length = pick(2) == 0 ? 15 : 16;
+  }
+
   void toggle_network() {
     for (const std::string& name : kNetworks) {
       if (!world.state.networks.contains(name)) world.network(name, next_network_++);
     }
-    if (pick(12) != 0) return;
+    if (pick(4) != 0) return;
     const std::string& name = network();
     const auto inside = [&name](const auto& entry) { return entry.first.network == name; };
     std::erase_if(world.state.pods, inside);
@@ -193,6 +261,7 @@ class RandomWorld {
   std::mt19937 random_;
   std::uint32_t next_ifindex_ = 100;
   std::uint32_t next_network_ = 100;
+  std::uint32_t next_address_ = 1;
 };
 
 }  // namespace sluice::compile

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compile/space.hpp"
+
+#include <algorithm>
+
+#include "compile/hashing.hpp"
+#include "compile/slots.hpp"
+
+namespace sluice::compile {
+namespace {
+
+/// Slot 0 is nobody's.
+Arena slot_arena(const char* what, std::uint32_t limit) {
+  Arena arena(what, limit);
+  arena.reserve(0, 1);
+  return arena;
+}
+
+}  // namespace
+
+bool has_filter_bit(const sluice_endpoint4& endpoint) {
+  return endpoint.kind == SLUICE_ENDPOINT_SERVICE || endpoint.kind == SLUICE_ENDPOINT_FLOATING;
+}
+
+void Space::Users::add(std::uint32_t base, std::uint32_t count) {
+  if (count == 0) return;
+  Region& region = regions[base];
+  if (region.users == 0 || region.count != count) {
+    overlap = overlap || region.users != 0 || !arena.is_free(base, count);
+    region.count = std::max(region.count, count);
+    arena.reserve(base, count);
+  }
+  region.users++;
+}
+
+void Space::Users::remove(std::uint32_t base, std::uint32_t count) {
+  const auto found = count == 0 ? regions.end() : regions.find(base);
+  if (found == regions.end() || --found->second.users != 0) return;
+  arena.release(base, found->second.count);
+  regions.erase(found);
+}
+
+/// A slot above the limit, of a node that had a higher one, is in nobody's way.
+void Space::add_slot(Users& slots, const sluice_ref& ref) {
+  if (ref.slot != 0) slots.add(ref.slot, 1);
+}
+void Space::remove_slot(Users& slots, const sluice_ref& ref) {
+  if (ref.slot != 0) slots.remove(ref.slot, 1);
+}
+
+Space::Space(const Limits& limits, const Tables& tables)
+    : endpoint_slots_{slot_arena("pod slots", limits.max_endpoint_slots), {}},
+      frontend_slots_{slot_arena("service port slots", limits.max_frontend_slots), {}},
+      backends_{Arena("backend elements", limits.backend_arena), {}},
+      rings_{Arena("ring blocks", limits.ring_arena), {}} {
+  for (const auto& [ifindex, port] : tables.ports) add(port);
+  for (const auto& [key, endpoint] : tables.endpoints4) add(endpoint);
+  for (const auto& [key, frontend] : tables.frontends4) add(frontend);
+  for (const auto& [slot, generation] : tables.endpoint_generations) see(generation);
+  for (const auto& [slot, generation] : tables.frontend_generations) see(generation);
+  for (const auto& [index, backend] : tables.backends) see(backend.endpoint.generation);
+}
+
+void Space::see(std::uint32_t generation) {
+  last_generation_ = std::max(last_generation_, generation & ~kFreedSlot);
+}
+
+void Space::add(const sluice_port& port) {
+  add_slot(endpoint_slots_, port.endpoint);
+  see(port.endpoint.generation);
+}
+
+void Space::add(const sluice_endpoint4& endpoint) {
+  add_slot(endpoint_slots_, endpoint.ref);
+  see(endpoint.ref.generation);
+  if (has_filter_bit(endpoint)) filter_[sluice_filter_bit(endpoint.self.network, endpoint.self.address)]++;
+}
+
+void Space::add(const sluice_frontend4& frontend) {
+  add_slot(frontend_slots_, frontend.ref);
+  see(frontend.ref.generation);
+  backends_.add(frontend.backend_base, frontend.backend_count);
+  rings_.add(frontend.ring_base, ring_blocks(frontend.ring_size));
+}
+
+void Space::remove(const sluice_port& port) {
+  remove_slot(endpoint_slots_, port.endpoint);
+}
+
+void Space::remove(const sluice_endpoint4& endpoint) {
+  remove_slot(endpoint_slots_, endpoint.ref);
+  if (!has_filter_bit(endpoint)) return;
+  const auto found = filter_.find(sluice_filter_bit(endpoint.self.network, endpoint.self.address));
+  if (found != filter_.end() && --found->second == 0) filter_.erase(found);
+}
+
+void Space::remove(const sluice_frontend4& frontend) {
+  remove_slot(frontend_slots_, frontend.ref);
+  backends_.remove(frontend.backend_base, frontend.backend_count);
+  rings_.remove(frontend.ring_base, ring_blocks(frontend.ring_size));
+}
+
+bool Space::usable(const Limits& limits) const {
+  return !backends_.overlap && !rings_.overlap && endpoint_slots_.arena.size() == limits.max_endpoint_slots &&
+         frontend_slots_.arena.size() == limits.max_frontend_slots && backends_.arena.size() == limits.backend_arena &&
+         rings_.arena.size() == limits.ring_arena;
+}
+
+std::uint32_t Space::filter_count(std::uint32_t bit) const {
+  const auto found = filter_.find(bit);
+  return found == filter_.end() ? 0 : found->second;
+}
+
+}  // namespace sluice::compile
