@@ -55,6 +55,7 @@ Result<std::unique_ptr<SqliteKeyValues>> SqliteKeyValues::open(const std::filesy
   if (!statements) return std::unexpected(store_error(statements.error(), file));
   Result<AcknowledgedRevision> acknowledged = AcknowledgedRevision::open(file, store->meta);
   if (!acknowledged) return std::unexpected(store_error(acknowledged.error(), file));
+  store->database.keep_log_on_close(false);
   return std::unique_ptr<SqliteKeyValues>(
       new SqliteKeyValues(file, options, std::move(*store), std::move(*statements), std::move(*acknowledged)));
 }

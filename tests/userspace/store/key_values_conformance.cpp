@@ -105,7 +105,8 @@ TEST_P(KeyValuesConformance, ListsEveryFailingComparisonWithThePresentValueAndCh
 
 TEST_P(KeyValuesConformance, ListsAPrefixInTheOrderOfTheBytes) {
   const std::string zero("a\0b", 3);
-  for (const std::string& key : Texts{"b", "a", "a/2", "a/1", "a0", zero, "a\xFF", "a\xFF\xFF/1", "\xFF", "\xFF\xFFz"}) {
+  for (const std::string& key :
+       Texts{"b", "a", "a/2", "a/1", "a0", zero, "a\xFF", "a\xFF\xFF/1", "\xFF", "\xFF\xFFz"}) {
     put(key, "v");
   }
   EXPECT_EQ(keys("a/"), (Texts{"a/1", "a/2"}));
