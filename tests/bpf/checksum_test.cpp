@@ -173,6 +173,7 @@ class Checksums : public ProgramTest, public ::testing::WithParamInterface<Way> 
       world.service(network_, "172.16.1.1", kOtherPort, protocol, {{server_, kTargetOfOther}});
       world.floating("192.0.2.1", kSamePort, protocol, network_, {{server_, kSamePort}});
       world.floating("192.0.2.1", kOtherPort, protocol, network_, {{server_, kTargetOfOther}});
+      world.service(network_, "172.15.0.21", kOtherPort, protocol, {{server_, kTargetOfOther}});
     }
     set_address(device_name_of(world.uplink()), kHostAddress, 24);
     hook(client_.ifindex, "from_pod");
@@ -297,6 +298,7 @@ class Checksums : public ProgramTest, public ::testing::WithParamInterface<Way> 
   Pod server_ = world.pod(network_, "172.16.0.20", kind_);  ///< slt2
   Pod end_of_server_ = world.pod(network_, "172.16.0.21");  ///< slt3
   std::uint32_t service_ = ip("172.16.1.1");
+  std::uint32_t equal_sum_ = ip("172.15.0.21");  ///< adds the same to a checksum as the server's address
   std::uint32_t floating_ = ip("192.0.2.1");
   Namespace inside_;
   Namespace serving_;
@@ -307,6 +309,7 @@ TEST_P(Checksums, OfStreamsAreRightWithAndWithoutAChangeOfPort) {
   const Observer from_client(client_.ifindex), from_server(server_.ifindex), from_outside(world.uplink());
   exchange_stream(inside_, service_, kSamePort, kSamePort);
   exchange_stream(inside_, service_, kOtherPort, kTargetOfOther);
+  exchange_stream(inside_, equal_sum_, kOtherPort, kTargetOfOther);
   expect_seen(from_client.take(kTcp));
   expect_seen(from_server.take(kTcp));
   exchange_stream(outside_, floating_, kSamePort, kSamePort);
@@ -320,6 +323,7 @@ TEST_P(Checksums, OfDatagramsAreRightAndNoneStaysNone) {
   for (const int without : {0, 1}) {
     exchange_datagrams(inside_, service_, kSamePort, kSamePort, without);
     exchange_datagrams(inside_, service_, kOtherPort, kTargetOfOther, without);
+    exchange_datagrams(inside_, equal_sum_, kOtherPort, kTargetOfOther, without);
     exchange_datagrams(outside_, floating_, kSamePort, kSamePort, without);
     exchange_datagrams(outside_, floating_, kOtherPort, kTargetOfOther, without);
     EXPECT_EQ(from_client.take(kUdp).partial != 0, way_.sender_leaves_it && without == 0);
