@@ -21,7 +21,7 @@ constexpr std::array<std::string_view, 3> kAlgorithms = {"hash", "source", "rand
 constexpr std::array<std::string_view, 3> kLaterAlgorithms = {"round_robin", "round-robin", "least_connections"};
 constexpr std::array<std::string_view, 2> kPodStates = {"running", "draining"};
 
-/// Reads documents one after the other into a Manifest.
+/// Reads documents one after the other.
 class Reader {
  public:
   void read(const ManifestFile& file) {
@@ -32,7 +32,10 @@ class Reader {
     if (problem) report_.add(ErrorCode::kInvalid, Place{file.path, problem->line}, problem->message);
   }
 
-  std::expected<Manifest, std::vector<Error>> finish();
+  std::expected<Declarations, std::vector<Error>> finish() {
+    if (!report_.empty()) return std::unexpected(report_.take());
+    return std::move(declared_);
+  }
 
  private:
   void read_document(const std::string& file, const YamlNode& document);
@@ -41,6 +44,7 @@ class Reader {
   void read_pod(const Fields& fields, Context& context);
   void read_service(const Fields& fields, Context& context);
   void read_floating_ip(const Fields& fields, Context& context);
+  void read_node(const Fields& fields, Context& context);
 
   std::optional<std::string> read_name(const Fields& fields) const;
   std::optional<Name> read_name_in_network(const Fields& fields) const;
@@ -51,21 +55,18 @@ class Reader {
   static model::Protocol read_protocol(const Fields& port_fields);
 
   /// Files the resource, or reports that another document has its name.
-  template <typename Resources, typename Key, typename Resource>
-  void put(Resources& resources, const Key& key, Resource resource, const Context& context, std::size_t line) {
-    const auto [place, fresh] = manifest_.places.try_emplace(context.resource, Place{context.file, line});
-    if (!fresh) {
-      context.problem(ErrorCode::kExists, line, "name",
-                      "is declared twice, first at " + place->second.text() + "; remove one or rename it");
-      return;
-    }
-    resources.emplace(key, std::move(resource));
+  void put(model::Resource resource, const Context& context) {
+    const Place place{context.file, line_};
+    const auto [first, fresh] = places_.try_emplace(model::key_of(resource), place);
+    if (fresh) return declared_.resources.push_back({std::move(resource), place});
+    context.problem(ErrorCode::kExists, line_, "name",
+                    "is declared twice, first at " + first->second.text() + "; remove one or rename it");
   }
 
-  Manifest manifest_;
+  Declarations declared_;
+  std::map<model::Key, Place> places_;
   Report report_;
   std::size_t line_ = 0;  ///< of the document that is being read
-  std::optional<Place> empty_;
 };
 
 void Reader::read_document(const std::string& file, const YamlNode& document) {
@@ -75,21 +76,22 @@ void Reader::read_document(const std::string& file, const YamlNode& document) {
     Read read;
     FieldNames fields;
   };
-  static const std::array<Kind, 5> kinds = {{
+  static const std::array<Kind, 6> kinds = {{
       {"Network",
        &Reader::read_network,
        {{"kind", "name", "labels", "cidr4", "router4", "domain", "limits"}, {"cidr6", "router6", "encryption", "mtu"}}},
       {"Pod",
        &Reader::read_pod,
-       {{"kind", "name", "network", "labels", "address4", "ports", "state"}, {"address6", "node"}}},
+       {{"kind", "name", "network", "labels", "address4", "ports", "weight", "state"}, {"address6", "node"}}},
       {"Service",
        &Reader::read_service,
        {{"kind", "name", "network", "labels", "selector", "ports", "address4", "algorithm", "floating_ip"},
         {"address6", "affinity", "health_check", "weights"}}},
-      {"FloatingIP", &Reader::read_floating_ip, {{"kind", "name", "address"}, {}}},
+      {"FloatingIP", &Reader::read_floating_ip, {{"kind", "name", "labels", "address", "pool"}, {}}},
+      {"Node", &Reader::read_node, {{"kind", "name", "labels", "underlay4", "public_key"}, {}}},
       {"Empty", &Reader::read_empty, {{"kind"}, {}}},
   }};
-  static constexpr std::array<std::string_view, 4> kNames = {"Network", "Pod", "Service", "FloatingIP"};
+  static constexpr std::array<std::string_view, 5> kNames = {"Network", "Pod", "Service", "FloatingIP", "Node"};
 
   line_ = document.line;
   Context context{file, "document", &report_};
@@ -102,10 +104,6 @@ void Reader::read_document(const std::string& file, const YamlNode& document) {
   const Fields fields(document, context);
   const std::optional<std::string> wanted = fields.text("kind", true);
   if (!wanted) return;
-  if (*wanted == "Node") {
-    fields.problem("kind", "'Node' is not supported yet; remove the document", ErrorCode::kUnsupported);
-    return;
-  }
   const auto kind = std::ranges::find(kinds, *wanted, &Kind::name);
   if (kind == kinds.end()) {
     fields.problem("kind", quoted(*wanted) + " is unknown" + suggestion(*wanted, kNames));
@@ -117,7 +115,7 @@ void Reader::read_document(const std::string& file, const YamlNode& document) {
 }
 
 void Reader::read_empty(const Fields&, Context& context) {
-  empty_ = Place{context.file, line_};
+  declared_.empty = Place{context.file, line_};
 }
 
 /// A bad name still names the resource in the messages about its other fields.
@@ -164,7 +162,7 @@ void Reader::read_network(const Fields& fields, Context& context) {
   network.router4 = fields.address<Ipv4>("router4");
   network.domain = fields.text("domain").value_or(network.domain);
   read_limits(fields, context, network);
-  if (name) put(manifest_.state.networks, *name, std::move(network), context, line_);
+  if (name) put(std::move(network), context);
 }
 
 model::Protocol Reader::read_protocol(const Fields& port_fields) {
@@ -194,8 +192,10 @@ void Reader::read_pod(const Fields& fields, Context& context) {
   pod.labels = fields.labels("labels").value_or(model::Labels{});
   pod.address4 = fields.address<Ipv4>("address4");
   read_pod_ports(fields, context, pod);
+  const auto weight = fields.number("weight", 0, model::kMaxWeight);
+  if (weight) pod.weight = static_cast<std::uint16_t>(*weight);
   pod.draining = fields.choice("state", kPodStates) == "draining";
-  if (name) put(manifest_.state.pods, *name, std::move(pod), context, line_);
+  if (name) put(std::move(pod), context);
 }
 
 void Reader::read_target(const Fields& port_fields, model::ServicePort& port) const {
@@ -253,7 +253,7 @@ void Reader::read_service(const Fields& fields, Context& context) {
   if (algorithm == "source") service.algorithm = model::Algorithm::kSource;
   if (algorithm == "random") service.algorithm = model::Algorithm::kRandom;
   service.floating_ip = fields.text("floating_ip");
-  if (name) put(manifest_.state.services, *name, std::move(service), context, line_);
+  if (name) put(std::move(service), context);
 }
 
 void Reader::read_floating_ip(const Fields& fields, Context& context) {
@@ -261,39 +261,90 @@ void Reader::read_floating_ip(const Fields& fields, Context& context) {
   const std::optional<std::string> name = read_name(fields);
   if (name) floating_ip.name = *name;
   if (name) context.resource = model::describe(floating_ip);
-  const std::optional<Ipv4> address = fields.address<Ipv4>("address", true);
+  floating_ip.labels = fields.labels("labels").value_or(model::Labels{});
+  floating_ip.pool = fields.text("pool").value_or("");
+  const std::optional<Ipv4> address = fields.address<Ipv4>("address");
+  if (address == Ipv4{}) {  // which would read as if none were asked for
+    fields.problem("address", "0.0.0.0 is no unicast address; choose an address of the public side");
+  }
+  if (!fields.has("address") && !fields.has("pool")) {
+    fields.problem("address", "is missing; add it, or name a pool to get one from");
+  }
+  if (fields.has("pool") && floating_ip.pool.empty()) {
+    fields.problem("pool", "is empty; fill it in or remove the line");
+  }
   floating_ip.address = address.value_or(Ipv4{});
-  if (name) put(manifest_.state.floating_ips, *name, std::move(floating_ip), context, line_);
+  if (name) put(std::move(floating_ip), context);
 }
 
-std::expected<Manifest, std::vector<Error>> Reader::finish() {
-  if (!report_.empty()) return std::unexpected(report_.take());
-  if (empty_ && !manifest_.places.empty()) {
-    const auto& [resource, place] = *manifest_.places.begin();
-    report_.add(ErrorCode::kInvalid, *empty_,
-                "kind Empty stands beside other resources (" + resource + " at " + place.text() +
-                    "); remove it or all of them");
-  } else if (!empty_ && manifest_.places.empty()) {
-    return std::unexpected(std::vector<Error>{
-        {ErrorCode::kInvalid,
-         "the manifests declare nothing; declare a resource, or write 'kind: Empty' to remove everything"}});
-  }
-  model::add_default_network(manifest_.state);
-  for (const Error& error : model::validate(manifest_.state)) {
-    const auto place = manifest_.places.find(error.message.substr(0, error.message.find(": ")));
-    const Place where = place == manifest_.places.end() ? Place{"manifests", 0} : place->second;
-    report_.add(error.code, where, error.message);
-  }
-  if (!report_.empty()) return std::unexpected(report_.take());
-  return std::move(manifest_);
+void Reader::read_node(const Fields& fields, Context& context) {
+  model::Node node;
+  const std::optional<std::string> name = read_name(fields);
+  if (name) node.name = *name;
+  if (name) context.resource = model::describe(model::key_of(node));
+  node.labels = fields.labels("labels").value_or(model::Labels{});
+  node.underlay4 = fields.address<Ipv4>("underlay4");
+  node.public_key = fields.text("public_key").value_or("");
+  if (name) put(std::move(node), context);
+}
+
+void file(model::State& state, model::Network&& network) {
+  state.networks.emplace(network.name, std::move(network));
+}
+void file(model::State& state, model::Pod&& pod) {
+  state.pods.emplace(pod.name, std::move(pod));
+}
+void file(model::State& state, model::Service&& service) {
+  state.services.emplace(service.name, std::move(service));
+}
+void file(model::State& state, model::FloatingIp&& floating_ip) {
+  state.floating_ips.emplace(floating_ip.name, std::move(floating_ip));
+}
+void file(model::State& state, model::Node&& node) {
+  state.nodes.emplace(node.name, std::move(node));
+}
+
+/// What stands beside `kind: Empty`, or declares nothing at all.
+void check_emptiness(const Declarations& declared, Report& report) {
+  if (!declared.empty || declared.resources.empty()) return;
+  const auto first = std::ranges::min_element(
+      declared.resources, {}, [](const Declared& one) { return model::describe(model::key_of(one.resource)); });
+  report.add(ErrorCode::kInvalid, *declared.empty,
+             "kind Empty stands beside other resources (" + model::describe(model::key_of(first->resource)) + " at " +
+                 first->place.text() + "); remove it or all of them");
 }
 
 }  // namespace
 
-std::expected<Manifest, std::vector<Error>> parse_manifests(const std::vector<ManifestFile>& files) {
+std::expected<Declarations, std::vector<Error>> read_manifests(const std::vector<ManifestFile>& files) {
   Reader reader;
   for (const ManifestFile& file : files) reader.read(file);
   return reader.finish();
+}
+
+std::expected<Manifest, std::vector<Error>> parse_manifests(const std::vector<ManifestFile>& files) {
+  auto declared = read_manifests(files);
+  if (!declared) return std::unexpected(std::move(declared.error()));
+  if (!declared->empty && declared->resources.empty()) {
+    return std::unexpected(std::vector<Error>{
+        {ErrorCode::kInvalid,
+         "the manifests declare nothing; declare a resource, or write 'kind: Empty' to remove everything"}});
+  }
+  Report report;
+  check_emptiness(*declared, report);
+  Manifest manifest;
+  for (Declared& one : declared->resources) {
+    manifest.places.emplace(model::describe(model::key_of(one.resource)), one.place);
+    std::visit([&](auto& resource) { file(manifest.state, std::move(resource)); }, one.resource);
+  }
+  model::add_default_network(manifest.state);
+  for (const Error& error : model::validate(manifest.state)) {
+    const auto place = manifest.places.find(error.message.substr(0, error.message.find(": ")));
+    const Place where = place == manifest.places.end() ? Place{"manifests", 0} : place->second;
+    report.add(error.code, where, error.message);
+  }
+  if (!report.empty()) return std::unexpected(report.take());
+  return manifest;
 }
 
 Error summarize(const std::vector<Error>& errors) {

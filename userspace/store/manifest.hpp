@@ -4,12 +4,13 @@
 
 #include <expected>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
-#include "model/resources.hpp"
+#include "model/resource.hpp"
 #include "store/fields.hpp"
 
 namespace sluice::store {
@@ -18,6 +19,22 @@ struct ManifestFile {
   std::string path;  ///< for messages
   std::string text;
 };
+
+struct Declared {
+  model::Resource resource;
+  Place place;
+};
+
+/// What documents say, each by itself.
+struct Declarations {
+  std::vector<Declared> resources;  ///< in the order of the files; no key twice
+  std::optional<Place> empty;       ///< of a document `kind: Empty`
+};
+
+/// Reads all files without judging what they declare as a whole, nor what fields may hold beyond their type: whoever
+/// applies the resources judges them. All problems of the documents (YAML, unknown fields, wrong types, a resource
+/// that is declared twice) come back, each with file and line.
+std::expected<Declarations, std::vector<Error>> read_manifests(const std::vector<ManifestFile>& files);
 
 struct Manifest {
   model::State state;                   ///< valid, with the network `default` added if it is used

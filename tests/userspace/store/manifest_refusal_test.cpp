@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"UnknownFieldWithSuggestion", kPod + "lables: {app: web}\n",
              "f.yaml:3: pod default/a: lables: unknown field; did you mean 'labels'?"},
         Case{"UnknownFieldWithoutSuggestion", "kind: FloatingIP\nname: f\naddress: 192.0.2.1\nzzz: 1\n",
-             "f.yaml:4: floating IP f: zzz: unknown field; known are: kind, name, address"},
+             "f.yaml:4: floating IP f: zzz: unknown field; known are: kind, name, labels, address, pool"},
         Case{"UnknownFieldInAPort", kPod + "ports:\n- {name: http, prot: 80, port: 80}\n",
              "f.yaml:4: pod default/a: ports[0].prot: unknown field; did you mean 'port'?"},
         Case{"UnknownFieldInLimits", kNetwork + "limits: {max_flow: 3}\n",
@@ -153,8 +153,6 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Address6", kPod + "address6: fd00::1\n",
              "f.yaml:3: pod default/a: address6: is not supported yet; remove it"},
         Case{"NodeField", kPod + "node: n1\n", "f.yaml:3: pod default/a: node: is not supported yet; remove it"},
-        Case{"NodeKind", "kind: Node\nname: n1\n",
-             "f.yaml:1: document: kind: 'Node' is not supported yet; remove the document"},
         Case{"Affinity", kService + "ports: [{port: 80}]\naffinity: {}\n",
              "f.yaml:5: service default/s: affinity: is not supported yet; remove it"},
         Case{"HealthCheck", kService + "ports: [{port: 80}]\nhealth_check: {}\n",
@@ -232,6 +230,21 @@ TEST(ManifestRefusal, ReportsAllProblemsOfAllFilesAtOnce) {
                                   {"c.yaml", "kind: FloatingIP\nname: c\naddress: nowhere\n"}});
   EXPECT_EQ(messages.size(), 5U);
   EXPECT_EQ(std::ranges::count_if(messages, [](const auto& m) { return m.starts_with("b.yaml:"); }), 1);
+}
+
+TEST(ManifestRefusal, NamesWhatIsWrongWithWeightsFloatingIpsAndNodes) {
+  EXPECT_EQ(only_problem("kind: Pod\nname: a\nweight: 257\n"),
+            "f.yaml:3: pod default/a: weight: '257' is not a whole number from 0 to 256");
+  EXPECT_EQ(only_problem("kind: FloatingIP\nname: f\n"),
+            "f.yaml:1: floating IP f: address: is missing; add it, or name a pool to get one from");
+  EXPECT_EQ(only_problem("kind: FloatingIP\nname: f\naddress: 0.0.0.0\n"),
+            "f.yaml:3: floating IP f: address: 0.0.0.0 is no unicast address; choose an address of the public side");
+  EXPECT_EQ(only_problem("kind: FloatingIP\nname: f\npool: \"\"\n"),
+            "f.yaml:3: floating IP f: pool: is empty; fill it in or remove the line");
+  EXPECT_EQ(only_problem("kind: Node\nname: n\nunderlay4: here\n"),
+            "f.yaml:3: node n: underlay4: 'here' is not an IPv4 address; write it like 172.16.0.2");
+  EXPECT_EQ(only_problem("kind: Node\nname: n\npublic_key: abc\n"),
+            "f.yaml:1: node n: public_key: 'abc' is no WireGuard key; give 32 bytes in base64, as wg pubkey prints");
 }
 
 TEST(ManifestRefusal, RefusesMalformedYamlWithItsLine) {

@@ -180,5 +180,57 @@ TEST(Manifest, SummarizesTwentyProblemsAndCountsTheRest) {
   EXPECT_NE(message.find("and 5 more problems"), std::string::npos);
 }
 
+TEST(Manifest, TakesNodesWeightsAndLabelsOfFloatingIps) {
+  const std::string key(43, 'A');
+  const Manifest manifest = read(R"(
+kind: Node
+name: host-1
+labels: {rack: r1}
+underlay4: 192.0.2.7
+public_key: )" + key + R"(=
+---
+kind: Pod
+name: web-1
+weight: 0
+---
+kind: FloatingIP
+name: public
+labels: {owner: alice}
+address: 203.0.113.10
+)");
+  EXPECT_EQ(manifest.state.nodes.at("host-1"), (model::Node{"host-1", {{"rack", "r1"}}, ip("192.0.2.7"), key + "="}));
+  EXPECT_EQ(manifest.state.pods.at({"default", "web-1"}).weight, 0);
+  EXPECT_EQ(manifest.state.floating_ips.at("public").labels, (model::Labels{{"owner", "alice"}}));
+}
+
+TEST(Manifest, ReadsEachResourceWithItsPlaceWithoutJudgingTheWhole) {
+  // The network and the floating IP may be in the store already, and the pool is the daemon's to know.
+  const auto declared = read_manifests({{"a.yaml",
+                                         "kind: Pod\nnetwork: shop\nname: a\n---\nkind: Service\nnetwork: shop\n"
+                                         "name: web\nselector: {}\nports: []\nfloating_ip: public\n"},
+                                        {"b.yaml", "# nothing\n---\nkind: FloatingIP\nname: f\npool: edge\n"}});
+  ASSERT_TRUE(declared.has_value()) << summarize(declared.error()).message;
+  std::vector<std::string> places;
+  for (const Declared& one : declared->resources) {
+    places.push_back(model::describe(model::key_of(one.resource)) + " " + one.place.text());
+  }
+  EXPECT_EQ(places,
+            (std::vector<std::string>{"pod shop/a a.yaml:1", "service shop/web a.yaml:5", "floating IP f b.yaml:3"}));
+  EXPECT_FALSE(declared->empty);
+  EXPECT_EQ(std::get<model::FloatingIp>(declared->resources.back().resource).pool, "edge");
+  EXPECT_TRUE(read_manifests({{"c.yaml", "kind: Empty\n"}}).value().empty);
+  EXPECT_TRUE(read_manifests({{"c.yaml", ""}}).value().resources.empty());
+}
+
+TEST(Manifest, TakesAThousandLabelledPodsOfLongNames) {
+  // Messages cut long names; what is declared twice is told by the whole name.
+  std::string text = "kind: Network\nname: " + std::string(60, 'n') + "\n";
+  for (int i = 0; i < 1000; i++) {
+    text += "---\nkind: Pod\nnetwork: " + std::string(60, 'n') + "\nname: " + std::string(58, 'p') + std::to_string(i) +
+            "\n";
+  }
+  EXPECT_EQ(read(text).state.pods.size(), 1000U);
+}
+
 }  // namespace
 }  // namespace sluice::store
