@@ -42,12 +42,17 @@ Result<std::vector<const Builder::PodView*>> Builder::select_pods(NetworkView& n
   const Index::Names* names = index_.pods(network.network->name, selector);
   if (names == nullptr) return selected;
   for (const std::string& name : *names) {
-    const auto pod = input_.state.pods.find({network.network->name, name});
-    if (pod == input_.state.pods.end()) {
-      return fail(ErrorCode::kPrecondition, "pod " + network.network->name + "/" + name + " is in the index alone");
+    const auto known = network.pods.find(name);
+    const model::Pod* pod = known != network.pods.end() ? known->second.pod : nullptr;
+    if (pod == nullptr) {
+      const auto declared = input_.state.pods.find({network.network->name, name});
+      if (declared == input_.state.pods.end()) {
+        return fail(ErrorCode::kPrecondition, "pod " + network.network->name + "/" + name + " is in the index alone");
+      }
+      pod = &declared->second;
     }
-    if (!matches(pod->second.labels, selector)) continue;
-    const Result<const PodView*> view = find_pod(network, pod->second);
+    if (!matches(pod->labels, selector)) continue;
+    const Result<const PodView*> view = find_pod(network, *pod);
     if (!view) return std::unexpected(view.error());
     selected.push_back(*view);
   }
