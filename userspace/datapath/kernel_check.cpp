@@ -88,6 +88,12 @@ Status check_privileges() {
 }
 
 Status check_features() {
+  // The object is fitted to the kernel's structs at load.
+  if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
+    return fail(ErrorCode::kUnsupported, "kernel " + kernel_release() +
+                                             " has no BTF (/sys/kernel/btf/vmlinux); boot one " +
+                                             "built with CONFIG_DEBUG_INFO_BTF, as Debian's are");
+  }
   if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 1) return missing("BPF program type sched_cls");
   if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_XDP, nullptr) != 1) return missing("BPF program type xdp");
   if (libbpf_probe_bpf_map_type(BPF_MAP_TYPE_STACK, nullptr) != 1) return missing("BPF map type stack");
