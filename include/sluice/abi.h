@@ -56,14 +56,17 @@ SLUICE_ASSERT_SIZE(struct sluice_counter, 16);
 
 /* ---- meta and settings (arrays with one element) ------------------------------------------------------------ */
 
-/* meta: who owns these pins. Written by the daemon once, when the maps are made. */
+/* meta: who owns these pins, and what the other maps were made from. Written by the daemon. */
 struct sluice_meta {
-  __u32 abi_version; /* SLUICE_ABI_VERSION */
-  __u32 features;    /* reserved feature bits, 0 */
-  __u8 store_uuid[16];
-  __u64 store_epoch;
+  __u32 abi_version;    /* SLUICE_ABI_VERSION */
+  __u32 features;       /* reserved feature bits, 0 */
+  __u8 owner_uuid[16];  /* of the daemon's state folder; written once, when the maps are made */
+  __u8 store_uuid[16];  /* of the store whose state the maps hold; all zero: none yet */
+  __u64 store_epoch;    /* of that store */
+  __u64 store_revision; /* of that store, when the maps held all of it last */
+  __u64 pad;
 };
-SLUICE_ASSERT_SIZE(struct sluice_meta, 32);
+SLUICE_ASSERT_SIZE(struct sluice_meta, 64);
 
 /* settings: written by the daemon, read by the programs. Durations are nanoseconds. */
 struct sluice_settings {

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/convert.hpp"
 
+#include <array>
+#include <chrono>
 #include <string_view>
+#include <variant>
+
+#include "wire/convert.hpp"
 
 namespace sluice::api {
 namespace {
@@ -21,6 +26,30 @@ Status check_name(std::string_view field, const std::string& value) {
     return fail(ErrorCode::kInvalid, std::string(field) + ": " + shown(value) + " is longer than 63 characters");
   }
   return {};
+}
+
+/// RFC 9562's form.
+std::string uuid_text(const std::array<std::uint8_t, 16>& bytes) {
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i++) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += kDigits[bytes.at(i) >> 4];
+    text += kDigits[bytes.at(i) & 0xF];
+  }
+  return text;
+}
+
+std::string_view text_of(node::Severity severity) {
+  switch (severity) {
+    case node::Severity::kInfo:
+      return "info";
+    case node::Severity::kWarning:
+      return "warning";
+    case node::Severity::kError:
+      return "error";
+  }
+  return "";
 }
 
 }  // namespace
@@ -57,6 +86,48 @@ v1::AttachPodResponse to_message(const node::AttachReply& reply) {
   return message;
 }
 
+v1::DescribeResponse to_message(const node::Description& description) {
+  v1::DescribeResponse message;
+  *message.mutable_resource() = wire::to_message(description.stored.resource, description.stored.assigned);
+  if (description.attachment) {
+    message.set_attached(true);
+    message.set_device(description.attachment->device);
+    message.set_netns_cookie(std::to_string(description.attachment->netns_cookie));
+    message.set_mac(description.attachment->mac.text());
+  }
+  for (const node::BackendReport& report : description.backends) {
+    v1::BackendStatus& backend = *message.add_backends();
+    *backend.mutable_pod() = wire::to_message(model::Key{model::Kind::kPod, report.pod});
+    *backend.mutable_service() = wire::to_message(model::Key{model::Kind::kService, report.service});
+    backend.set_port(report.port);
+    backend.set_address4(report.address.text());
+    backend.set_target_port(report.target_port);
+    backend.set_ready(report.reason.empty());
+    backend.set_reason(report.reason);
+    backend.set_weight(report.weight);
+  }
+  for (const model::Name& user : description.users)
+    *message.add_users() = wire::to_message(model::Key{model::Kind::kService, user});
+  if (const auto* network = std::get_if<model::Network>(&description.stored.resource)) {
+    v1::NetworkUsage& usage = *message.mutable_usage();
+    usage.set_pods(description.pods);
+    usage.set_services(description.services);
+    usage.set_flows(description.flows);
+    usage.set_guaranteed_flows(network->guaranteed_flows);
+    usage.set_max_flows(network->max_flows);
+  }
+  for (const node::Event& event : description.events) {
+    v1::Event& added = *message.add_events();
+    added.set_unix_milliseconds(
+        std::chrono::duration_cast<std::chrono::milliseconds>(event.at.time_since_epoch()).count());
+    added.set_severity(std::string(text_of(event.severity)));
+    added.set_kind(event.kind);
+    added.set_text(event.text);
+    added.set_count(event.count);
+  }
+  return message;
+}
+
 v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::string& version) {
   v1::GetStatusResponse message;
   message.set_version(version);
@@ -69,6 +140,13 @@ v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::stri
   message.set_drifts(status.counters.drifts);
   message.set_last_reconcile_microseconds(static_cast<std::uint64_t>(status.counters.last_duration.count()));
   message.set_tcx(status.tcx);
+  v1::StoreStatus& store = *message.mutable_store();
+  store.set_uuid(uuid_text(status.store.uuid));
+  store.set_epoch(status.store.epoch);
+  store.set_revision(status.store.revision);
+  store.set_compacted(status.store.compacted);
+  store.set_manifests(status.store.manifests);
+  store.set_refuses_writes(status.store.refuses_writes);
   for (const std::string& warning : status.warnings) message.add_warnings(warning);
   for (const node::UplinkStatus& uplink : status.uplinks) {
     v1::UplinkStatus* added = message.add_uplinks();

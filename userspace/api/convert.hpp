@@ -15,6 +15,7 @@ Result<model::Name> pod_name(const std::string& network, const std::string& name
 Result<node::AttachRequest> from_message(const v1::AttachPodRequest& message);
 
 v1::AttachPodResponse to_message(const node::AttachReply& reply);
+v1::DescribeResponse to_message(const node::Description& description);
 v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::string& version);
 
 }  // namespace sluice::api

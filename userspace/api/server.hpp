@@ -1,32 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// The API on a unix socket: sluice.v1.NodeService, server reflection and health.
+// The API on unix sockets: sluice.v1.ResourceService and NodeService, server reflection and health.
+//
+// gRPC does not tell who called by a unix socket. So connections are accepted here, asked for SO_PEERCRED, and handed
+// to a gRPC server that belongs to the caller's user: its services know for whom they work.
 #pragma once
 
 #include <sys/types.h>
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.hpp"
 #include "node/node.hpp"
+#include "store/repository.hpp"
 
 namespace sluice::api {
 
-struct ServerOptions {
-  std::filesystem::path socket = "/run/sluice/sluice.sock";
+struct SocketOptions {
+  std::filesystem::path path;
   mode_t mode = 0600;
+  std::optional<uid_t> owner;  ///< nothing: the daemon's
+  std::optional<gid_t> group;
+};
+
+struct ServerOptions {
+  SocketOptions socket{.path = "/run/sluice/sluice.sock", .mode = 0600, .owner = {}, .group = {}};
+  std::optional<SocketOptions> read_only_socket;
   std::string version;
 };
 
 class Server {
  public:
-  /// Begins to answer; the node must outlive the server. Requests wait for the node's loop, and are refused when it
-  /// has ended. The process' umask is changed for a moment: no other thread may make files meanwhile.
-  static Result<std::unique_ptr<Server>> start(node::Node& node, const ServerOptions& options);
+  /// Begins to answer; node and repository must outlive the server. Requests wait for the node's loop, and are refused
+  /// when it has ended.
+  static Result<std::unique_ptr<Server>> start(node::Node& node, store::Repository& repository,
+                                               const ServerOptions& options);
   virtual ~Server() = default;
 
-  /// Takes no new request and waits for those that run, up to two seconds.
+  /// Takes no new request, ends watches, and waits for what else runs, up to two seconds.
   virtual void stop() = 0;
 };
 

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/config_api.hpp"
 #include "model/names.hpp"
 #include "store/fields.hpp"
 #include "store/manifest.hpp"
@@ -185,10 +186,11 @@ void read_timeouts(const store::Fields& fields, const store::Context& context, s
 
 const store::FieldNames& known_keys() {
   static const store::FieldNames kNames{
-      .known = {"state_dir", "manifests", "socket", "pin_root", "uplinks", "device_prefix", "pod_mtu", "max_flows",
+      .known = {"state_dir", "manifests", "socket", "socket_owner", "socket_group", "socket_mode", "read_only_socket",
+                "read_only_group", "audit_log", "floating_ip_pools", "pin_root", "uplinks", "device_prefix", "pod_mtu", "max_flows",
                 "backend_arena", "ring_arena", "slots_per_backend", "refusals_per_second", "timeouts", "sweep",
                 "log_level", "force_clsact", "fault_injection_percent"},
-      .later = {"socket_group", "store"}};
+      .later = {"store"}};
   return kNames;
 }
 
@@ -196,8 +198,10 @@ void read_config(const store::Fields& fields, const store::Context& context, Con
   static constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warn", "error"};
   fields.check(known_keys());
   read_path(fields, "state_dir", false, config.state_dir);
-  read_path(fields, "manifests", true, config.manifests);
-  read_path(fields, "socket", false, config.socket);
+  read_path(fields, "manifests", false, config.manifests);
+  read_path(fields, "audit_log", false, config.audit_log);
+  read_sockets(fields, config.api);
+  read_pools(fields, context, config.floating_ip_pools);
   read_path(fields, "pin_root", false, config.pin_root);
   read_uplinks(fields, context, config.node.uplinks);
   read_prefix(fields, config.node.device_prefix);

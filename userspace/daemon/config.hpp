@@ -7,16 +7,21 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "api/server.hpp"
 #include "base/result.hpp"
+#include "model/world.hpp"
 #include "node/types.hpp"
 
 namespace sluice::daemon {
 
 struct Config {
   std::filesystem::path state_dir = "/var/lib/sluice";
-  std::filesystem::path manifests;
-  std::filesystem::path socket = "/run/sluice/sluice.sock";
+  std::filesystem::path manifests;  ///< empty: the state comes by the API
+  api::ServerOptions api;
+  std::filesystem::path audit_log;  ///< empty: into the log
+  std::vector<model::Pool> floating_ip_pools;
   std::filesystem::path pin_root = "/sys/fs/bpf/sluice";
   std::string log_level = "info";
   bool force_clsact = false;                  ///< tests: do not use TCX links

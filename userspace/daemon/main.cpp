@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // sluiced, the node daemon.
 #include <pthread.h>
+#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -25,6 +27,22 @@ void start_log(const std::string& level) {
   spdlog::set_pattern("time=%Y-%m-%dT%H:%M:%S.%f%z level=%l %v");
   spdlog::set_level(spdlog::level::from_str(level));
   spdlog::flush_on(spdlog::level::info);
+}
+
+/// The audit log's own file: for root alone, appended to.
+sluice::Status start_audit_log(const std::filesystem::path& path) {
+  if (path.empty()) return {};
+  const mode_t before = ::umask(0077);
+  try {
+    const auto logger = spdlog::basic_logger_mt("audit", path.string());
+    logger->set_pattern("time=%Y-%m-%dT%H:%M:%S.%f%z %v");
+    logger->flush_on(spdlog::level::info);
+  } catch (const spdlog::spdlog_ex& error) {
+    ::umask(before);
+    return sluice::fail(sluice::ErrorCode::kSystem, "audit_log: " + std::string(error.what()));
+  }
+  ::umask(before);
+  return {};
 }
 
 /// Before any thread is made, so that every thread inherits it and only the loop sees the signals.
@@ -59,6 +77,7 @@ int work(const Arguments& arguments) {
     std::cout << *checked << '\n';
     return 0;
   }
+  if (auto started = start_audit_log(config->audit_log); !started) return failed(started.error());
   const bool purge = arguments.purge || arguments.purge_state;
   block_signals();
   auto done = purge ? sluice::daemon::purge(*config, arguments.purge_state) : sluice::daemon::run(*config, kVersion);

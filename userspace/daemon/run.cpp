@@ -26,9 +26,13 @@
 #include "datapath/pod_devices.hpp"
 #include "node/event_loop.hpp"
 #include "node/log.hpp"
+#include "model/world.hpp"
 #include "node/node.hpp"
-#include "store/allocations.hpp"
+#include "store/manifest.hpp"
 #include "store/manifest_store.hpp"
+#include "store/node_records.hpp"
+#include "store/repository.hpp"
+#include "store/sqlite_key_values.hpp"
 #include "store/state_folder.hpp"
 
 namespace sluice::daemon {
@@ -43,16 +47,20 @@ std::function<Status(const compile::Write&)> faults(std::uint32_t percent) {
   };
 }
 
-datapath::Options datapath_options(const Config& config, const store::Allocations& allocations) {
+datapath::Options datapath_options(const Config& config, const store::NodeRecords& records) {
   datapath::Options options;
   options.pin_root = config.pin_root;
   options.max_pairs = config.node.limits.max_pairs;
   options.backend_arena = config.node.limits.backend_arena;
   options.ring_arena = config.node.limits.ring_arena;
-  options.store_uuid = allocations.uuid();
+  options.owner_uuid = records.uuid();
   options.force_clsact = config.force_clsact;
   options.inject_fault = faults(config.fault_injection_percent);
   return options;
+}
+
+model::Capacity capacity(const Config& config) {
+  return {.flow_pairs = config.node.limits.max_pairs, .pools = config.floating_ip_pools};
 }
 
 struct Claimed {
@@ -65,20 +73,27 @@ struct Claimed {
 Result<Claimed> make_parts(const Config& config) {
   if (auto kernel = datapath::Datapath::check_kernel(); !kernel) return std::unexpected(kernel.error());
   node::Parts parts;
-  auto allocations = store::Allocations::open(config.state_dir);
-  if (!allocations) return std::unexpected(allocations.error());
-  parts.allocations = std::move(*allocations);
-  if (auto free = api::clear_socket_path(config.socket); !free) return std::unexpected(free.error());
+  auto records = store::NodeRecords::open(config.state_dir);
+  if (!records) return std::unexpected(records.error());
+  parts.records = std::move(*records);
+  if (auto free = api::clear_socket_path(config.api.socket.path); !free) return std::unexpected(free.error());
   auto prefix = claim_prefix(config.node.device_prefix);
   if (!prefix) return std::unexpected(prefix.error());
-  auto manifests = store::ManifestStore::open(config.manifests);
-  if (!manifests) return std::unexpected(manifests.error());
-  parts.store = std::move(*manifests);
-  auto datapath = datapath::Datapath::load(datapath_options(config, *parts.allocations));
+  if (!config.manifests.empty()) {
+    auto manifests = store::ManifestStore::open(config.manifests);
+    if (!manifests) return std::unexpected(manifests.error());
+    parts.manifests = std::move(*manifests);
+  }
+  auto key_values = store::SqliteKeyValues::open(config.state_dir);
+  if (!key_values) return std::unexpected(key_values.error());
+  auto repository = store::Repository::open(std::move(*key_values), capacity(config));
+  if (!repository) return std::unexpected(repository.error());
+  parts.repository = std::move(*repository);
+  auto datapath = datapath::Datapath::load(datapath_options(config, *parts.records));
   if (!datapath) return std::unexpected(datapath.error());
   parts.datapath = std::move(*datapath);
   auto devices = datapath::PodDevices::open(
-      *parts.datapath, {config.node.device_prefix, datapath::device_group(parts.allocations->uuid())});
+      *parts.datapath, {config.node.device_prefix, datapath::device_group(parts.records->uuid())});
   if (!devices) return std::unexpected(devices.error());
   parts.devices = std::move(*devices);
   auto links = datapath::LinkWatch::open();
@@ -97,45 +112,49 @@ Status check_pins_unused(const std::filesystem::path& pin_root) {
   return {};
 }
 
-/// Gives out addresses in a database that is thrown away, and compiles: what does not fit, the daemon would refuse.
-/// The real database is not asked, because a daemon that runs has it.
+/// Gives out addresses in a world that is thrown away, and compiles: what does not fit, the daemon would refuse. The
+/// real store is not asked, because a daemon that runs has it.
 Status check_sizes(const Config& config, const model::State& state) {
-  std::string folder = (std::filesystem::temp_directory_path() / "sluiced-check-XXXXXX").string();
-  if (::mkdtemp(folder.data()) == nullptr) return fail_errno("make a folder " + folder);
-  const Status checked = [&]() -> Status {
-    auto allocations = store::Allocations::open(folder);
-    if (!allocations) return std::unexpected(allocations.error());
-    auto assignments = (*allocations)->assign(state);
-    if (!assignments) return std::unexpected(assignments.error());
-    sluice_settings settings = config.node.settings;
-    settings.max_pairs = config.node.limits.max_pairs;
-    auto tables = compile::compile({state, *assignments, {}, {}, settings, config.node.limits}, {});
-    if (!tables) return std::unexpected(tables.error());
-    return {};
-  }();
-  std::error_code ignored;
-  std::filesystem::remove_all(folder, ignored);
-  return checked;
+  model::World world(capacity(config));
+  std::vector<model::Edit> edits;
+  const auto put_all = [&edits](const auto& resources) {
+    for (const auto& [name, resource] : resources) {
+      model::Resource value(resource);
+      const model::Key key = model::key_of(value);
+      edits.push_back({key, std::move(value)});
+    }
+  };
+  put_all(state.networks);
+  put_all(state.floating_ips);
+  put_all(state.pods);
+  put_all(state.services);
+  auto made = world.edit(std::move(edits));
+  if (!made) return std::unexpected(store::summarize(made.error()));
+  sluice_settings settings = config.node.settings;
+  settings.max_pairs = config.node.limits.max_pairs;
+  auto tables = compile::compile({world.state(), world.assignments(), {}, {}, settings, config.node.limits}, {});
+  if (!tables) return std::unexpected(tables.error());
+  return {};
 }
 
 /// The lock of the state folder, with the database if it can be read.
 struct StateLock {
   std::optional<store::StateFolder> folder;
-  std::unique_ptr<store::Allocations> allocations;
+  std::unique_ptr<store::NodeRecords> records;
 };
 
 /// A database that is damaged must not stand in the way of purge(): the pins say whose devices to remove as well.
 Result<StateLock> lock_state(const Config& config) {
   StateLock lock;
   if (!std::filesystem::exists(config.state_dir)) return lock;
-  auto allocations = store::Allocations::open(config.state_dir);
-  if (allocations) {
-    lock.allocations = std::move(*allocations);
+  auto records = store::NodeRecords::open(config.state_dir);
+  if (records) {
+    lock.records = std::move(*records);
     return lock;
   }
   auto folder = store::StateFolder::open(config.state_dir);
   if (!folder) return std::unexpected(folder.error());
-  spdlog::warn("event=state_unreadable error={}", node::quote(allocations.error().message));
+  spdlog::warn("event=state_unreadable error={}", node::quote(records.error().message));
   lock.folder = std::move(*folder);
   return lock;
 }
@@ -146,7 +165,7 @@ Status remove_state(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(folder, failure)) return {};
   for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("state.db") || name == "lock") std::filesystem::remove(entry.path(), failure);
+    if (name.starts_with("state.db") || name.starts_with("store.db") || name == "lock") std::filesystem::remove(entry.path(), failure);
     if (failure) return fail_errno("remove " + entry.path().string(), failure.value());
   }
   std::filesystem::remove(folder, failure);
@@ -195,10 +214,12 @@ Status run(const Config& config, const std::string& version) {
   auto signals = Signals::open();
   if (!signals) return std::unexpected(signals.error());
   if (auto watched = signals->watch(**loop, node); !watched) return watched;
-  auto server = api::Server::start(node, {.socket = config.socket, .version = version});
+  api::ServerOptions api = config.api;
+  api.version = version;
+  auto server = api::Server::start(node, node.repository(), api);
   if (!server) return std::unexpected(server.error());
   ::sd_notify(0, "READY=1");
-  spdlog::info("event=ready version={} socket={}", version, config.socket.string());
+  spdlog::info("event=ready version={} socket={}", version, config.api.socket.path.string());
   const Status outcome = (*loop)->run();
   ::sd_notify(0, "STOPPING=1");
   (*server)->stop();
@@ -207,6 +228,7 @@ Status run(const Config& config, const std::string& version) {
 }
 
 Result<std::string> check(const Config& config) {
+  if (config.manifests.empty()) return "the configuration is valid; the state comes by the API";
   auto manifests = store::ManifestStore::open(config.manifests);
   if (!manifests) return std::unexpected(manifests.error());
   auto snapshot = (*manifests)->read();
@@ -226,8 +248,8 @@ Status purge(const Config& config, bool state) {
   if (auto unused = check_pins_unused(config.pin_root); !unused) return unused;
   // Devices first: a pod whose device has gone sends nothing past the programs that go next.
   std::set<std::array<std::uint8_t, 16>> stores;
-  if (lock->allocations) stores.insert(lock->allocations->uuid());
-  if (const auto pinned = datapath::Datapath::pinned_store(config.pin_root)) stores.insert(*pinned);
+  if (lock->records) stores.insert(lock->records->uuid());
+  if (const auto pinned = datapath::Datapath::pinned_owner(config.pin_root)) stores.insert(*pinned);
   for (const auto& uuid : stores) {
     auto removed = datapath::remove_leftover_devices({config.node.device_prefix, datapath::device_group(uuid)}, {});
     if (!removed) return std::unexpected(removed.error());

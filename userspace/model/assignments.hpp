@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Sluice chose for resources that did not ask: ids and addresses. They are stable for the life of their
-// resource and survive restarts (store/allocations.hpp keeps them). Plain values.
+// resource and survive restarts (model/world.hpp chooses them). Plain values.
 #pragma once
 
 #include <cstdint>

@@ -43,7 +43,7 @@ Result<std::vector<model::Name>> AttachmentBook::restore(const datapath::DeviceM
 }
 
 Status AttachmentBook::drop_stale_records(const std::vector<datapath::LinkInfo>& links) {
-  auto records = allocations_.attachments();
+  auto records = records_.attachments();
   if (!records) return std::unexpected(records.error());
   for (const store::StoredAttachment& record : *records) {
     const bool same_boot = record.boot_id == boot_id_;
@@ -62,7 +62,7 @@ Status AttachmentBook::drop_stale_records(const std::vector<datapath::LinkInfo>&
     }
     spdlog::info("event=attachment_ended pod={} device={} cause={}", record.pod.text(), record.attachment.device,
                  same_boot ? "device_gone" : "reboot");
-    if (auto removed = allocations_.remove_attachment(record.pod); !removed) return removed;
+    if (auto removed = records_.remove_attachment(record.pod); !removed) return removed;
   }
   return {};
 }
@@ -105,7 +105,7 @@ Result<model::Attachment> AttachmentBook::attach(const model::Name& pod, const U
 Status AttachmentBook::record(const model::Name& pod) {
   const model::Attachment* attachment = find(pod);
   if (attachment == nullptr) return fail(ErrorCode::kNotFound, "pod " + pod.text() + " is not attached");
-  return allocations_.put_attachment({pod, *attachment, boot_id_});
+  return records_.put_attachment({pod, *attachment, boot_id_});
 }
 
 Status AttachmentBook::rename(const model::Name& pod, const std::string& device) {
@@ -125,7 +125,7 @@ Status AttachmentBook::finish(const model::Name& pod, const model::Attachment& a
   if (auto detached = devices_.detach(attachment); !detached) {
     return fail_in("pod " + pod.text() + ", device " + attachment.device, detached);
   }
-  if (auto removed = allocations_.remove_attachment(pod); !removed) return fail_in("pod " + pod.text(), removed);
+  if (auto removed = records_.remove_attachment(pod); !removed) return fail_in("pod " + pod.text(), removed);
   return {};
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which pod is attached where: in memory for compile(), durable in the allocations, as devices in the kernel.
+// Which pod is attached where: in memory for compile(), durable in the node's records, as devices in the kernel.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 #include "datapath/namespaces.hpp"
 #include "datapath/pod_devices.hpp"
 #include "model/assignments.hpp"
-#include "store/allocations.hpp"
+#include "store/node_records.hpp"
 
 namespace sluice::node {
 
@@ -25,8 +25,8 @@ namespace sluice::node {
 class AttachmentBook {
  public:
   /// All must outlive the book.
-  AttachmentBook(store::Allocations& allocations, datapath::Datapath& datapath, datapath::PodDevices& devices)
-      : allocations_(allocations), datapath_(datapath), devices_(devices) {}
+  AttachmentBook(store::NodeRecords& records, datapath::Datapath& datapath, datapath::PodDevices& devices)
+      : records_(records), datapath_(datapath), devices_(devices) {}
 
   /// At start: takes over the records whose device is still there, and removes what a crash or a reboot left: other
   /// records, and devices with this daemon's mark that no record owns. Gives the pods whose program could not be put
@@ -54,7 +54,7 @@ class AttachmentBook {
   Status drop_stale_records(const std::vector<datapath::LinkInfo>& links);
   Status remove_leftovers(const datapath::DeviceMark& mark);
 
-  store::Allocations& allocations_;
+  store::NodeRecords& records_;
   datapath::Datapath& datapath_;
   datapath::PodDevices& devices_;
   std::string boot_id_;

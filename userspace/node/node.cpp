@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "node/log.hpp"
@@ -11,18 +12,23 @@
 namespace sluice::node {
 namespace {
 
-sluice_settings complete(sluice_settings settings, const store::Allocations& allocations,
+sluice_settings complete(sluice_settings settings, const store::NodeRecords& records,
                          const compile::Limits& limits) {
-  const auto secret = allocations.secret();
+  const auto secret = records.secret();
   settings.secret[0] = secret[0];
   settings.secret[1] = secret[1];
   settings.max_pairs = limits.max_pairs;
   return settings;
 }
 
-/// True if the same thing may work later without a change of the manifests.
-bool may_pass(const Error& error) {
-  return error.code == ErrorCode::kSystem;
+std::string hex(const std::array<std::uint8_t, 16>& bytes) {
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 0xF];
+  }
+  return text;
 }
 
 }  // namespace
@@ -32,20 +38,21 @@ Node::Node(EventLoop& loop, Parts parts, Options options)
       parts_(std::move(parts)),
       options_(std::move(options)),
       reconciler_(*parts_.datapath),
-      book_(*parts_.allocations, *parts_.datapath, *parts_.devices),
+      book_(*parts_.records, *parts_.datapath, *parts_.devices),
       uplinks_(*parts_.datapath, options_.uplinks, options_.pod_mtu) {
-  options_.settings = complete(options_.settings, *parts_.allocations, options_.limits);
+  options_.settings = complete(options_.settings, *parts_.records, options_.limits);
 }
 
 Node::~Node() {
-  for (const auto timer : {debounce_timer_, retry_timer_, settle_timer_, verify_timer_, finish_timer_, put_back_timer_})
+  for (auto& [revision, waiter] : waiters_) waiter->set_value(false);
+  for (const auto timer : {retry_timer_, settle_timer_, verify_timer_, finish_timer_, put_back_timer_})
     loop_.cancel(timer);
-  loop_.forget(parts_.store->watch_fd());
+  loop_.forget(parts_.repository->watch_fd());
   loop_.forget(parts_.links->fd());
 }
 
 Status Node::start() {
-  auto restored = book_.restore({options_.device_prefix, datapath::device_group(parts_.allocations->uuid())});
+  auto restored = book_.restore({options_.device_prefix, datapath::device_group(parts_.records->uuid())});
   if (!restored) return std::unexpected(restored.error());
   for (const model::Name& pod : *restored) take(pod, "program_missing");
   if (auto refreshed = uplinks_.refresh(); !refreshed) return std::unexpected(refreshed.error());
@@ -60,7 +67,9 @@ Status Node::start() {
         spdlog::error("event=leftover_stays ifindex={} error={}", ifindex, quote(detached.error().message));
     }
   }
-  if (read_desired()) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
+  if (auto checked = check_mark(); !checked) return checked;
+  if (auto followed = follow_manifests(); !followed) return followed;
+  if (take_updates()) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
   finish_later();
   spdlog::info("event=started synced={} writes={} pods_attached={} revision={}", synced_, reconciler_.counters().writes,
                book_.all().size(), applied_revision_);
@@ -68,7 +77,7 @@ Status Node::start() {
 }
 
 Status Node::begin_watching() {
-  if (auto watched = loop_.watch(parts_.store->watch_fd(), [this] { store_changed(); }); !watched) return watched;
+  if (auto watched = loop_.watch(parts_.repository->watch_fd(), [this] { store_changed(); }); !watched) return watched;
   if (auto watched = loop_.watch(parts_.links->fd(), [this] { links_changed(); }); !watched) return watched;
   verify_timer_ = loop_.after(options_.verify_interval, [this] { verify(); });
   schedule_settle();
@@ -77,65 +86,128 @@ Status Node::begin_watching() {
 
 // ---- desired state ----------------------------------------------------------------------------------------------
 
-void Node::store_changed() {
-  auto worthwhile = parts_.store->drain();
-  if (!worthwhile) {
-    set_error(state_error_, worthwhile.error().message, "store_failed");
-    read_again_ = true;
-    retry_later();
-    return;
+/// Whose are the maps? Another store's, or a later state of this one (a restored backup): then what this store lacks must
+/// not be taken away before somebody has said that it is right.
+Status Node::check_mark() {
+  auto mark = parts_.datapath->mark();
+  if (!mark) return fail_in("meta", mark);
+  const store::Identity identity = parts_.repository->identity();
+  const std::uint64_t revision = parts_.repository->revision();
+  constexpr std::string_view kRemedy =
+      "; nothing is written until you run: sluicectl store adopt (this store is right, the maps follow it), or stop "
+      "sluiced and run: sluicectl store restore";
+  if (mark->uuid == decltype(mark->uuid){}) {
+    // New maps: nobody's yet.
+  } else if (mark->uuid != identity.uuid) {
+    hold_ = "the maps were made by store " + hex(mark->uuid) + ", this is store " + hex(identity.uuid);
+  } else if (mark->epoch != identity.epoch) {
+    hold_ = "the maps were made in epoch " + std::to_string(mark->epoch) + " of the store, this is epoch " +
+            std::to_string(identity.epoch);
+  } else if (mark->revision > revision) {
+    hold_ = "the maps hold revision " + std::to_string(mark->revision) + " of the store, which is at " +
+            std::to_string(revision) + " only";
   }
-  if (!*worthwhile) return;
-  // Editors and tools write in several steps, and a folder that is replaced file by file lacks some in the middle:
-  // their pods would be ended. So the wait begins anew with each step, but changes that never end do not hold it up for
-  // ever.
-  const auto now = EventLoop::Clock::now();
-  if (debounce_timer_ == 0) debounce_end_ = now + options_.debounce_limit;
-  loop_.cancel(debounce_timer_);
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(debounce_end_ - now);
-  debounce_timer_ = loop_.after(std::clamp(left, std::chrono::milliseconds{0}, options_.debounce), [this] {
-    debounce_timer_ = 0;
-    reload();
-  });
+  if (hold_.empty()) return {};
+  hold_ += kRemedy;
+  parts_.repository->refuse_writes(hold_);
+  spdlog::error("event=store_held error={}", quote(hold_));
+  return {};
+}
+
+Status Node::follow_manifests() {
+  if (!parts_.manifests) return {};
+  follower_.emplace(loop_, *parts_.manifests, *parts_.repository, options_.debounce, options_.debounce_limit);
+  auto watched = follower_->watch(
+      [this](const model::State& state, const model::Assignments& assignments) {
+        return reconciler_.check(
+            {state, assignments, book_.all(), uplinks_.current(), options_.settings, options_.limits});
+      },
+      [this] {
+        static_cast<void>(read_manifests());
+        take_over_newest();
+      });
+  if (!watched) return watched;
+  static_cast<void>(follower_->take());
+  static_cast<void>(read_manifests());
+  return {};
+}
+
+/// Takes note of how the last reading of the manifests went. False: it failed, and the last good state stays.
+bool Node::read_manifests() {
+  read_again_ = follower_->may_pass();
+  set_error(state_error_, follower_->error(), "state_refused");
+  if (read_again_) retry_later();
+  return follower_->error().empty();
+}
+
+void Node::store_changed() {
+  static_cast<void>(parts_.repository->drain());
+  take_over_newest();
 }
 
 void Node::reload() {
-  if (!read_desired()) return;
+  if (follower_) {
+    static_cast<void>(follower_->take());
+    static_cast<void>(read_manifests());
+  }
+  take_over_newest();
+}
+
+void Node::take_over_newest() {
+  if (!take_updates()) return;
   static_cast<void>(reconcile());
   finish_later();
   schedule_settle();
 }
 
-/// Takes the newest state if it is valid, its addresses can be assigned and its tables fit. False: the last good one
-/// stays.
-bool Node::read_desired() {
-  read_again_ = false;
-  auto taken = take_newest();
-  set_error(state_error_, taken ? "" : taken.error().message, "state_refused");
-  if (taken) {
-    input_changed();
-    forget_void_attachments();
-  } else if (may_pass(taken.error())) {
-    read_again_ = true;
+/// True if there is something new.
+bool Node::take_updates() {
+  // A folder that never had a valid state says nothing: not even that there is nothing.
+  if (follower_ && parts_.repository->revision() == 0) return false;
+  auto update = parts_.repository->updates(desired_ ? desired_->revision : 0);
+  if (!update) {
+    set_error(map_error_, update.error().message, "store_failed");
     retry_later();
+    return false;
   }
-  return taken.has_value();
+  if (desired_ && update->revision == desired_->revision && synced_) return false;
+  take_in(std::move(*update));
+  forget_void_attachments();
+  return true;
 }
 
-/// Addresses are given out and freed last, so that a state that is refused has moved no pod.
-Status Node::take_newest() {
-  auto snapshot = parts_.store->read();
-  if (!snapshot) return std::unexpected(snapshot.error());
-  auto proposed = parts_.allocations->propose(*snapshot->state);
-  if (!proposed) return std::unexpected(proposed.error());
-  const compile::Input candidate{*snapshot->state,   *proposed,         book_.all(),
-                                 uplinks_.current(), options_.settings, options_.limits};
-  if (auto fits = reconciler_.check(candidate); !fits) return fits;
-  auto assignments = parts_.allocations->assign(*snapshot->state);
-  if (!assignments) return std::unexpected(assignments.error());
-  desired_ = std::move(*snapshot);
-  assignments_ = std::move(*assignments);
-  return {};
+void Node::take_in(store::Update update) {
+  if (update.whole || !desired_) {
+    desired_ = Desired{update.revision, std::move(update.state), std::move(update.assignments)};
+    pending_ = {};
+    input_changed();
+    return;
+  }
+  const auto replace = [](auto& target, auto& source, const auto& name) {
+    if (auto node = source.extract(name)) {
+      target.insert_or_assign(name, std::move(node.mapped()));
+    } else {
+      target.erase(name);
+    }
+  };
+  for (const auto& [name, former] : update.change.networks) {
+    replace(desired_->state.networks, update.state.networks, name);
+    replace(desired_->assignments.network_ids, update.assignments.network_ids, name);
+    replace(desired_->assignments.network_slots, update.assignments.network_slots, name);
+  }
+  for (const auto& [name, former] : update.change.pods) {
+    replace(desired_->state.pods, update.state.pods, name);
+    replace(desired_->assignments.pod_addresses, update.assignments.pod_addresses, name);
+  }
+  for (const auto& [name, former] : update.change.services) {
+    replace(desired_->state.services, update.state.services, name);
+    replace(desired_->assignments.service_addresses, update.assignments.service_addresses, name);
+  }
+  for (const auto& [name, former] : update.change.floating_ips)
+    replace(desired_->state.floating_ips, update.state.floating_ips, name);
+  desired_->revision = update.revision;
+  pending_.append(std::move(update.change));
+  reconciler_.forget_wanted();
 }
 
 /// Ends the attachments of pods that are no longer declared, or whose address, prefix length or router is another one
@@ -146,7 +218,8 @@ void Node::forget_void_attachments() {
     if (!has_pod(pod)) {
       ended.emplace_back(pod, "pod_deleted");
     } else if (attachment.mac !=
-               model::pod_mac(assignments_.network_ids.at(pod.network), assignments_.pod_addresses.at(pod))) {
+               model::pod_mac(desired_->assignments.network_ids.at(pod.network),
+                                desired_->assignments.pod_addresses.at(pod))) {
       ended.emplace_back(pod, "address_changed");
     } else if (has_old_network(pod, attachment)) {
       ended.emplace_back(pod, "network_changed");
@@ -159,7 +232,7 @@ void Node::forget_void_attachments() {
 bool Node::has_old_network(const model::Name& pod, const model::Attachment& attachment) const {
   const auto port = reconciler_.actual().ports.find(attachment.ifindex);
   if (!reconciler_.known() || port == reconciler_.actual().ports.end()) return false;
-  const model::Network& network = desired_->state->networks.at(pod.network);
+  const model::Network& network = desired_->state.networks.at(pod.network);
   return port->second.router4 != network.router().wire() || port->second.mask4 != Ipv4{network.cidr4.mask()}.wire();
 }
 
@@ -172,15 +245,14 @@ void Node::input_changed() {
 }
 
 compile::Input Node::input() const {
-  return {*desired_->state, assignments_, book_.all(), uplinks_.current(), options_.settings, options_.limits};
+  return {desired_->state, desired_->assignments, book_.all(), uplinks_.current(), options_.settings, options_.limits};
 }
 
 /// Without a valid state there is nothing to compare with, and nothing is written.
 Status Node::reconcile(Reconciler::Input kind) {
+  if (!hold_.empty()) return fail(ErrorCode::kPrecondition, hold_);
   if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
-  model::Change change;
-  change.attachments = touched_;
-  auto writes = synced_ ? reconciler_.follow(input(), change) : reconciler_.reconcile(input(), kind);
+  auto writes = synced_ ? reconciler_.follow(input(), pending_) : reconciler_.reconcile(input(), kind);
   if (!writes) {
     synced_ = false;
     set_error(map_error_, writes.error().message, "reconcile_failed");
@@ -193,14 +265,53 @@ Status Node::reconcile(Reconciler::Input kind) {
                  reconciler_.counters().last_duration.count());
   }
   synced_ = true;
-  touched_.clear();
+  pending_ = {};
+  const bool newer = applied_revision_ != desired_->revision;
   applied_revision_ = desired_->revision;
+  if (newer || *writes != 0) mark_maps();
+  answer_waiters();
   set_error(map_error_, "", "reconcile_failed");
   if (!read_again_ && !links_lost_) {
     loop_.cancel(std::exchange(retry_timer_, 0));
     retry_delay_ = std::chrono::milliseconds{0};
   }
   return {};
+}
+
+/// So that a later start knows what the maps were made from.
+void Node::mark_maps() {
+  const store::Identity identity = parts_.repository->identity();
+  const datapath::StoreMark mark{identity.uuid, identity.epoch, applied_revision_};
+  if (auto marked = parts_.datapath->set_mark(mark); !marked)
+    spdlog::warn("event=mark_failed error={}", quote(marked.error().message));
+}
+
+void Node::answer_waiters() {
+  while (!waiters_.empty() && waiters_.begin()->first <= applied_revision_) {
+    waiters_.begin()->second->set_value(true);
+    waiters_.erase(waiters_.begin());
+  }
+}
+
+bool Node::wait_applied(std::uint64_t revision, std::chrono::milliseconds wait) {
+  auto promise = std::make_shared<std::promise<bool>>();
+  auto answer = promise->get_future();
+  const bool accepted = loop_.post([this, promise, revision] {
+    store_changed();
+    if (applied_revision_ >= revision) {
+      promise->set_value(true);
+    } else {
+      waiters_.emplace(revision, promise);
+    }
+  });
+  if (!accepted || answer.wait_for(wait) != std::future_status::ready) {
+    // Whoever has gone waits no more: the loop forgets it, or it would keep as many as there are impatient callers.
+    static_cast<void>(loop_.post([this, promise] {
+      std::erase_if(waiters_, [&promise](const auto& waiter) { return waiter.second == promise; });
+    }));
+    return false;
+  }
+  return answer.get();
 }
 
 /// For a caller that waits: a failed write leaves what was written before it, so tries that make progress come through
@@ -232,8 +343,12 @@ void Node::retry() {
     static_cast<void>(check_attachments());
     if (!links_lost_) static_cast<void>(refresh_uplinks());
   }
-  const bool taken = read_again_ && read_desired();
-  if (desired_) {
+  if (read_again_ && follower_) {
+    static_cast<void>(follower_->take());
+    static_cast<void>(read_manifests());
+  }
+  const bool taken = take_updates();
+  if (desired_ && hold_.empty()) {
     const std::size_t before = reconciler_.last_plan();
     auto outcome = reconcile_at_once(taken ? Reconciler::Input::kNew : Reconciler::Input::kSame);
     // The back-off is for what does not get better; a plan that shrinks does.
@@ -257,7 +372,7 @@ void Node::verify() {
   const bool uplinks = refresh_uplinks();
   if (ended || uplinks) static_cast<void>(reconcile());
   finish_later();
-  if (!desired_ || !synced_) return;  // a retry is under way and reads back by itself
+  if (!desired_ || !synced_ || !hold_.empty()) return;  // a retry is under way and reads back by itself
   const std::uint64_t drifts = reconciler_.counters().drifts;
   auto writes = reconciler_.verify(input());
   if (!writes) {
@@ -302,7 +417,7 @@ void Node::set_error(std::string& slot, const std::string& message, const char* 
 }
 
 bool Node::has_pod(const model::Name& pod) const {
-  return desired_ && desired_->state->pods.contains(pod);
+  return desired_ && desired_->state.pods.contains(pod);
 }
 
 }  // namespace sluice::node

@@ -3,14 +3,14 @@
 //
 // One thread, the event loop's, owns everything here. Level-triggered: every event only says that something may have
 // changed; what is done follows from the desired state, the attachments and the maps as they are. Nothing is done on
-// absence: without a valid desired state no map is written.
+// absence: without a desired state, or with maps that another store has made, no map is written.
 #pragma once
 
 #include <deque>
 #include <future>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,18 +21,22 @@
 #include "datapath/pod_devices.hpp"
 #include "node/attachments.hpp"
 #include "node/event_loop.hpp"
+#include "node/events.hpp"
+#include "node/manifest_follower.hpp"
 #include "node/reconciler.hpp"
 #include "node/types.hpp"
 #include "node/uplinks.hpp"
-#include "store/allocations.hpp"
-#include "store/store.hpp"
+#include "store/node_records.hpp"
+#include "store/manifest_store.hpp"
+#include "store/repository.hpp"
 
 namespace sluice::node {
 
 /// What a node is made of; all of it belongs to the node afterwards.
 struct Parts {
-  std::unique_ptr<store::Store> store;
-  std::unique_ptr<store::Allocations> allocations;
+  std::unique_ptr<store::Repository> repository;
+  std::unique_ptr<store::ManifestStore> manifests;  ///< nullptr: the state comes by the API
+  std::unique_ptr<store::NodeRecords> records;
   std::unique_ptr<datapath::Datapath> datapath;
   std::unique_ptr<datapath::PodDevices> devices;
   std::unique_ptr<datapath::LinkWatch> links;
@@ -59,10 +63,18 @@ class Node {
   /// Takes the pod out of rotation, then removes its device. The address stays the pod's. Fine if it is not attached.
   Status detach(const model::Name& pod);
   Result<NodeStatus> status();
+  /// What is known of one resource here. kNotFound.
+  Result<Description> describe(const model::Key& key);
+  /// True as soon as the maps hold that revision of the store, false if they do not after `wait`.
+  bool wait_applied(std::uint64_t revision, std::chrono::milliseconds wait);
+  /// Takes the store as right although the maps were made by another one, or by a later state of it. Gives why they were
+  /// held; empty if they were not.
+  Result<std::string> adopt_store();
+  [[nodiscard]] store::Repository& repository() const { return *parts_.repository; }
 
   // On the loop's thread.
 
-  /// Reads the manifests again now (SIGHUP).
+  /// Reads the manifests, if there are any, and what is new in the store (SIGHUP).
   void reload();
 
  private:
@@ -71,16 +83,22 @@ class Node {
   Result<T> on_loop(Work work);
 
   Status begin_watching();
+  Status follow_manifests();
+  Status check_mark();
   void store_changed();
   void links_changed();
   bool follow_links();
   bool check_attachments();
   bool refresh_uplinks();
   void attach_programs_again();
-  bool read_desired();
-  Status take_newest();
+  bool read_manifests();
+  bool take_updates();
+  void take_in(store::Update update);
+  void take_over_newest();
   void forget_void_attachments();
   [[nodiscard]] bool has_old_network(const model::Name& pod, const model::Attachment& attachment) const;
+  void mark_maps();
+  void answer_waiters();
 
   struct Ending {
     model::Name pod;
@@ -112,6 +130,11 @@ class Node {
   Result<datapath::PodDevice> device_of(const AttachRequest& request);
   AttachReply reply_of(const model::Name& pod, const model::Attachment& attachment) const;
   Status detach_now(const model::Name& pod);
+  Result<Description> describe_now(const model::Key& key);
+  void describe_in_network(const model::Key& key, Description& description) const;
+  void add_backends(const model::Service& service, const model::Pod& pod, std::vector<BackendReport>& reports) const;
+  [[nodiscard]] std::string unused_because(const model::Pod& pod, const model::ServicePort& port) const;
+  void note(const model::Name& pod, Severity severity, const char* kind, std::string text);
   NodeStatus status_now() const;
   std::vector<ServiceStatus> service_status() const;
   [[nodiscard]] compile::Input input() const;
@@ -124,23 +147,29 @@ class Node {
   AttachmentBook book_;
   Uplinks uplinks_;
 
-  std::optional<store::Snapshot> desired_;  ///< the last good state, with assignments_ for it
-  model::Assignments assignments_;
+  struct Desired {
+    std::uint64_t revision = 0;
+    model::State state;
+    model::Assignments assignments;
+  };
+  std::optional<Desired> desired_;
+  std::optional<ManifestFollower> follower_;
+  EventLog events_;
   std::deque<Ending> endings_;         ///< out of the book, their devices not removed yet
   std::deque<Ending> failed_endings_;  ///< those that could not be removed, until put_back_timer_
   std::chrono::milliseconds put_back_delay_{0};
 
-  /// The maps hold what input() asks for, but for the attachments of touched_. Whoever changes anything else that goes
-  /// into input() sets it to false.
+  /// The maps hold what input() asks for, but for pending_. Whoever changes anything else that goes into input() sets it
+  /// to false.
   bool synced_ = false;
-  std::set<model::Name> touched_;  ///< pods whose attachment began or ended since the maps were right
+  model::Change pending_;  ///< of input(), since the maps were right
   std::uint64_t applied_revision_ = 0;
-  std::string state_error_;  ///< what is wrong with the newest state
+  std::multimap<std::uint64_t, std::shared_ptr<std::promise<bool>>> waiters_;  ///< by the revision that they wait for
+  std::string hold_;         ///< why no map is written although there is a state: another store's maps
+  std::string state_error_;  ///< what is wrong with the manifests
   std::string map_error_;    ///< why the maps do not hold desired_
-  bool read_again_ = false;  ///< the state could not be taken for a reason that may go by itself
+  bool read_again_ = false;  ///< the manifests could not be taken for a reason that may go by itself
   bool links_lost_ = false;  ///< what has changed about devices could not be read
-  EventLoop::TimerId debounce_timer_ = 0;
-  EventLoop::Clock::time_point debounce_end_;  ///< of the longest wait, while debounce_timer_ runs
   EventLoop::TimerId retry_timer_ = 0;
   EventLoop::TimerId settle_timer_ = 0;
   EventLoop::TimerId finish_timer_ = 0;

@@ -15,9 +15,14 @@ void Node::take(const model::Name& pod, const char* cause) {
   auto attachment = book_.take(pod);
   if (!attachment) return;
   spdlog::info("event=attachment_ended pod={} device={} cause={}", pod.text(), attachment->device, cause);
-  touched_.insert(pod);
+  note(pod, Severity::kWarning, "attachment_ended", std::string(cause) + ", device " + attachment->device);
+  pending_.attachments.insert(pod);
   reconciler_.forget_wanted();
   endings_.push_back({pod, std::move(*attachment), EventLoop::Clock::now()});
+}
+
+void Node::note(const model::Name& pod, Severity severity, const char* kind, std::string text) {
+  events_.add({model::Kind::kPod, pod}, severity, kind, std::move(text));
 }
 
 Status Node::finish(const Ending& ending) {

@@ -46,6 +46,22 @@ Status Node::detach(const model::Name& pod) {
   return on_loop<void>([&] { return detach_now(pod); });
 }
 
+Result<std::string> Node::adopt_store() {
+  return on_loop<std::string>([this]() -> Result<std::string> {
+    std::string reason = std::exchange(hold_, {});
+    if (reason.empty()) return reason;
+    parts_.repository->refuse_writes({});
+    spdlog::warn("event=store_adopted former={}", quote(reason));
+    input_changed();
+    reload();
+    return reason;
+  });
+}
+
+Result<Description> Node::describe(const model::Key& key) {
+  return on_loop<Description>([&] { return describe_now(key); });
+}
+
 Result<NodeStatus> Node::status() {
   return on_loop<NodeStatus>([this] { return Result<NodeStatus>(status_now()); });
 }
@@ -54,11 +70,13 @@ Result<NodeStatus> Node::status() {
 
 Result<AttachReply> Node::attach_now(const AttachRequest& request, const UniqueFd& netns, std::uint64_t cookie) {
   last_request_ = EventLoop::Clock::now();
-  // The manifests may have been written a moment ago and not been read yet.
+  // It may have been declared a moment ago and not been read yet.
   if (!has_pod(request.pod)) reload();
+  if (!hold_.empty()) return fail(ErrorCode::kPrecondition, hold_);
   if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
   if (!has_pod(request.pod)) {
-    return fail(ErrorCode::kNotFound, "pod " + request.pod.text() + " is not declared; add it to the manifests" +
+    return fail(ErrorCode::kNotFound, "pod " + request.pod.text() + " is not declared; " +
+                                          (follower_ ? "add it to the manifests" : "declare it: sluicectl apply -f FILE") +
                                           (state_error_.empty() ? "" : ", which are not valid now: " + state_error_));
   }
   schedule_settle();
@@ -114,7 +132,7 @@ Result<AttachReply> Node::attach_new(const AttachRequest& request, const UniqueF
     if (neighbour) place += " (the namespace is that of pod " + neighbour->text() + ")";
     return fail_in(place, attachment);
   }
-  touched_.insert(request.pod);
+  pending_.attachments.insert(request.pod);
   Status done = reconcile_at_once();
   if (done) done = book_.record(request.pod);
   if (!done) {
@@ -123,17 +141,18 @@ Result<AttachReply> Node::attach_new(const AttachRequest& request, const UniqueF
     static_cast<void>(finish_now(request.pod));
     return fail_in("pod " + request.pod.text(), done);
   }
+  note(request.pod, Severity::kInfo, "attached", "to device " + attachment->device);
   spdlog::info("event=attached pod={} device={} ifindex={} address={}", request.pod.text(), attachment->device,
                attachment->ifindex, device->address.text());
   return reply_of(request.pod, *attachment);
 }
 
 Result<datapath::PodDevice> Node::device_of(const AttachRequest& request) {
-  const auto network = desired_->state->networks.find(request.pod.network);
-  const auto id = assignments_.network_ids.find(request.pod.network);
-  const auto address = assignments_.pod_addresses.find(request.pod);
-  if (network == desired_->state->networks.end() || id == assignments_.network_ids.end() ||
-      address == assignments_.pod_addresses.end()) {
+  const auto network = desired_->state.networks.find(request.pod.network);
+  const auto id = desired_->assignments.network_ids.find(request.pod.network);
+  const auto address = desired_->assignments.pod_addresses.find(request.pod);
+  if (network == desired_->state.networks.end() || id == desired_->assignments.network_ids.end() ||
+      address == desired_->assignments.pod_addresses.end()) {
     return fail(ErrorCode::kPrecondition, "pod " + request.pod.text() + " has no address yet");
   }
   return datapath::PodDevice{.interface = request.interface,
@@ -145,8 +164,8 @@ Result<datapath::PodDevice> Node::device_of(const AttachRequest& request) {
 }
 
 AttachReply Node::reply_of(const model::Name& pod, const model::Attachment& attachment) const {
-  const model::Network& network = desired_->state->networks.at(pod.network);
-  return {.address = assignments_.pod_addresses.at(pod),
+  const model::Network& network = desired_->state.networks.at(pod.network);
+  return {.address = desired_->assignments.pod_addresses.at(pod),
           .prefix_length = network.cidr4.length,
           .mac = attachment.mac,
           .router = network.router(),
@@ -170,8 +189,15 @@ Status Node::detach_now(const model::Name& pod) {
 NodeStatus Node::status_now() const {
   NodeStatus status;
   status.revision = applied_revision_;
-  status.synced = synced_ && touched_.empty() && state_error_.empty();
-  status.last_error = state_error_.empty() ? map_error_ : state_error_;
+  status.synced = synced_ && pending_.empty() && state_error_.empty() && hold_.empty();
+  status.last_error = !hold_.empty() ? hold_ : state_error_.empty() ? map_error_ : state_error_;
+  const store::Identity identity = parts_.repository->identity();
+  status.store = {.uuid = identity.uuid,
+                  .epoch = identity.epoch,
+                  .revision = parts_.repository->revision(),
+                  .compacted = parts_.repository->compacted().value_or(0),
+                  .manifests = parts_.manifests ? parts_.manifests->path().string() : "",
+                  .refuses_writes = parts_.repository->refuses_writes()};
   status.warnings = uplinks_.problems();
   status.counters = reconciler_.counters();
   status.services = service_status();
@@ -180,11 +206,11 @@ NodeStatus Node::status_now() const {
     status.uplinks.push_back({uplink.device, uplinks_.ifindex_of(uplink.device)});
   }
   if (!desired_) return status;
-  for (const auto& [name, pod] : desired_->state->pods) {
+  for (const auto& [name, pod] : desired_->state.pods) {
     const model::Attachment* attachment = book_.find(name);
-    const auto address = assignments_.pod_addresses.find(name);
+    const auto address = desired_->assignments.pod_addresses.find(name);
     status.pods.push_back({.name = name,
-                           .address = address == assignments_.pod_addresses.end() ? Ipv4{} : address->second,
+                           .address = address == desired_->assignments.pod_addresses.end() ? Ipv4{} : address->second,
                            .attached = attachment != nullptr,
                            .device = attachment == nullptr ? "" : attachment->device});
   }
@@ -194,10 +220,10 @@ NodeStatus Node::status_now() const {
 std::vector<ServiceStatus> Node::service_status() const {
   std::vector<ServiceStatus> services;
   if (!desired_) return services;
-  for (const auto& [name, service] : desired_->state->services) {
-    const auto address = assignments_.service_addresses.find(name);
-    const auto network = assignments_.network_ids.find(name.network);
-    if (address == assignments_.service_addresses.end() || network == assignments_.network_ids.end()) continue;
+  for (const auto& [name, service] : desired_->state.services) {
+    const auto address = desired_->assignments.service_addresses.find(name);
+    const auto network = desired_->assignments.network_ids.find(name.network);
+    if (address == desired_->assignments.service_addresses.end() || network == desired_->assignments.network_ids.end()) continue;
     ServiceStatus status{.name = name, .address = address->second, .floating_ip = service.floating_ip.value_or("")};
     if (!service.ports.empty()) {
       const sluice_frontend4_key key{.network = network->second,

@@ -2,17 +2,22 @@
 // What is asked of a node and what it answers, as plain values.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/address.hpp"
 #include "compile/compile.hpp"
+#include "model/assignments.hpp"
 #include "model/resources.hpp"
+#include "node/events.hpp"
 #include "node/reconciler.hpp"
 #include "node/uplinks.hpp"
+#include "store/codec.hpp"
 
 namespace sluice::node {
 
@@ -66,6 +71,38 @@ struct UplinkStatus {
   std::uint32_t ifindex = 0;  ///< 0: missing
 };
 
+struct StoreStatus {
+  std::array<std::uint8_t, 16> uuid{};
+  std::uint64_t epoch = 0;
+  std::uint64_t revision = 0;   ///< the newest
+  std::uint64_t compacted = 0;  ///< watches from before it must list again
+  std::string manifests;        ///< where the state comes from; empty: the API
+  std::string refuses_writes;   ///< why; empty: it takes them
+};
+
+/// One pod behind one port of a service, used or not.
+struct BackendReport {
+  model::Name service;
+  model::Name pod;
+  std::string port;  ///< of the service, "80/TCP"
+  Ipv4 address;
+  std::uint16_t target_port = 0;
+  std::uint16_t weight = 1;
+  std::string reason;  ///< why it gets no new flows; empty: it does
+};
+
+/// What the node sees of one resource.
+struct Description {
+  store::Stored stored;
+  std::optional<model::Attachment> attachment;  ///< of a pod
+  std::vector<BackendReport> backends;          ///< of a service, of a pod
+  std::vector<model::Name> users;               ///< services bound to a floating IP
+  std::uint32_t pods = 0;                       ///< of a network
+  std::uint32_t services = 0;                   ///< of a network
+  std::uint64_t flows = 0;                      ///< of a network: pairs, now
+  std::vector<Event> events;
+};
+
 struct NodeStatus {
   std::uint64_t revision = 0;  ///< of the state that the maps hold; 0: none yet
   bool synced = false;
@@ -76,6 +113,7 @@ struct NodeStatus {
   std::vector<ServiceStatus> services;
   std::vector<UplinkStatus> uplinks;
   bool tcx = false;
+  StoreStatus store;
 };
 
 }  // namespace sluice::node

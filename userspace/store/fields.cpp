@@ -208,6 +208,10 @@ std::optional<std::string_view> Fields::choice(std::string_view field, std::span
   return std::nullopt;
 }
 
+const YamlNode* Fields::list(std::string_view field) const {
+  return of_kind(field, YamlNode::Kind::kSequence, "a list");
+}
+
 const YamlNode* Fields::list_of_maps(std::string_view field) const {
   const YamlNode* node = of_kind(field, YamlNode::Kind::kSequence, "a list");
   if (node == nullptr) return nullptr;

@@ -85,6 +85,8 @@ class Fields {
   std::optional<std::string_view> choice(std::string_view field, std::span<const std::string_view> choices,
                                          std::span<const std::string_view> later = {}) const;
   [[nodiscard]] const YamlNode* map(std::string_view field) const;
+  /// A list; nullptr if it is absent or reported.
+  [[nodiscard]] const YamlNode* list(std::string_view field) const;
   /// A list of mappings; nullptr if it is absent or reported.
   [[nodiscard]] const YamlNode* list_of_maps(std::string_view field) const;
 

@@ -1,26 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Store over a manifest file or a folder of them.
+// The states that a manifest file or a folder of them declares.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 
 #include "base/result.hpp"
+#include "model/resources.hpp"
 #include "store/path_watch.hpp"
-#include "store/store.hpp"
 
 namespace sluice::store {
+
+/// One valid state. Revisions only grow while the daemon runs.
+struct Snapshot {
+  std::uint64_t revision = 0;
+  std::shared_ptr<const model::State> state;
+};
 
 /// read() reads and validates everything; its error lists the problems (at most 20). A missing path, an empty folder
 /// and manifests without any resource are errors, because absence is never acted on. Revisions count the states
 /// that differed from the one before, from 1 on. The caller debounces: many events may come for one change.
-class ManifestStore : public Store {
+class ManifestStore {
  public:
   static Result<std::unique_ptr<ManifestStore>> open(const std::filesystem::path& path);
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
-  Result<Snapshot> read() override;
-  [[nodiscard]] int watch_fd() const override { return watch_->fd(); }
-  Result<bool> drain() override { return watch_->drain(); }
+  Result<Snapshot> read();
+  /// A descriptor that becomes readable when read() may give something new (level-triggered until drained).
+  [[nodiscard]] int watch_fd() const { return watch_->fd(); }
+  /// Consumes what watch_fd() announced. True if a read() is worthwhile.
+  Result<bool> drain() { return watch_->drain(); }
 
  private:
   ManifestStore(std::filesystem::path path, std::unique_ptr<PathWatch> watch)

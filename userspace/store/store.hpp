@@ -1,34 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// Store: where the desired state comes from. The first implementation reads a folder of manifests; databases
-// follow behind the same interface.
+// Store: where a node's desired state comes from, as changes.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "base/result.hpp"
+#include "model/assignments.hpp"
+#include "model/change.hpp"
 #include "model/resources.hpp"
 
 namespace sluice::store {
 
-/// One consistent state with the revision at which it held. Revisions only grow within one store.
-struct Snapshot {
+/// How one revision becomes another.
+struct Update {
   std::uint64_t revision = 0;
-  std::shared_ptr<const model::State> state;
+  /// state and assignments are everything there is; change is empty. Otherwise they hold, of what change names, what
+  /// is there now; what change names and they lack was deleted.
+  bool whole = false;
+  model::State state;
+  model::Assignments assignments;
+  model::Change change;
 };
 
 class Store {
  public:
   virtual ~Store() = default;
 
-  /// The newest valid state. An error means that the store did not answer or holds something invalid; the caller
-  /// then changes nothing (absence is never acted on).
-  virtual Result<Snapshot> read() = 0;
+  /// What has happened after `revision`; 0: everything there is. An error means that the store did not answer; the
+  /// caller then changes nothing (absence is never acted on).
+  virtual Result<Update> updates(std::uint64_t revision) = 0;
 
-  /// A descriptor that becomes readable when read() may give something new (level-triggered until drained).
+  /// A descriptor that becomes readable when updates() may give something new (level-triggered until drained).
   [[nodiscard]] virtual int watch_fd() const = 0;
 
-  /// Consumes what watch_fd() announced. True if a read() is worthwhile.
+  /// Consumes what watch_fd() announced. True if a look is worthwhile.
   virtual Result<bool> drain() = 0;
 };
 

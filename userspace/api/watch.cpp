@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/watch.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "api/status_codes.hpp"
+#include "wire/convert.hpp"
+
+namespace sluice::api {
+namespace {
+
+constexpr std::size_t kBatch = 256;  // events in one response, more only if one transaction has more
+
+struct Filter {
+  std::set<model::Kind> kinds;
+  std::string network;
+
+  [[nodiscard]] bool passes(const model::Key& key) const {
+    if (!kinds.empty() && !kinds.contains(key.kind)) return false;
+    if (network.empty()) return true;
+    return key.name.network == network || (key.kind == model::Kind::kNetwork && key.name.name == network);
+  }
+};
+
+Result<Filter> filter_of(const v1::WatchRequest& request) {
+  Filter filter{.kinds = {}, .network = request.network()};
+  for (const int kind : request.kinds()) {
+    auto wanted = wire::to_model(static_cast<v1::Kind>(kind));
+    if (!wanted) return std::unexpected(wanted.error());
+    filter.kinds.insert(*wanted);
+  }
+  return filter;
+}
+
+Result<v1::WatchEvent> event_of(const store::Event& event, const model::Key& key) {
+  v1::WatchEvent message;
+  message.set_revision(event.revision);
+  *message.mutable_key() = wire::to_message(key);
+  auto stored = store::decode(event.deleted ? std::string_view(event.before) : std::string_view(event.now.value));
+  if (!stored) return fail_in(event.now.key, stored);
+  stored->assigned.created = event.now.created;
+  stored->assigned.modified = event.revision;
+  *message.mutable_resource() = wire::to_message(stored->resource, stored->assigned);
+  message.set_type(event.deleted                            ? v1::WatchEvent::DELETED
+                   : event.now.created == event.revision ? v1::WatchEvent::CREATED
+                                                          : v1::WatchEvent::CHANGED);
+  return message;
+}
+
+}  // namespace
+
+/// Lives until gRPC says OnDone: it holds itself.
+class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>,
+                              public std::enable_shared_from_this<WatchHub::Watch> {
+ public:
+  Watch(WatchHub& hub, grpc::CallbackServerContext& context, Filter filter, std::uint64_t cursor)
+      : hub_(hub), context_(context), filter_(std::move(filter)), cursor_(cursor) {}
+
+  void hold(std::shared_ptr<Watch> self) { self_ = std::move(self); }
+
+  void add_snapshot(std::vector<v1::WatchResponse> responses, std::uint64_t revision) {
+    const std::lock_guard lock(mutex_);
+    ready_.assign(std::make_move_iterator(responses.begin()), std::make_move_iterator(responses.end()));
+    cursor_ = revision;
+  }
+
+  /// Sends what there is, unless a write is under way or the watch has ended.
+  void pump() {
+    const std::lock_guard lock(mutex_);
+    pump_locked();
+  }
+
+  void end(const grpc::Status& status) {
+    const std::lock_guard lock(mutex_);
+    end_locked(status);
+  }
+  void end(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    end_locked(finish(context_, error));
+  }
+
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok) return end_locked(grpc::Status(grpc::StatusCode::CANCELLED, "the watcher has gone"));
+    pump_locked();
+  }
+  void OnCancel() override { end(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled")); }
+  void OnDone() override {
+    {
+      const std::lock_guard lock(hub_.mutex_);
+      hub_.watches_.erase(shared_from_this());
+      hub_.changed_.notify_all();
+    }
+    const std::shared_ptr<Watch> last = std::move(self_);
+  }
+
+ private:
+  void pump_locked() {
+    if (ended_ || writing_) return;
+    if (ready_.empty()) {
+      auto events = hub_.repository_.changes(cursor_, kBatch);
+      if (!events) return end_locked(finish(context_, events.error()));
+      if (events->empty()) return;
+      v1::WatchResponse response;
+      for (const store::Event& event : *events) {
+        cursor_ = event.revision;
+        const auto key = store::parse_key(event.now.key);
+        if (!key || !filter_.passes(*key)) continue;
+        auto message = event_of(event, *key);
+        if (!message) return end_locked(finish(context_, message.error()));
+        *response.add_events() = std::move(*message);
+      }
+      response.set_revision(cursor_);
+      ready_.push_back(std::move(response));
+    }
+    sending_ = std::move(ready_.front());
+    ready_.pop_front();
+    writing_ = true;
+    StartWrite(&sending_);
+  }
+
+  void end_locked(const grpc::Status& status) {
+    if (std::exchange(ended_, true)) return;
+    Finish(status);
+  }
+
+  WatchHub& hub_;
+  grpc::CallbackServerContext& context_;
+  const Filter filter_;
+  std::shared_ptr<Watch> self_;
+  std::mutex mutex_;  ///< guards what follows
+  std::uint64_t cursor_;
+  std::deque<v1::WatchResponse> ready_;
+  v1::WatchResponse sending_;
+  bool writing_ = false;
+  bool ended_ = false;
+};
+
+WatchHub::WatchHub(store::Repository& repository) : repository_(repository) {
+  subscription_ = repository_.subscribe([this](std::uint64_t revision) {
+    const std::lock_guard lock(mutex_);
+    newest_ = std::max(newest_, revision);
+    changed_.notify_all();
+  });
+  thread_ = std::thread([this] { run(); });
+}
+
+WatchHub::~WatchHub() {
+  stop();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return watches_.empty(); });  // their calls end with the server
+}
+
+void WatchHub::stop() {
+  std::vector<std::shared_ptr<Watch>> watches;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(stopping_, true)) return;
+    watches.assign(watches_.begin(), watches_.end());
+    changed_.notify_all();
+  }
+  repository_.unsubscribe(subscription_);
+  thread_.join();
+  for (const auto& watch : watches)
+    watch->end(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the daemon is stopping; resume the watch later"));
+}
+
+/// Wakes the watches that wait; those that are writing go on by themselves.
+void WatchHub::run() {
+  std::uint64_t seen = 0;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return stopping_ || newest_ != seen; });
+    if (stopping_) return;
+    seen = newest_;
+    const std::vector<std::shared_ptr<Watch>> watches(watches_.begin(), watches_.end());
+    lock.unlock();
+    for (const auto& watch : watches) watch->pump();
+    lock.lock();
+  }
+}
+
+grpc::ServerWriteReactor<v1::WatchResponse>* WatchHub::open(grpc::CallbackServerContext& context,
+                                                            const v1::WatchRequest& request) {
+  auto filter = filter_of(request);
+  auto watch = std::make_shared<Watch>(*this, context, filter ? *filter : Filter{}, request.after_revision());
+  watch->hold(watch);
+  bool taken = false;
+  {
+    const std::lock_guard lock(mutex_);
+    taken = !stopping_ && watches_.size() < kMostWatches;
+    if (taken) watches_.insert(watch);
+  }
+  if (!taken) {
+    watch->end(Error{ErrorCode::kExhausted, "the daemon has as many watches as it takes (" +
+                                                std::to_string(kMostWatches) + "); end some"});
+  } else if (!filter) {
+    watch->end(filter.error());
+  } else {
+    if (request.snapshot()) {
+      std::vector<v1::WatchResponse> responses;
+      v1::WatchResponse response;
+      std::uint64_t revision = UINT64_MAX;
+      for (const auto kind : {model::Kind::kNetwork, model::Kind::kFloatingIp, model::Kind::kNode, model::Kind::kPod,
+                              model::Kind::kService}) {
+        const store::Listing listing = repository_.list(kind, "", {});
+        // The lists are of one revision or later ones: events after the oldest are sent again, which is no gap.
+        revision = std::min(revision, listing.revision);
+        for (const store::Stored& stored : listing.items) {
+          const model::Key key = model::key_of(stored.resource);
+          if (!filter->passes(key)) continue;
+          v1::WatchEvent* event = response.add_events();
+          event->set_type(v1::WatchEvent::CREATED);
+          event->set_revision(stored.assigned.modified);
+          *event->mutable_key() = wire::to_message(key);
+          *event->mutable_resource() = wire::to_message(stored.resource, stored.assigned);
+          if (static_cast<std::size_t>(response.events_size()) >= kBatch) responses.push_back(std::exchange(response, {}));
+        }
+      }
+      response.set_revision(revision);
+      response.set_synced(true);
+      responses.push_back(std::move(response));
+      watch->add_snapshot(std::move(responses), revision);
+    }
+    watch->pump();
+  }
+  return watch.get();
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config_api.hpp"
+
+#include <grp.h>
+#include <pwd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "api/socket_path.hpp"
+#include "model/names.hpp"
+#include "model/problems.hpp"
+#include "model/validate.hpp"
+
+namespace sluice::daemon {
+namespace {
+
+/// A name or a number, as chown(1) takes it.
+std::optional<gid_t> group_of(const store::Fields& fields, std::string_view field) {
+  const auto name = fields.text(field);
+  if (!name) return std::nullopt;
+  if (const group* found = ::getgrnam(name->c_str())) return found->gr_gid;
+  gid_t id = 0;
+  const auto [stop, error] = std::from_chars(name->data(), name->data() + name->size(), id);
+  if (error == std::errc{} && stop == name->data() + name->size() && !name->empty()) return id;
+  fields.problem(field, model::quoted(*name) + " is no group of this machine; make it, or name another");
+  return std::nullopt;
+}
+
+std::optional<uid_t> user_of(const store::Fields& fields, std::string_view field) {
+  const auto name = fields.text(field);
+  if (!name) return std::nullopt;
+  if (const passwd* found = ::getpwnam(name->c_str())) return found->pw_uid;
+  uid_t id = 0;
+  const auto [stop, error] = std::from_chars(name->data(), name->data() + name->size(), id);
+  if (error == std::errc{} && stop == name->data() + name->size() && !name->empty()) return id;
+  fields.problem(field, model::quoted(*name) + " is no user of this machine; make it, or name another");
+  return std::nullopt;
+}
+
+void read_path(const store::Fields& fields, std::string_view field, std::filesystem::path& path) {
+  const auto value = fields.text(field);
+  if (!value) return;
+  if (auto good = api::check_socket_path(*value); !good) {
+    fields.problem(field, good.error().message);
+  } else {
+    path = *value;
+  }
+}
+
+/// Octal, as chmod(1) takes it. Nobody else may ever write: whoever opens the socket commands the node's network.
+void read_mode(const store::Fields& fields, mode_t& mode) {
+  const auto value = fields.text("socket_mode");
+  if (!value) return;
+  unsigned number = 0;
+  constexpr int kOctal = 8;
+  const auto [stop, error] = std::from_chars(value->data(), value->data() + value->size(), number, kOctal);
+  const bool whole = error == std::errc{} && stop == value->data() + value->size() && !value->empty();
+  if (!whole || number > 0777 || (number & 0007) != 0 || (number & 0600) != 0600) {
+    fields.problem("socket_mode", model::quoted(*value) + " is no mode of a socket; use 0600, or 0660 for a group");
+  } else {
+    mode = number;
+  }
+}
+
+void read_pool(const store::Fields& item, const store::YamlNode* list, model::Pool& pool) {
+  if (list == nullptr || list->items.empty()) {
+    item.problem("prefixes", "is missing or empty; list prefixes like 203.0.113.0/28");
+    return;
+  }
+  for (const store::YamlNode& node : list->items) {
+    const auto prefix = node.kind == store::YamlNode::Kind::kScalar
+                            ? Cidr4::parse(node.text)
+                            : Result<Cidr4>(fail(ErrorCode::kInvalid, "an entry is no text"));
+    if (!prefix) {
+      item.problem("prefixes", prefix.error().message);
+    } else if (!model::is_unicast(prefix->first()) || prefix->length < model::kMinPrefixLength) {
+      item.problem("prefixes", prefix->text() + " is no range of public addresses of /8 or longer");
+    } else {
+      pool.prefixes.push_back(*prefix);
+    }
+  }
+}
+
+}  // namespace
+
+void read_sockets(const store::Fields& fields, api::ServerOptions& options) {
+  read_path(fields, "socket", options.socket.path);
+  options.socket.owner = user_of(fields, "socket_owner");
+  options.socket.group = group_of(fields, "socket_group");
+  if (options.socket.group) options.socket.mode = 0660;
+  read_mode(fields, options.socket.mode);
+
+  api::SocketOptions reading{
+      .path = options.socket.path.string() + ".ro", .mode = 0600, .owner = options.socket.owner, .group = {}};
+  reading.group = group_of(fields, "read_only_group");
+  if (!reading.group) reading.group = options.socket.group;
+  if (reading.group) reading.mode = 0660;
+  if (fields.has("read_only_socket") && fields.text("read_only_socket") == "none") return;
+  read_path(fields, "read_only_socket", reading.path);
+  if (auto good = api::check_socket_path(reading.path); !good) {
+    fields.problem("read_only_socket", good.error().message + "; name one, or write: none");
+  } else if (reading.path == options.socket.path) {
+    fields.problem("read_only_socket", "is the same as socket; name another, or write: none");
+  } else {
+    options.read_only_socket = std::move(reading);
+  }
+}
+
+void read_pools(const store::Fields& fields, const store::Context& context, std::vector<model::Pool>& pools) {
+  const store::YamlNode* list = fields.list_of_maps("floating_ip_pools");
+  if (list == nullptr) return;
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < list->items.size(); i++) {
+    const store::Fields item(list->items[i], context, "floating_ip_pools[" + std::to_string(i) + "].");
+    item.check({.known = {"name", "prefixes"}, .later = {}});
+    model::Pool pool;
+    pool.name = item.text("name", true).value_or("");
+    if (!model::is_dns_label(pool.name)) {
+      item.problem("name", model::quoted(pool.name) + " is not a DNS label; " + std::string(model::kDnsLabelRule));
+    } else if (!names.insert(pool.name).second) {
+      item.problem("name", model::quoted(pool.name) + " stands twice; rename one", ErrorCode::kExists);
+    }
+    read_pool(item, item.list("prefixes"), pool);
+    for (const model::Pool& other : pools) {
+      for (const Cidr4& mine : pool.prefixes) {
+        for (const Cidr4& theirs : other.prefixes) {
+          if (mine.overlaps(theirs))
+            item.problem("prefixes", mine.text() + " overlaps " + theirs.text() + " of pool " + other.name +
+                                         "; each address belongs to one pool");
+        }
+      }
+    }
+    pools.push_back(std::move(pool));
+  }
+}
+
+}  // namespace sluice::daemon

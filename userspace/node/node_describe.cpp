@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the node sees of one resource: who serves a service, and why somebody does not.
+#include <algorithm>
+#include <utility>
+
+#include "model/validate.hpp"
+#include "node/node.hpp"
+
+namespace sluice::node {
+namespace {
+
+bool matches(const model::Labels& labels, const model::Labels& selector) {
+  return std::ranges::all_of(selector, [&labels](const auto& wanted) {
+    const auto found = labels.find(wanted.first);
+    return found != labels.end() && found->second == wanted.second;
+  });
+}
+
+/// Host order; nothing if the pod has no port of that name with that protocol.
+std::optional<std::uint16_t> target_of(const model::ServicePort& port, const model::Pod& pod) {
+  if (const auto* number = std::get_if<std::uint16_t>(&port.target_port)) return *number;
+  const auto named = pod.ports.find(std::get<std::string>(port.target_port));
+  if (named == pod.ports.end() || named->second.protocol != port.protocol) return std::nullopt;
+  return named->second.port;
+}
+
+}  // namespace
+
+/// The first cause in the order in which an operator would look for it; empty if the backend gets new flows.
+std::string Node::unused_because(const model::Pod& pod, const model::ServicePort& port) const {
+  if (!target_of(port, pod)) {
+    return "the pod has no port named '" + std::get<std::string>(port.target_port) + "' with protocol " +
+           std::string(model::name(port.protocol));
+  }
+  if (book_.find(pod.name) == nullptr) return "the pod is not attached on this node";
+  if (pod.draining) return "the pod is draining";
+  if (pod.weight == 0) return "the pod's weight is 0";
+  if (!synced_) return "the maps do not hold the newest state yet" + (map_error_.empty() ? "" : ": " + map_error_);
+  return {};
+}
+
+void Node::add_backends(const model::Service& service, const model::Pod& pod,
+                        std::vector<BackendReport>& reports) const {
+  for (const model::ServicePort& port : service.ports) {
+    reports.push_back({.service = service.name,
+                       .pod = pod.name,
+                       .port = std::to_string(port.port) + "/" + std::string(model::name(port.protocol)),
+                       .address = desired_->assignments.pod_addresses.at(pod.name),
+                       .target_port = target_of(port, pod).value_or(0),
+                       .weight = pod.weight,
+                       .reason = unused_because(pod, port)});
+  }
+}
+
+void Node::describe_in_network(const model::Key& key, Description& description) const {
+  const model::State& state = desired_->state;
+  const auto each = [&](const auto& resources, const auto& visit) {
+    for (auto it = resources.lower_bound(model::Name{key.name.network, ""});
+         it != resources.end() && it->first.network == key.name.network; ++it) {
+      visit(it->second);
+    }
+  };
+  if (key.kind == model::Kind::kService) {
+    const auto service = state.services.find(key.name);
+    if (service == state.services.end()) return;
+    each(state.pods, [&](const model::Pod& pod) {
+      if (matches(pod.labels, service->second.selector)) add_backends(service->second, pod, description.backends);
+    });
+  } else {
+    const auto pod = state.pods.find(key.name);
+    if (pod == state.pods.end()) return;
+    if (const auto* attachment = book_.find(key.name)) description.attachment = *attachment;
+    each(state.services, [&](const model::Service& service) {
+      if (matches(pod->second.labels, service.selector)) add_backends(service, pod->second, description.backends);
+    });
+  }
+}
+
+Result<Description> Node::describe_now(const model::Key& key) {
+  take_updates();
+  auto stored = parts_.repository->get(key);
+  if (!stored) return std::unexpected(stored.error());
+  Description description;
+  description.stored = std::move(*stored);
+  description.events = events_.of(key);
+  if (!desired_) return description;
+  const model::State& state = desired_->state;
+  switch (key.kind) {
+    case model::Kind::kPod:
+    case model::Kind::kService:
+      describe_in_network(key, description);
+      break;
+    case model::Kind::kFloatingIp:
+      for (const auto& [name, service] : state.services) {
+        if (service.floating_ip == key.name.name) description.users.push_back(name);
+      }
+      break;
+    case model::Kind::kNetwork: {
+      const auto count = [&](const auto& resources) {
+        const auto begin = resources.lower_bound(model::Name{key.name.name, ""});
+        const auto end = resources.lower_bound(model::Name{key.name.name + '\0', ""});
+        return static_cast<std::uint32_t>(std::distance(begin, end));
+      };
+      description.pods = count(state.pods);
+      description.services = count(state.services);
+      if (const auto slot = desired_->assignments.network_slots.find(key.name.name);
+          slot != desired_->assignments.network_slots.end()) {
+        if (const auto flows = parts_.datapath->flows_of(slot->second)) description.flows = *flows;
+      }
+      break;
+    }
+    case model::Kind::kNode:
+      break;
+  }
+  return description;
+}
+
+}  // namespace sluice::node
