@@ -25,6 +25,7 @@ using Targets = std::array<std::optional<double>, 4>;
 constexpr Targets kEstablished = {60, {}, 300, 450};
 constexpr Targets kPodToPod = {90, {}, 330, 480};
 constexpr double kForeign = 25;
+constexpr std::array<std::pair<std::uint32_t, double>, 2> kOpening = {{{kSizes[1], 450}, {kSizes[3], 600}}};
 
 int trivial_verdict(Hook hook) {
   return hook == Hook::kTc ? int{TC_ACT_REDIRECT} : int{XDP_PASS};
@@ -244,8 +245,9 @@ Result<Suite> Suite::make(const Devices& devices, const Choice& choice, Engine& 
     added = suite.add({Side::kPublic, flows, 1}, devices, choice, engine,
                       [size](World& world) { return public_side(world, size); });
   }
-  for (const auto& [flows, target] : {std::pair{kSizes[1], 450.0}, {kSizes[3], 600.0}}) {
-    if (!added) break;
+  for (std::size_t each = 0; added && each < kOpening.size(); ++each) {
+    const std::uint32_t flows = kOpening.at(each).first;
+    const double target = kOpening.at(each).second;
     added = suite.add({Side::kPod, flows, kOpeningBackends}, devices, choice, engine,
                       [target](World& world) { return opening(world, target); });
   }
