@@ -59,6 +59,11 @@ void Editor::check_each(const std::vector<Edit>& edits) {
               "name each resource once");
     }
     if (edit.resource) {
+      const Key named = key_of(*edit.resource);
+      if (named != edit.key) {
+        problem(ErrorCode::kInvalid, edit.key, "name", named.name.text(), "holds " + describe(named),
+                "give each resource under its own name");
+      }
       check(*edit.resource, problems_);
     } else if (!world_.find(edit.key)) {
       problem(ErrorCode::kNotFound, edit.key, "name", edit.key.name.text(), "does not exist",
@@ -88,6 +93,10 @@ void Editor::settle_before(Edit& edit, std::vector<Key>& removed) {
     const auto& held = std::get<FloatingIp>(*before);
     if (floating_ip->address == Ipv4{}) {
       if (!floating_ip->pool.empty() && floating_ip->pool != held.pool) {
+        if (options_.recreate) {
+          removed.push_back(edit.key);
+          return;
+        }
         problem(ErrorCode::kPrecondition, edit.key, "pool", floating_ip->pool,
                 "cannot change: the address is " + held.address.text(), "release the floating IP and allocate another");
       }
@@ -122,32 +131,32 @@ void Editor::remove(const Key& key) {
   }
 }
 
-/// Chosen addresses before given ones, so that none is given away that somebody asks for.
+/// What others refer to before them. Chosen addresses before given ones, so that none is given away that somebody asks
+/// for; all floating IPs before any service, because one with an address may be bound to one without.
 void Editor::put_all(const std::vector<Edit>& edits) {
-  for (const Edit& edit : edits) {
-    if (!edit.resource) continue;
-    if (const auto* network = std::get_if<Network>(&*edit.resource)) put_network(*network);
-    if (const auto* node = std::get_if<Node>(&*edit.resource)) put_node(*node);
+  const auto each = [&edits]<typename Wanted>(std::in_place_type_t<Wanted>, const auto& use) {
+    for (const Edit& edit : edits) {
+      if (!edit.resource) continue;
+      if (const auto* resource = std::get_if<Wanted>(&*edit.resource)) use(*resource);
+    }
+  };
+  each(std::in_place_type<Network>, [this](const Network& network) { put_network(network); });
+  each(std::in_place_type<Node>, [this](const Node& node) { put_node(node); });
+  for (const bool chosen : {true, false}) {
+    each(std::in_place_type<FloatingIp>, [&](const FloatingIp& floating_ip) {
+      if ((floating_ip.address != Ipv4{}) == chosen) put_floating_ip(floating_ip);
+    });
   }
   for (const bool chosen : {true, false}) {
-    for (const Edit& edit : edits) {
-      if (!edit.resource) continue;
-      if (const auto* address = std::get_if<FloatingIp>(&*edit.resource)) {
-        if ((address->address != Ipv4{}) == chosen) put_floating_ip(*address);
-      } else if (const auto* pod = std::get_if<Pod>(&*edit.resource)) {
-        put_in_network(*pod, chosen);
-      }
-    }
-    for (const Edit& edit : edits) {
-      if (!edit.resource) continue;
-      if (const auto* service = std::get_if<Service>(&*edit.resource)) put_in_network(*service, chosen);
-    }
+    each(std::in_place_type<Pod>, [&](const Pod& pod) { put_in_network(pod, chosen); });
+    each(std::in_place_type<Service>, [&](const Service& service) { put_in_network(service, chosen); });
   }
 }
 
-void Editor::check_guarantees() {
+/// A store may hold more than a table that was made smaller has room for: what does not add to that is still allowed.
+void Editor::check_guarantees(std::uint64_t before) {
   const std::uint64_t capacity = world_.capacity_.flow_pairs;
-  if (world_.guaranteed_ <= capacity) return;
+  if (world_.guaranteed_ <= capacity || world_.guaranteed_ <= before) return;
   std::vector<std::pair<std::uint32_t, std::string>> networks;
   for (const auto& [name, network] : world_.state_.networks) networks.emplace_back(network.guaranteed_flows, name);
   std::ranges::sort(networks, std::greater<>{});
@@ -190,7 +199,6 @@ void Editor::check_after(const std::vector<Key>& removed) {
     too_many("network " + printable(name), "pods", book->second.pods, kMaxPodsPerNetwork);
     too_many("network " + printable(name), "services", book->second.services, kMaxServicesPerNetwork);
   }
-  check_guarantees();
 }
 
 std::vector<Error> Editor::run(std::vector<Edit> edits, const EditOptions& options) {
@@ -199,6 +207,7 @@ std::vector<Error> Editor::run(std::vector<Edit> edits, const EditOptions& optio
   add_default_network(edits);
   check_each(edits);
   if (!problems_.empty()) return problems_.take();
+  const std::uint64_t guaranteed = world_.guaranteed_;
   std::vector<Key> removed;
   for (Edit& edit : edits) settle_before(edit, removed);
   if (!problems_.empty()) return problems_.take();
@@ -217,6 +226,7 @@ std::vector<Error> Editor::run(std::vector<Edit> edits, const EditOptions& optio
   }
   put_all(edits);
   check_after(removed);
+  check_guarantees(guaranteed);
   return problems_.take();
 }
 

@@ -2,6 +2,11 @@
 // One transaction on a World while it is made. Private to this folder.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,6 +15,9 @@
 #include "model/world.hpp"
 
 namespace sluice::model {
+
+/// What the address is for the network, if it cannot be anybody's.
+std::optional<std::string> reserved(const Network& network, Ipv4 address);
 
 /// The World's maps change through put() and erase() alone, which note how to take each step back.
 class Editor {
@@ -38,15 +46,19 @@ class Editor {
   void remove(const Key& key);
   void put_all(const std::vector<Edit>& edits);
   void check_after(const std::vector<Key>& removed);
-  void check_guarantees();
+  void check_guarantees(std::uint64_t before);
 
-  // editor_steps.cpp: single resources
+  // editor_steps.cpp: what single resources hold
   void note_former(const Key& key);
   void remove_network(const std::string& name);
   void remove_floating_ip(const std::string& name);
   void remove_in_network(const Key& key);
   void unbind(const Service& service);
   void bind(const Service& service);
+  static void add_user(World& world, const std::string& floating_ip, const Name& service);
+  static bool remove_user(World& world, const std::string& floating_ip, const Name& service);
+
+  // editor_put.cpp: whether single resources may be put
   void put_network(const Network& network);
   bool check_network_change(const Network& network);
   void put_floating_ip(const FloatingIp& floating_ip);
@@ -58,6 +70,7 @@ class Editor {
   bool floating_ip_exists(const Service& service);
   std::optional<Ipv4> next_address(Kind kind, const Network& network);
   std::optional<Ipv4> next_pool_address(const FloatingIp& floating_ip, std::string& pool);
+  std::optional<Ipv4> next_in_prefix(const Cidr4& prefix);
 
   /// Calls undo later, in the opposite order.
   void on_undo(std::function<void(World&)> undo) {
@@ -76,6 +89,9 @@ class Editor {
   World::Transaction* transaction_;
   EditOptions options_;
   Problems problems_;
+  // Nothing is freed any more when addresses are searched: what was in use then is so until the end.
+  std::set<std::string> full_networks_;
+  std::map<Ipv4, std::uint64_t> searched_;  ///< all below are in use; by the first address of a pool's prefix
 };
 
 template <typename Map, typename Key, typename Value>

@@ -61,6 +61,33 @@ std::expected<World::Transaction, std::vector<Error>> World::edit(std::vector<Ed
   return transaction;
 }
 
+/// Why the service cannot have its floating IP and ports, if it cannot.
+std::optional<std::string> World::clash(const Service& service) const {
+  if (!service.floating_ip) return std::nullopt;
+  if (!state_.floating_ips.contains(*service.floating_ip)) return "its floating IP does not exist";
+  for (const ServicePort& port : service.ports) {
+    const auto holder = bindings_.find({*service.floating_ip, port.protocol, port.port});
+    if (holder != bindings_.end()) return "port " + std::to_string(port.port) + " of its floating IP is taken";
+  }
+  return std::nullopt;
+}
+
+/// Why the pod or service cannot have that address, or a service its floating IP; nothing if it can.
+std::optional<std::string> World::contradiction(const Resource& resource, std::optional<Ipv4> address) const {
+  const Key key = key_of(resource);
+  const auto book = books_.find(key.name.network);
+  if (book == books_.end()) return "its network does not exist";
+  if (!address || book->second.holders.contains(address->value)) return "its address is missing or taken";
+  const Network& network = state_.networks.at(key.name.network);
+  if (const auto why = reserved(network, *address)) return "its address " + address->text() + " is " + *why;
+  const auto* pod = std::get_if<Pod>(&resource);
+  if (pod != nullptr && !network.cidr4.contains(*address)) return "its address is outside " + network.cidr4.text();
+  const auto* service = std::get_if<Service>(&resource);
+  const auto wanted = pod != nullptr ? pod->address4 : service->address4;
+  if (wanted.value_or(*address) != *address) return "it asked for another address than it has";
+  return service != nullptr ? clash(*service) : std::nullopt;
+}
+
 Status World::restore(const Resource& resource, std::optional<Ipv4> address, std::uint32_t id, std::uint32_t slot) {
   const Key key = key_of(resource);
   const auto damaged = [&](const std::string& what) {
@@ -76,14 +103,13 @@ Status World::restore(const Resource& resource, std::optional<Ipv4> address, std
     if (!good || ids_.contains(id) || slots_.contains(slot)) return damaged("its id or slot is wrong or taken");
     editor.insert_network(*network, id, slot);
   } else if (const auto* floating_ip = std::get_if<FloatingIp>(&resource)) {
-    if (floating_addresses_.contains(floating_ip->address)) return damaged("its address is taken");
+    const bool good = floating_ip->address != Ipv4{} && !floating_addresses_.contains(floating_ip->address);
+    if (!good) return damaged("its address is missing or taken");
     editor.insert_floating_ip(*floating_ip);
   } else if (const auto* node = std::get_if<Node>(&resource)) {
     editor.insert_node(*node);
   } else {
-    const auto book = books_.find(key.name.network);
-    if (book == books_.end()) return damaged("its network does not exist");
-    if (!address || book->second.holders.contains(address->value)) return damaged("its address is missing or taken");
+    if (const auto what = contradiction(resource, address)) return damaged(*what);
     if (const auto* pod = std::get_if<Pod>(&resource)) editor.insert_pod(*pod, *address);
     if (const auto* service = std::get_if<Service>(&resource)) editor.insert_service(*service, *address);
   }

@@ -134,6 +134,9 @@ class World {
   };
   using Binding = std::tuple<std::string, Protocol, std::uint16_t>;  ///< floating IP's name, protocol, port
 
+  [[nodiscard]] std::optional<std::string> contradiction(const Resource& resource, std::optional<Ipv4> address) const;
+  [[nodiscard]] std::optional<std::string> clash(const Service& service) const;
+
   Capacity capacity_;
   State state_;
   Assignments assignments_;
