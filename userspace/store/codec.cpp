@@ -60,7 +60,7 @@ std::string encode(const Stored& stored) {
 Result<Stored> decode(std::string_view value) {
   v1::Resource message;
   if (!message.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
-    return fail(ErrorCode::kInvalid, "is no resource of sluice.v1; the store is damaged: restore a backup");
+    return fail(ErrorCode::kInvalid, "is no resource of sluice.v1");
   }
   auto resource = wire::to_model(message);
   if (!resource) return std::unexpected(resource.error());
@@ -71,7 +71,10 @@ Result<Stored> decode(std::string_view value) {
 
 Result<Stored> decode(const KeyValue& pair) {
   auto stored = decode(std::string_view(pair.value));
-  if (!stored) return fail_in(pair.key, stored);
+  if (!stored) {
+    return fail(ErrorCode::kInvalid,
+                pair.key + ": " + stored.error().message + "; the store is damaged: restore a backup");
+  }
   stored->assigned.created = pair.created;
   stored->assigned.modified = pair.modified;
   const auto key = parse_key(pair.key);
@@ -103,10 +106,10 @@ Result<model::Cursors> decode_cursors(std::string_view value) {
   return model::Cursors{message.network_id(), message.network_slot()};
 }
 
-Result<model::NetworkCursors> decode_network_cursors(std::string_view value) {
+Result<model::NetworkCursors> decode_network_cursors(const KeyValue& pair) {
   v1::NetworkCursors message;
-  if (!message.ParseFromArray(value.data(), static_cast<int>(value.size())))
-    return fail(ErrorCode::kInvalid, std::string(kNetworkCursors) + ": is damaged; restore a backup");
+  if (!message.ParseFromArray(pair.value.data(), static_cast<int>(pair.value.size())))
+    return fail(ErrorCode::kInvalid, pair.key + ": is damaged; restore a backup");
   return model::NetworkCursors{message.pod(), message.service()};
 }
 

@@ -38,6 +38,6 @@ Result<Stored> decode(std::string_view value);
 std::string encode(const model::Cursors& cursors);
 std::string encode(const model::NetworkCursors& cursors);
 Result<model::Cursors> decode_cursors(std::string_view value);
-Result<model::NetworkCursors> decode_network_cursors(std::string_view value);
+Result<model::NetworkCursors> decode_network_cursors(const KeyValue& pair);
 
 }  // namespace sluice::store

@@ -36,7 +36,8 @@ PRAGMA user_version = 1;
 
 std::unexpected<Error> damaged(Error error) {
   if (error.code == ErrorCode::kInvalid) {
-    error.message += "; the file is damaged: move it away (the pods on this node are then detached and must be attached again)";
+    error.message +=
+        "; the file is damaged: move it away (the pods on this node are then detached and must be attached again)";
   }
   return std::unexpected(std::move(error));
 }

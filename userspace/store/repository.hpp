@@ -85,7 +85,8 @@ class Repository final : public Store {
   void refuse_writes(std::string reason);
   std::string refuses_writes() const;
 
-  /// Calls `notify` after each revision, on the writer's thread, without any lock held. It must be quick.
+  /// Calls `notify` after each revision, on the writer's thread, while others may read and write: with several writers
+  /// not always in the order of the revisions. It must be quick, and may neither subscribe nor unsubscribe.
   using Subscription = std::uint64_t;
   Subscription subscribe(std::function<void(std::uint64_t)> notify);
   /// When it returns, `notify` runs no more.
@@ -110,7 +111,12 @@ class Repository final : public Store {
   [[nodiscard]] Stored stored(model::Resource resource) const;
   [[nodiscard]] std::optional<Stored> find(const model::Key& key) const;
   Status check_expected(const std::vector<WriteRequest::Edit>& edits) const;
+  [[nodiscard]] wire::Assigned assigned(const model::Key& key) const;
+  [[nodiscard]] std::optional<Stored> former(const model::Key& key, const model::Change& change) const;
+  Result<WriteReply> write_and_announce(WriteRequest& request, std::unique_lock<std::shared_mutex> lock);
   Result<WriteReply> write_locked(WriteRequest& request);
+  Status get_in_step();
+  void publish(std::uint64_t revision, const model::Change& change, std::vector<Outcome>& outcomes);
   Result<std::uint64_t> commit(const model::World::Transaction& transaction, std::vector<Outcome>& outcomes);
   void announce(std::uint64_t revision);
   static void copy_present(const model::World& world, const model::Change& change, Update& update);
@@ -120,6 +126,7 @@ class Repository final : public Store {
   model::World world_;
   std::map<model::Key, Versions> versions_;
   std::uint64_t revision_ = 0;
+  bool in_step_ = true;  ///< whether the world is known to be what the store holds
   std::deque<std::pair<std::uint64_t, model::Change>> recent_;  ///< for updates(), oldest first
   std::uint64_t recent_from_ = 0;                               ///< recent_ has everything after this revision
   std::string refusal_;

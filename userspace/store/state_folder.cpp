@@ -50,7 +50,8 @@ Status StateFolder::make_private() {
   }
   if ((info.st_mode & kOthers) == 0) return {};
   std::error_code error;
-  const bool ours = faccessat(folder_.get(), "state.db", F_OK, 0) == 0;
+  const bool ours =
+      faccessat(folder_.get(), "state.db", F_OK, 0) == 0 || faccessat(folder_.get(), "store.db", F_OK, 0) == 0;
   const bool empty = std::filesystem::is_empty(path_, error);
   if (!ours && (error || !empty)) {
     return fail(ErrorCode::kPermission,

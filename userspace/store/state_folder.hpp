@@ -12,7 +12,7 @@ namespace sluice::store {
 class StateFolder {
  public:
   /// Makes the folder if it is missing (mode 0700) and locks it. A folder that others can read is made private if it
-  /// is empty or holds a state database already; any other one is refused (kPermission), because it is somebody
+  /// is empty or holds one of our databases already; any other one is refused (kPermission), because it is somebody
   /// else's. kPrecondition if another process holds the lock; the message names its pid.
   static Result<StateFolder> open(const std::filesystem::path& path);
 

@@ -1,71 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "store/allocations.hpp"
-
-#include <gtest/gtest.h>
-
-#include <chrono>
+// Which ids and addresses resources get, across changes and restarts.
 #include <set>
 
-#include "model/validate.hpp"
-#include "states.hpp"
-#include "temporary_folder.hpp"
+#include "repository_test_base.hpp"
 
 namespace sluice::store {
 namespace {
 
-class AllocationsTest : public testing::Test {
+class RepositoryAddresses : public RepositoryTest {
  protected:
-  AllocationsTest() { reopen(); }
-
-  void reopen() {
-    allocations_.reset();
-    auto opened = Allocations::open(folder_ / "state");
-    ASSERT_TRUE(opened) << opened.error().message;
-    allocations_ = std::move(*opened);
-  }
-  model::Assignments assign() {
-    auto assigned = allocations_->assign(state_);
-    if (assigned) return *assigned;
-    ADD_FAILURE() << assigned.error().message;
-    return {};
-  }
-  Error refusal() {
-    auto assigned = allocations_->assign(state_);
-    if (!assigned) return assigned.error();
-    ADD_FAILURE() << "was not refused";
-    return {};
-  }
   std::string pod(const std::string& network, const std::string& name) {
     return assign().pod_addresses.at({network, name}).text();
   }
   std::string service(const std::string& network, const std::string& name) {
     return assign().service_addresses.at({network, name}).text();
   }
-
-  TemporaryFolder folder_;
-  std::unique_ptr<Allocations> allocations_;
-  model::State state_;
+  /// What would be chosen if pod a became pod b and the network blog were made.
+  model::Assignments propose() {
+    model::State wanted;
+    add_network(wanted, "blog");
+    add_pod(wanted, "shop", "b");
+    model::Assignments proposed;
+    WriteRequest request;
+    request.edits = {delete_edit(pod_key("shop", "a")), put_edit(wanted.pods.begin()->second),
+                     put_edit(wanted.networks.begin()->second)};
+    request.dry_run = true;
+    request.judge = [&proposed](const model::State&, const model::Assignments& assignments) -> Status {
+      proposed = assignments;
+      return {};
+    };
+    const auto written = repository_->write(std::move(request));
+    EXPECT_TRUE(written) << written.error().message;
+    return proposed;
+  }
 };
 
-TEST_F(AllocationsTest, ProposesWhatItWouldGiveAndGivesNothing) {
+TEST_F(RepositoryAddresses, AreProposedByADryRunThatGivesNothing) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "a");
   const model::Assignments before = assign();
-  const model::State old = state_;
+  const std::uint64_t revision = repository_->revision();
+  const model::Assignments proposed = propose();
+  EXPECT_FALSE(proposed.pod_addresses.contains({"shop", "a"}));
+  EXPECT_TRUE(proposed.pod_addresses.contains({"shop", "b"}));
+  EXPECT_EQ(propose(), proposed) << "nothing was taken or freed by asking";
+  EXPECT_EQ(repository_->updates(0).value().assignments, before);
+  EXPECT_EQ(repository_->revision(), revision);
+  reopen();
+  EXPECT_EQ(repository_->updates(0).value().assignments, before) << "nor on the disk";
   state_.pods.clear();
   add_pod(state_, "shop", "b");
   add_network(state_, "blog");
-  const auto proposed = allocations_->propose(state_);
-  ASSERT_TRUE(proposed) << proposed.error().message;
-  EXPECT_FALSE(proposed->pod_addresses.contains({"shop", "a"}));
-  EXPECT_EQ(*allocations_->propose(state_), *proposed) << "nothing was taken or freed by asking";
-  EXPECT_EQ(*allocations_->propose(old), before);
-  reopen();
-  EXPECT_EQ(*allocations_->propose(old), before) << "nor on the disk";
-  EXPECT_EQ(assign(), *proposed);
+  EXPECT_EQ(assign(), proposed);
 }
 
-TEST_F(AllocationsTest, GivesPodsTheLowestAddressesAndServicesTheHighest) {
+TEST_F(RepositoryAddresses, GivesPodsTheLowestAddressesAndServicesTheHighest) {
   add_network(state_, "shop");
   for (const std::string name : {"a", "b", "c"}) add_pod(state_, "shop", name);
   for (const std::string name : {"x", "y"}) add_service(state_, "shop", name);
@@ -78,7 +67,7 @@ TEST_F(AllocationsTest, GivesPodsTheLowestAddressesAndServicesTheHighest) {
   EXPECT_EQ(assigned.network_slots.at("shop"), 1U);
 }
 
-TEST_F(AllocationsTest, GivesTwoNetworksTheSameAddressesUnderTwoIds) {
+TEST_F(RepositoryAddresses, GivesTwoNetworksTheSameAddressesUnderTwoIds) {
   for (const std::string network : {"blog", "shop"}) {
     add_network(state_, network);
     add_pod(state_, network, "a");
@@ -88,23 +77,19 @@ TEST_F(AllocationsTest, GivesTwoNetworksTheSameAddressesUnderTwoIds) {
   EXPECT_NE(assign().network_slots.at("shop"), assign().network_slots.at("blog"));
 }
 
-TEST_F(AllocationsTest, KeepsEverythingAcrossARestart) {
+TEST_F(RepositoryAddresses, KeepsEverythingAcrossARestart) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "m");
   add_service(state_, "shop", "web");
   const model::Assignments before = assign();
-  const auto secret = allocations_->secret();
-  const auto uuid = allocations_->uuid();
   reopen();
+  EXPECT_EQ(repository_->updates(0).value().assignments, before);
   EXPECT_EQ(assign(), before);
-  EXPECT_EQ(allocations_->secret(), secret);
-  EXPECT_EQ(allocations_->uuid(), uuid);
-  EXPECT_NE(secret, (std::array<std::uint64_t, 2>{}));
   add_pod(state_, "shop", "a");  // sorts before m and must not push it away
   EXPECT_EQ(assign().pod_addresses.at({"shop", "m"}), before.pod_addresses.at({"shop", "m"}));
 }
 
-TEST_F(AllocationsTest, DoesNotReuseAFreedAddressIdOrSlotAtOnceEvenAfterARestart) {
+TEST_F(RepositoryAddresses, DoesNotReuseAFreedAddressIdOrSlotAtOnceEvenAfterARestart) {
   add_network(state_, "shop");
   add_network(state_, "old");
   add_pod(state_, "shop", "a");
@@ -121,7 +106,7 @@ TEST_F(AllocationsTest, DoesNotReuseAFreedAddressIdOrSlotAtOnceEvenAfterARestart
   EXPECT_NE(after.network_slots.at("new"), before.network_slots.at("old"));
 }
 
-TEST_F(AllocationsTest, NeverHandsOutReservedAddressesAndUsesEveryOther) {
+TEST_F(RepositoryAddresses, NeverHandsOutReservedAddressesAndUsesEveryOther) {
   add_network(state_, "tiny", "10.0.0.0/29", "10.0.0.3");
   for (const std::string name : {"a", "b", "c", "d"}) add_pod(state_, "tiny", name);
   add_service(state_, "tiny", "s");
@@ -141,7 +126,7 @@ TEST_F(AllocationsTest, NeverHandsOutReservedAddressesAndUsesEveryOther) {
   EXPECT_EQ(pod("tiny", "e"), assigned.pod_addresses.at({"tiny", "a"}).text());
 }
 
-TEST_F(AllocationsTest, RefusesAStaticAddressThatALivingResourceHoldsAndNamesBoth) {
+TEST_F(RepositoryAddresses, RefusesAStaticAddressThatALivingResourceHoldsAndNamesBoth) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "a");
   add_service(state_, "shop", "s");
@@ -160,7 +145,7 @@ TEST_F(AllocationsTest, RefusesAStaticAddressThatALivingResourceHoldsAndNamesBot
   EXPECT_EQ(assign(), before) << "a refused state leaves nothing behind";
 }
 
-TEST_F(AllocationsTest, ServesStaticRequestsBeforeItChoosesFreely) {
+TEST_F(RepositoryAddresses, ServesStaticRequestsBeforeItChoosesFreely) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "a");
   add_pod(state_, "shop", "b", "172.16.0.2");
@@ -168,7 +153,7 @@ TEST_F(AllocationsTest, ServesStaticRequestsBeforeItChoosesFreely) {
   EXPECT_EQ(pod("shop", "a"), "172.16.0.3");
 }
 
-TEST_F(AllocationsTest, SwapsTwoStaticAddressesInOneStep) {
+TEST_F(RepositoryAddresses, SwapsTwoStaticAddressesInOneStep) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "a", "172.16.0.8");
   add_pod(state_, "shop", "b", "172.16.0.9");
@@ -181,7 +166,7 @@ TEST_F(AllocationsTest, SwapsTwoStaticAddressesInOneStep) {
   EXPECT_EQ(pod("shop", "a"), "172.16.0.9");
 }
 
-TEST_F(AllocationsTest, MovesAnAddressFromARemovedPodToANewOneThatAsksForIt) {
+TEST_F(RepositoryAddresses, MovesAnAddressFromARemovedPodToANewOneThatAsksForIt) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "a", "172.16.0.8");
   assign();
@@ -190,7 +175,7 @@ TEST_F(AllocationsTest, MovesAnAddressFromARemovedPodToANewOneThatAsksForIt) {
   EXPECT_EQ(pod("shop", "b"), "172.16.0.8");
 }
 
-TEST_F(AllocationsTest, KeepsTheAddressWhenTheStaticRequestGoes) {
+TEST_F(RepositoryAddresses, KeepsTheAddressWhenTheStaticRequestGoes) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "a", "172.16.7.7");
   assign();
@@ -198,13 +183,13 @@ TEST_F(AllocationsTest, KeepsTheAddressWhenTheStaticRequestGoes) {
   EXPECT_EQ(pod("shop", "a"), "172.16.7.7");
 }
 
-TEST_F(AllocationsTest, GivesAServiceAnAddressOutsideTheCidrOnRequest) {
+TEST_F(RepositoryAddresses, GivesAServiceAnAddressOutsideTheCidrOnRequest) {
   add_network(state_, "shop");
   add_service(state_, "shop", "web", "10.96.0.1");
   EXPECT_EQ(service("shop", "web"), "10.96.0.1");
 }
 
-TEST_F(AllocationsTest, RefusesACidrThatLeavesAPodOutside) {
+TEST_F(RepositoryAddresses, RefusesACidrThatLeavesAPodOutside) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "a");
   assign();
@@ -218,24 +203,24 @@ TEST_F(AllocationsTest, RefusesACidrThatLeavesAPodOutside) {
   EXPECT_EQ(pod("shop", "a"), "172.16.0.2") << "a larger CIDR with the same addresses is fine";
 }
 
-TEST_F(AllocationsTest, RefusesARouterOnAnAddressThatAPodHas) {
+TEST_F(RepositoryAddresses, RefusesARouterOnAnAddressThatAPodHas) {
   add_network(state_, "shop");
   add_pod(state_, "shop", "a");
   assign();
   add_network(state_, "shop", "172.16.0.0/16", "172.16.0.2");
   EXPECT_EQ(refusal().message,
-            "network shop: router4: the router's address would be 172.16.0.2, which pod shop/a has; choose another "
+            "network shop: router4: the router would be 172.16.0.2, which pod shop/a has; choose another "
             "one");
   add_network(state_, "shop", "172.16.0.0/16", "172.16.0.77");
   EXPECT_EQ(pod("shop", "a"), "172.16.0.2") << "the router may move without touching pods";
 }
 
-TEST_F(AllocationsTest, RefusesAPodInAnUndeclaredNetwork) {
+TEST_F(RepositoryAddresses, RefusesAPodInAnUndeclaredNetwork) {
   add_pod(state_, "ghost", "a");
   EXPECT_EQ(refusal().code, ErrorCode::kNotFound);
 }
 
-TEST_F(AllocationsTest, RefusesTheFirstNetworkAboveTheLimitAndReusesSlotsWhenTheyAreFreed) {
+TEST_F(RepositoryAddresses, RefusesTheFirstNetworkAboveTheLimitAndReusesSlotsWhenTheyAreFreed) {
   for (int i = 0; i < 4095; i++) add_network(state_, "n" + std::to_string(i));
   std::set<std::uint32_t> slots;
   for (const auto& [name, slot] : assign().network_slots) slots.insert(slot);
@@ -250,42 +235,23 @@ TEST_F(AllocationsTest, RefusesTheFirstNetworkAboveTheLimitAndReusesSlotsWhenThe
   EXPECT_EQ(assign().network_ids.at("one-more"), 4096U) << "an id rests until all others were used";
 }
 
-TEST_F(AllocationsTest, AssignsALittleChangeAmongAHundredThousandPodsWithinASecond) {
-  for (int n = 0; n < 1000; n++) {
+TEST_F(RepositoryAddresses, StayAsTheyAreWhenLittleChangesAmongMany) {
+  for (int n = 0; n < 100; n++) {
     const std::string network = "n" + std::to_string(n);
     add_network(state_, network);
-    for (int p = 0; p < 100; p++) add_pod(state_, network, "p" + std::to_string(p));
+    for (int p = 0; p < 50; p++) add_pod(state_, network, "p" + std::to_string(p));
   }
-  const model::Assignments before = assign();
-  ASSERT_EQ(before.pod_addresses.size(), 100000U);
-  add_pod(state_, "n500", "new");
-  state_.pods.erase({"n501", "p3"});
-  const auto start = std::chrono::steady_clock::now();
+  model::Assignments before = assign();
+  ASSERT_EQ(before.pod_addresses.size(), 5000U);
+  add_pod(state_, "n50", "new");
+  state_.pods.erase({"n51", "p3"});
   const model::Assignments after = assign();
-  const auto took = std::chrono::steady_clock::now() - start;
-  RecordProperty("milliseconds", static_cast<int>(took / std::chrono::milliseconds(1)));
-  EXPECT_LT(took, std::chrono::seconds(1));
-  EXPECT_EQ(after.pod_addresses.size(), 100000U);
+  EXPECT_EQ(after.pod_addresses.at({"n50", "new"}).text(), "172.16.0.52");
+  before.pod_addresses.erase({"n51", "p3"});
+  before.pod_addresses.emplace(model::Name{"n50", "new"}, ip("172.16.0.52"));
+  EXPECT_EQ(after, before);
   reopen();
   EXPECT_EQ(assign(), after);
-}
-
-TEST_F(AllocationsTest, KeepsAttachments) {
-  StoredAttachment stored;
-  stored.pod = {"shop", "a"};
-  stored.attachment = {7, 0xFFFFFFFFFFFFFFF1, "slc1a", Mac::parse("06:01:ac:10:00:02").value(), true};
-  stored.boot_id = "5b1f";
-  ASSERT_TRUE(allocations_->put_attachment(stored));
-  stored.attachment.ifindex = 8;
-  ASSERT_TRUE(allocations_->put_attachment(stored)) << "a new attachment replaces the old one";
-  StoredAttachment other = stored;
-  other.pod = {"shop", "b"};
-  ASSERT_TRUE(allocations_->put_attachment(other));
-  reopen();
-  EXPECT_EQ(allocations_->attachments().value(), (std::vector<StoredAttachment>{stored, other}));
-  ASSERT_TRUE(allocations_->remove_attachment({"shop", "a"}));
-  ASSERT_TRUE(allocations_->remove_attachment({"shop", "a"})) << "twice is fine";
-  EXPECT_EQ(allocations_->attachments().value(), std::vector<StoredAttachment>{other});
 }
 
 }  // namespace
