@@ -14,7 +14,7 @@ enum class ExitStatus : int {
   kPermission = 4,   ///< privilege is missing
   kNoPins = 5,       ///< the pinned maps are not where they are looked for
   kFailed = 6,       ///< anything else: a system call, or maps of another layout
-  kRefused = 7,      ///< the daemon refused: exists already, wrong moment, or a limit is reached
+  kRefused = 7,      ///< the daemon refused: exists already, in use, changed by somebody else, or a limit is reached
 };
 
 /// The status for a failure to read the pinned maps, where kPrecondition means that there are none.

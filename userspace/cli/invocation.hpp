@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <iosfwd>
+#include <map>
 #include <string>
 
 #include "cli/exit_status.hpp"
@@ -15,6 +16,7 @@ namespace sluice::cli {
 struct Streams {
   std::ostream& out;
   std::ostream& err;
+  bool colour = false;  ///< out is a terminal whose user wants colours
 };
 
 struct Invocation {
@@ -28,6 +30,8 @@ ExitStatus complain(const Streams& streams, std::string_view message, ExitStatus
 
 /// Adds -o with the formats that the command knows.
 void add_output_option(CLI::App& command, Format& format, bool has_wide);
+void add_output_option(CLI::App& command, Format& format, const std::map<std::string, Format>& formats,
+                       const std::string& help);
 
 /// Adds an option whose text `parse` turns into a value; what parse refuses is a usage error that names the option.
 template <typename Parse, typename Store>

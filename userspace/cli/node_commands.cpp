@@ -1,72 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/node_commands.hpp"
 
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <ostream>
 
-#include "api/client.hpp"
-#include "base/fd.hpp"
 #include "base/result.hpp"
+#include "cli/calls.hpp"
+#include "cli/kinds.hpp"
+#include "cli/pod_state_commands.hpp"
 #include "cli/preflight_command.hpp"
 #include "cli/status_report.hpp"
-#include "model/resources.hpp"
+#include "model/resource.hpp"
 
 namespace sluice::cli {
 namespace {
-
-Result<model::Name> parse_pod(std::string_view text) {
-  const std::size_t slash = text.find('/');
-  const bool good = slash != std::string_view::npos && slash != 0 && slash + 1 != text.size() &&
-                    text.find('/', slash + 1) == std::string_view::npos;
-  if (!good) {
-    return fail(ErrorCode::kInvalid,
-                "'" + std::string(text) + "' does not name a pod: write NETWORK/POD, like shop/web-1");
-  }
-  return model::Name{std::string(text.substr(0, slash)), std::string(text.substr(slash + 1))};
-}
-
-/// The status for an answer of the daemon, where kPrecondition is its refusal.
-ExitStatus exit_status_of_call(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kUnavailable:
-      return ExitStatus::kUnreachable;
-    case ErrorCode::kExists:
-    case ErrorCode::kPrecondition:
-    case ErrorCode::kExhausted:
-      return ExitStatus::kRefused;
-    default:
-      return exit_status_of(code);
-  }
-}
-
-ExitStatus complain_about_call(const Streams& streams, const Error& error) {
-  return complain(streams, error.message, exit_status_of_call(error.code));
-}
-
-/// gRPC does not tell a socket that may not be used from one on which nobody listens; connecting once does.
-Status check_permission(const std::string& socket) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (socket.size() >= sizeof(address.sun_path)) return {};  // api::Client says it better
-  socket.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!probe.valid()) return fail_errno("make a unix socket");
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return {};
-  if (errno != EACCES && errno != EPERM) return {};
-  return fail(ErrorCode::kPermission, "no permission to use the socket " + socket + "; run sluicectl as root");
-}
-
-Result<std::unique_ptr<api::Client>> open_client(const Invocation& invocation) {
-  const std::string socket = std::filesystem::absolute(invocation.socket).lexically_normal().string();
-  if (const Status permitted = check_permission(socket); !permitted) return std::unexpected(permitted.error());
-  return api::Client::open(socket);
-}
 
 struct PodCommand {
   const Invocation* invocation = nullptr;  ///< for the socket, which is parsed after the command is made
@@ -117,7 +67,7 @@ CLI::App& add_pod_command(CLI::App& pod, Invocation& invocation, const std::shar
                           ExitStatus (*run)(const PodCommand&, const Streams&)) {
   command->invocation = &invocation;
   CLI::App& app = *pod.add_subcommand(name, help);
-  add_parsed_option(app, "pod", "The pod", "NETWORK/POD", parse_pod, [command](const model::Name& parsed) {
+  add_parsed_option(app, "pod", "The pod", "NETWORK/POD", parse_pod_name, [command](const model::Name& parsed) {
     command->pod = parsed;
   })->required();
   add_socket_option(app, invocation);
@@ -128,7 +78,7 @@ CLI::App& add_pod_command(CLI::App& pod, Invocation& invocation, const std::shar
 }
 
 void add_pod_commands(CLI::App& root, Invocation& invocation) {
-  CLI::App& pod = *root.add_subcommand("pod", "Attach and detach pods");
+  CLI::App& pod = *root.add_subcommand("pod", "Attach, detach and drain pods");
   pod.require_subcommand(1);
   const auto attaching = std::make_shared<PodCommand>();
   CLI::App& app = add_pod_command(pod, invocation, attaching, "attach",
@@ -142,6 +92,27 @@ void add_pod_commands(CLI::App& root, Invocation& invocation) {
   add_output_option(app, attaching->format, false);
   add_pod_command(pod, invocation, std::make_shared<PodCommand>(), "detach",
                   "Remove the pod's interface; the pod keeps its address", detach);
+  add_pod_state_commands(pod, invocation);
+}
+
+struct LogLevelCommand {
+  std::string level;
+};
+
+void add_log_level_command(CLI::App& root, Invocation& invocation) {
+  const auto command = std::make_shared<LogLevelCommand>();
+  CLI::App& app = *root.add_subcommand("log-level", "Change what sluiced logs, until its next start");
+  app.add_option("level", command->level, "From this level on: debug, info, warn or error")
+      ->type_name("LEVEL")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->required();
+  add_socket_option(app, invocation);
+  run_with_client(app, invocation, [command](api::Client& client, const Streams& streams) {
+    const auto previous = client.set_log_level(command->level);
+    if (!previous) return complain_about_call(streams, previous.error());
+    streams.out << "log level " << command->level << " (was " << printable(*previous) << ")\n";
+    return ExitStatus::kOk;
+  });
 }
 
 struct StatusCommand {
@@ -190,10 +161,6 @@ void add_status_command(CLI::App& root, Invocation& invocation) {
 
 }  // namespace
 
-void add_socket_option(CLI::App& command, Invocation& invocation) {
-  command.add_option("--socket", invocation.socket, "Socket of sluiced")->type_name("PATH")->capture_default_str();
-}
-
 std::string netns_path_for_daemon(const std::string& path) {
   std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
   for (const std::string_view own : {"/proc/self/", "/proc/thread-self/"}) {
@@ -205,6 +172,7 @@ std::string netns_path_for_daemon(const std::string& path) {
 void add_node_commands(CLI::App& root, Invocation& invocation) {
   add_pod_commands(root, invocation);
   add_status_command(root, invocation);
+  add_log_level_command(root, invocation);
 }
 
 }  // namespace sluice::cli

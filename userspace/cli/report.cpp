@@ -71,7 +71,7 @@ std::string printable(std::string_view text) {
 void print(const Report& report, Format format, std::ostream& out) {
   if (format == Format::kJson) {
     out << report.document.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
-  } else {
+  } else {  // whoever has more formats prints them itself
     print_table(report, format == Format::kWide, out);
   }
 }

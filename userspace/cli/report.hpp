@@ -14,7 +14,7 @@ namespace sluice::cli {
 /// Members keep the order in which they were written, so that the output is stable.
 using Json = nlohmann::ordered_json;
 
-enum class Format { kTable, kWide, kJson };
+enum class Format { kTable, kWide, kJson, kYaml, kName };
 
 struct Column {
   enum class Align { kLeft, kRight };

@@ -15,7 +15,8 @@ struct Outcome {
 
 enum class User { kRoot, kNobody };
 
-/// `user` kNobody: without root's user id, groups and capabilities.
-Outcome run_sluicectl(const std::vector<std::string>& arguments, User user = User::kRoot);
+/// `user` kNobody: without root's user id, groups and capabilities. `input` is what stands on its standard input.
+Outcome run_sluicectl(const std::vector<std::string>& arguments, User user = User::kRoot,
+                      const std::string& input = "");
 
 }  // namespace sluice::testing
