@@ -168,13 +168,22 @@ v1::ResourceEdit put_edit(const v1::Resource& resource, const Present& present) 
   return edit;
 }
 
+ExitStatus check_applied(const v1::ApplyResponse& response, const ChangeOptions& options, const Streams& streams) {
+  const bool changed = std::ranges::any_of(
+      response.outcomes(), [](const v1::Outcome& outcome) { return outcome.action() != v1::Outcome::UNCHANGED; });
+  if (!options.wait || options.dry_run || !changed || response.applied()) return ExitStatus::kOk;
+  return complain(streams,
+                  "revision " + std::to_string(response.revision()) +
+                      " is stored, but the datapath does not hold it after " + std::to_string(options.timeout_seconds) +
+                      " seconds; 'sluicectl status' tells why",
+                  ExitStatus::kFailed);
+}
+
 ExitStatus print_outcomes(const v1::ApplyResponse& response, const ChangeOptions& options, const Streams& streams) {
-  bool changes = false;
   for (const v1::Outcome& outcome : response.outcomes()) {
     const auto key = wire::to_model(outcome.key());
     const std::string name = key ? model::describe(*key) : model::printable(outcome.key().name());
     streams.out << name << ' ' << verb_of(outcome.action()) << (options.dry_run ? " (dry run)" : "") << '\n';
-    changes = changes || outcome.action() != v1::Outcome::UNCHANGED;
     if (!options.dry_run || outcome.action() == v1::Outcome::UNCHANGED) continue;
     const std::string before = outcome.has_before() ? manifest(outcome.before()) : "";
     const std::string after =
@@ -182,12 +191,7 @@ ExitStatus print_outcomes(const v1::ApplyResponse& response, const ChangeOptions
     const std::string diff = unified_diff(before, after, name);
     streams.out << (streams.colour ? coloured_diff(diff) : diff);
   }
-  if (!options.wait || options.dry_run || !changes || response.applied()) return ExitStatus::kOk;
-  return complain(streams,
-                  "revision " + std::to_string(response.revision()) +
-                      " is stored, but the datapath does not hold it after " + std::to_string(options.timeout_seconds) +
-                      " seconds; 'sluicectl status' tells why",
-                  ExitStatus::kFailed);
+  return check_applied(response, options, streams);
 }
 
 ExitStatus apply_edits(api::Client& client, const std::vector<v1::ResourceEdit>& edits, const Present& present,

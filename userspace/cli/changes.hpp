@@ -46,4 +46,7 @@ ExitStatus apply_edits(api::Client& client, const std::vector<v1::ResourceEdit>&
 /// Prints "service shop/web created" for each outcome, and with dry_run what would change.
 ExitStatus print_outcomes(const v1::ApplyResponse& response, const ChangeOptions& options, const Streams& streams);
 
+/// kFailed with a message if the caller wanted to wait for the datapath and it does not hold the change.
+ExitStatus check_applied(const v1::ApplyResponse& response, const ChangeOptions& options, const Streams& streams);
+
 }  // namespace sluice::cli

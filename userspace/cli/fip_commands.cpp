@@ -45,9 +45,10 @@ ExitStatus allocate(const FipCommand& command, api::Client& client, const Stream
     for (const v1::Outcome& outcome : response->outcomes()) {
       if (!outcome.after().has_floating_ip()) continue;
       streams.out << model::describe(command.key()) << ' '
-                  << printable(outcome.after().floating_ip().status().address()) << '\n';
+                  << printable(outcome.after().floating_ip().status().address())
+                  << (command.options.dry_run ? " (dry run)\n" : "\n");
     }
-    return ExitStatus::kOk;
+    return check_applied(*response, command.options, streams);
   }
   if (response.error().code != ErrorCode::kAborted) return complain_about_call(streams, response.error());
   const auto held = client.get(wire::to_message(command.key()));

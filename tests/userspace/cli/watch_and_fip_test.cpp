@@ -101,6 +101,9 @@ TEST_F(ResourceCommands, FipAllocateAsksForAPoolOrAnAddressAndShowsWhatItGot) {
   EXPECT_EQ(edit.put().floating_ip().pool(), "edge");
   EXPECT_TRUE(edit.has_expected_revision());
   EXPECT_EQ(edit.expected_revision(), 0U);
+  made.set_action(v1::Outcome::CREATED);
+  EXPECT_EQ(run({"fip", "allocate", "public", "--wait"}).status, 6) << "the datapath does not hold it";
+  resources_.applied.pop_back();
   EXPECT_EQ(run({"fip", "allocate", "public", "--address", "203.0.113.10"}).status, 0);
   EXPECT_EQ(resources_.applied.at(1).edits(0).put().floating_ip().address(), "203.0.113.10");
   EXPECT_EQ(run({"fip", "allocate", "public", "--address", "203.0.113.10", "--pool", "edge"}).status, 2);
