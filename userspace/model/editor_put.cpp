@@ -54,7 +54,8 @@ bool Editor::check_network_change(const Network& network) {
             "delete them first, or make another network");
     return false;
   }
-  for (const auto& [value, holder] : book.holders) {
+  const std::map<std::uint32_t, World::Holder> by_address(book.holders.begin(), book.holders.end());
+  for (const auto& [value, holder] : by_address) {
     const Ipv4 address{value};
     if (const auto why = reserved(network, address)) {
       problem(ErrorCode::kExists, key, address == network.router() ? "router4" : "cidr4", address.text(),

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules between resources: what each allows, and the code and the parts of what it refuses.
+#include "model/world.hpp"
+
+#include <gtest/gtest.h>
+
+#include "model/validate.hpp"
+#include "world_values.hpp"
+
+namespace sluice::model {
+namespace {
+
+constexpr EditOptions kCascade{.cascade = true, .recreate = false};
+constexpr EditOptions kRecreate{.cascade = false, .recreate = true};
+
+class WorldRules : public testing::Test {
+ protected:
+  void edit(std::vector<Edit> edits, const EditOptions& options = {}) {
+    auto made = world_.edit(std::move(edits), options);
+    if (made) return made->keep();
+    for (const Error& problem : made.error()) ADD_FAILURE() << problem.message;
+  }
+  /// Expects one problem, and that the world stays as it is.
+  void expect_refused(std::vector<Edit> edits, ErrorCode code, const Detail& detail, const EditOptions& options = {}) {
+    const Picture before = picture(world_);
+    const auto made = world_.edit(std::move(edits), options);
+    ASSERT_FALSE(made) << "was not refused";
+    ASSERT_EQ(made.error().size(), 1U) << made.error()[1].message;
+    const Error& error = made.error().front();
+    EXPECT_EQ(name(error.code), name(code)) << error.message;
+    EXPECT_EQ(error.message, detail.resource + ": " + detail.field + ": " + detail.problem + "; " + detail.remedy);
+    ASSERT_EQ(error.details.size(), 1U);
+    EXPECT_EQ(error.details[0].resource, detail.resource);
+    EXPECT_EQ(error.details[0].field, detail.field);
+    EXPECT_EQ(error.details[0].value, detail.value);
+    EXPECT_EQ(error.details[0].problem, detail.problem);
+    EXPECT_EQ(error.details[0].remedy, detail.remedy);
+    EXPECT_EQ(picture(world_), before);
+  }
+  Ipv4 address_of(const std::string& floating_ip) { return world_.state().floating_ips.at(floating_ip).address; }
+
+  World world_{Capacity{
+      10'000,
+      {{"public", {Cidr4::parse("203.0.113.0/31").value()}}, {"spare", {Cidr4::parse("198.51.100.7/32").value()}}}}};
+};
+
+// ---- references
+
+TEST_F(WorldRules, RefuseAPodAndAServiceInANetworkThatDoesNotExist) {
+  expect_refused({put(pod("ghost", "a"))}, ErrorCode::kNotFound,
+                 {"pod ghost/a", "network", "ghost", "'ghost' does not exist", "declare a Network of that name"});
+  expect_refused({put(service("ghost", "a"))}, ErrorCode::kNotFound,
+                 {"service ghost/a", "network", "ghost", "'ghost' does not exist", "declare a Network of that name"});
+}
+
+TEST_F(WorldRules, RefuseAFloatingIpThatDoesNotExist) {
+  edit({put(network("shop"))});
+  expect_refused(
+      {put(service("shop", "web", "nowhere"))}, ErrorCode::kNotFound,
+      {"service shop/web", "floating_ip", "nowhere", "'nowhere' does not exist", "declare a FloatingIP of that name"});
+}
+
+TEST_F(WorldRules, TakeWhatRefersToEachOtherInOneChangeInAnyOrder) {
+  edit({put(service("shop", "web", "public")), put(pod("shop", "a")), put(floating_ip("public", "203.0.113.9")),
+        put(network("shop"))});
+  EXPECT_EQ(world_.users_of("public"), (std::set<Name>{{"shop", "web"}}));
+}
+
+TEST_F(WorldRules, RefuseToDeleteWhatDoesNotExist) {
+  expect_refused({erase(Kind::kPod, "shop", "a")}, ErrorCode::kNotFound,
+                 {"pod shop/a", "name", "shop/a", "does not exist", "see what there is: sluicectl get"});
+}
+
+TEST_F(WorldRules, RefuseTheSameResourceTwiceInOneChange) {
+  expect_refused({put(network("shop")), put(network("shop", "10.0.0.0/8"))}, ErrorCode::kInvalid,
+                 {"network shop", "name", "/shop", "stands twice in one change", "name each resource once"});
+}
+
+TEST_F(WorldRules, RefuseAResourceUnderAnotherName) {
+  expect_refused({{{Kind::kNetwork, {"", "blog"}}, Resource(network("shop"))}}, ErrorCode::kInvalid,
+                 {"network blog", "name", "/shop", "holds network shop", "give each resource under its own name"});
+}
+
+TEST_F(WorldRules, ReportEveryProblemOfAChange) {
+  const auto made = world_.edit({put(pod("ghost", "a")), put(pod("ghost", "b")), put(floating_ip("f", {}, "none"))});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().size(), 3U);
+}
+
+// ---- networks
+
+TEST_F(WorldRules, RefuseToDeleteANetworkWithContents) {
+  edit({put(network("shop")), put(pod("shop", "a")), put(pod("shop", "b")), put(service("shop", "web"))});
+  expect_refused({erase(Kind::kNetwork, "shop")}, ErrorCode::kPrecondition,
+                 {"network shop", "name", "shop", "has 2 pods and 1 services",
+                  "delete them first, or ask for it: sluicectl delete network shop --cascade"});
+}
+
+TEST_F(WorldRules, DeleteANetworkWithItsContentsIfAskedTo) {
+  edit({put(network("shop")), put(pod("shop", "a")), put(service("shop", "web", "public")), put(network("blog")),
+        put(pod("blog", "a")), put(floating_ip("public", "203.0.113.9"))});
+  edit({erase(Kind::kNetwork, "shop")}, kCascade);
+  EXPECT_FALSE(world_.state().networks.contains("shop"));
+  EXPECT_EQ(world_.state().pods.size(), 1U) << "the other network's stays";
+  EXPECT_TRUE(world_.state().services.empty());
+  EXPECT_TRUE(world_.users_of("public").empty());
+  edit({erase(Kind::kFloatingIp, "public")});
+}
+
+TEST_F(WorldRules, DeleteANetworkTogetherWithAllThatIsInIt) {
+  edit({put(network("shop")), put(pod("shop", "a"))});
+  edit({erase(Kind::kNetwork, "shop"), erase(Kind::kPod, "shop", "a")});
+  EXPECT_EQ(world_.state(), State{});
+}
+
+TEST_F(WorldRules, MakeTheDefaultNetworkOnFirstUse) {
+  edit({put(pod("default", "a"))});
+  EXPECT_TRUE(world_.state().networks.contains("default"));
+  edit({put(pod("default", "b"))});
+  expect_refused({erase(Kind::kNetwork, "default")}, ErrorCode::kPrecondition,
+                 {"network default", "name", "default", "has 2 pods and 0 services",
+                  "delete them first, or ask for it: sluicectl delete network default --cascade"});
+}
+
+TEST_F(WorldRules, TakeTheDefaultNetworkAsItIsDeclaredBesideItsFirstUse) {
+  edit({put(pod("default", "a")), put(network("default", "10.0.0.0/24"))});
+  EXPECT_EQ(world_.assignments().pod_addresses.at({"default", "a"}), ip("10.0.0.2"));
+}
+
+TEST_F(WorldRules, RefuseToChangeTheCidrOrRouterOfANetworkWithContents) {
+  edit({put(network("shop")), put(pod("shop", "a"))});
+  expect_refused({put(network("shop", "172.16.0.0/12"))}, ErrorCode::kPrecondition,
+                 {"network shop", "cidr4", "172.16.0.0/12",
+                  "is 172.16.0.0/16 and cannot change while the network has 1 pods and 0 services",
+                  "delete them first, or make another network"});
+  Network moved = network("shop");
+  moved.router4 = ip("172.16.9.9");
+  expect_refused({put(moved)}, ErrorCode::kPrecondition,
+                 {"network shop", "router4", "172.16.9.9",
+                  "is 172.16.0.1 and cannot change while the network has 1 pods and 0 services",
+                  "delete them first, or make another network"});
+  edit({put(moved)}, kRecreate);
+  EXPECT_EQ(world_.state().networks.at("shop").router(), ip("172.16.9.9"));
+  edit({erase(Kind::kPod, "shop", "a"), put(network("shop", "10.0.0.0/8"))});
+}
+
+TEST_F(WorldRules, RefuseARecreatedNetworkThatLeavesAPodOutsideOrOnAReservedAddress) {
+  edit({put(network("shop")), put(pod("shop", "a"))});
+  expect_refused({put(network("shop", "10.0.0.0/8"))}, ErrorCode::kPrecondition,
+                 {"network shop", "cidr4", "10.0.0.0/8", "10.0.0.0/8 does not contain 172.16.0.2 of pod shop/a",
+                  "keep the old CIDR, or remove the pods first"},
+                 kRecreate);
+  Network moved = network("shop");
+  moved.router4 = ip("172.16.0.2");
+  expect_refused({put(moved)}, ErrorCode::kExists,
+                 {"network shop", "router4", "172.16.0.2", "the router would be 172.16.0.2, which pod shop/a has",
+                  "choose another one"},
+                 kRecreate);
+}
+
+TEST_F(WorldRules, RefuseGuaranteesAboveTheTable) {
+  Network shop = network("shop");
+  shop.guaranteed_flows = 9'000;
+  edit({put(shop)});
+  const Network blog = network("blog");
+  expect_refused({put(blog)}, ErrorCode::kExhausted,
+                 {"networks", "limits.guaranteed_flows", "10024",
+                  "shop 9000, blog 1024 add up to 10024, but the flow table has 10000 pairs",
+                  "lower guaranteed_flows or raise the table's size"});
+  shop.guaranteed_flows = 8'000;
+  edit({put(shop), put(blog)});
+  shop.guaranteed_flows = 9'500;
+  edit({erase(Kind::kNetwork, "blog"), put(shop)});
+}
+
+TEST_F(WorldRules, AllowWhatDoesNotAddToGuaranteesThatATableHasNoRoomForAnyMore) {
+  World full(Capacity{1'000, {}});
+  Network shop = network("shop");
+  ASSERT_TRUE(full.restore(shop, {}, 1, 1));
+  const auto keep = [&full](std::vector<Edit> edits) {
+    auto made = full.edit(std::move(edits));
+    ASSERT_TRUE(made) << made.error().front().message;
+    made->keep();
+  };
+  keep({put(pod("shop", "a"))});
+  keep({erase(Kind::kPod, "shop", "a")});
+  shop.guaranteed_flows = 1'010;
+  keep({put(shop)});
+  shop.guaranteed_flows = 1'011;
+  EXPECT_FALSE(full.edit({put(shop)}));
+  shop.guaranteed_flows = 1'000;
+  keep({put(shop)});
+}
+
+// ---- addresses
+
+TEST_F(WorldRules, RefuseAddressesThatCannotBeHad) {
+  edit({put(network("shop")), put(pod("shop", "a", "172.16.0.9"))});
+  const std::string choose = "choose another address";
+  expect_refused({put(pod("shop", "b", "10.0.0.1"))}, ErrorCode::kInvalid,
+                 {"pod shop/b", "address4", "10.0.0.1", "10.0.0.1 is outside 172.16.0.0/16 of network shop",
+                  "choose an address inside it"});
+  expect_refused(
+      {put(pod("shop", "b", "172.16.0.1"))}, ErrorCode::kInvalid,
+      {"pod shop/b", "address4", "172.16.0.1", "172.16.0.1 is the router of network shop and reserved", choose});
+  expect_refused({put(pod("shop", "b", "172.16.0.0"))}, ErrorCode::kInvalid,
+                 {"pod shop/b", "address4", "172.16.0.0",
+                  "172.16.0.0 is the network address of network shop and reserved", choose});
+  expect_refused({put(pod("shop", "b", "172.16.255.255"))}, ErrorCode::kInvalid,
+                 {"pod shop/b", "address4", "172.16.255.255",
+                  "172.16.255.255 is the broadcast address of network shop and reserved", choose});
+  expect_refused({put(pod("shop", "b", "172.16.0.9"))}, ErrorCode::kExists,
+                 {"pod shop/b", "address4", "172.16.0.9", "172.16.0.9 is taken by pod shop/a", choose});
+  Service web = service("shop", "web");
+  web.address4 = ip("172.16.0.9");
+  expect_refused({put(web)}, ErrorCode::kExists,
+                 {"service shop/web", "address4", "172.16.0.9", "172.16.0.9 is taken by pod shop/a", choose});
+}
+
+TEST_F(WorldRules, RefuseTheSameAddressTwiceInOneChange) {
+  edit({put(network("shop"))});
+  expect_refused(
+      {put(pod("shop", "a", "172.16.0.9")), put(pod("shop", "b", "172.16.0.9"))}, ErrorCode::kExists,
+      {"pod shop/b", "address4", "172.16.0.9", "172.16.0.9 is taken by pod shop/a", "choose another address"});
+}
+
+TEST_F(WorldRules, KeepAnAddressForLifeUnlessTheResourceIsMadeAnew) {
+  edit({put(network("shop")), put(pod("shop", "a")), put(service("shop", "web"))});
+  const std::string remedy = "delete the resource and make it anew, or leave the field out";
+  expect_refused(
+      {put(pod("shop", "a", "172.16.0.9"))}, ErrorCode::kPrecondition,
+      {"pod shop/a", "address4", "172.16.0.9", "is 172.16.0.2 for life and cannot become 172.16.0.9", remedy});
+  Service web = service("shop", "web");
+  web.address4 = ip("10.9.9.9");
+  expect_refused(
+      {put(web)}, ErrorCode::kPrecondition,
+      {"service shop/web", "address4", "10.9.9.9", "is 172.16.255.254 for life and cannot become 10.9.9.9", remedy});
+  edit({put(pod("shop", "a", "172.16.0.2"))});  // what it has is no change of it
+  edit({put(pod("shop", "a", "172.16.0.9")), put(web)}, kRecreate);
+  EXPECT_EQ(world_.assignments().pod_addresses.at({"shop", "a"}), ip("172.16.0.9"));
+  EXPECT_EQ(world_.assignments().service_addresses.at({"shop", "web"}), ip("10.9.9.9"));
+  edit({put(pod("shop", "b", "172.16.0.2"))});  // the old one is free
+}
+
+TEST_F(WorldRules, RefuseAPodWhenTheNetworkIsFullAndTakeItWhenThereIsRoom) {
+  edit({put(network("tiny", "10.0.0.0/29"))});
+  for (const std::string name : {"a", "b", "c", "d", "e"}) edit({put(pod("tiny", name))});
+  expect_refused({put(service("tiny", "web"))}, ErrorCode::kExhausted,
+                 {"service tiny/web", "address4", "", "no address of 10.0.0.0/29 in network tiny is free",
+                  "remove pods or services, or use another network"});
+  edit({erase(Kind::kPod, "tiny", "c"), put(service("tiny", "web"))});
+  EXPECT_EQ(world_.assignments().service_addresses.at({"tiny", "web"}), ip("10.0.0.4"));
+}
+
+// ---- floating IPs
+
+TEST_F(WorldRules, RefuseToReleaseAFloatingIpInUse) {
+  edit({put(network("shop")), put(floating_ip("public", "203.0.113.9")), put(service("shop", "web", "public"))});
+  const std::string remedy = "take floating_ip out of the service first";
+  expect_refused({erase(Kind::kFloatingIp, "public")}, ErrorCode::kPrecondition,
+                 {"floating IP public", "name", "public", "is in use by service shop/web", remedy});
+  edit({put(service("shop", "mail", "public", {port(25)}))});
+  expect_refused({erase(Kind::kFloatingIp, "public")}, ErrorCode::kPrecondition,
+                 {"floating IP public", "name", "public", "is in use by service shop/mail and 1 more", remedy});
+  edit({put(service("shop", "web")), erase(Kind::kService, "shop", "mail"), erase(Kind::kFloatingIp, "public")});
+}
+
+TEST_F(WorldRules, RefuseTwoServicesOnOnePortOfAFloatingIp) {
+  edit({put(network("shop")), put(network("blog")), put(floating_ip("public", "203.0.113.9"))});
+  const Detail clash{"service shop/web", "ports", "80/TCP",
+                     "80/TCP on floating IP 203.0.113.9 is taken by service blog/front",
+                     "choose another port or floating IP"};
+  expect_refused({put(service("blog", "front", "public")), put(service("shop", "web", "public"))}, ErrorCode::kExists,
+                 clash);
+  edit({put(service("blog", "front", "public"))});
+  expect_refused({put(service("shop", "web", "public"))}, ErrorCode::kExists, clash);
+  edit({put(service("shop", "web", "public", {port(80, Protocol::kUdp), port(81)}))});  // UDP is apart from TCP
+  EXPECT_EQ(world_.users_of("public").size(), 2U);
+}
+
+TEST_F(WorldRules, MoveAPortFromOneServiceToAnotherInOneChange) {
+  edit({put(network("shop")), put(floating_ip("public", "203.0.113.9")),
+        put(service("shop", "a", "public", {port(80), port(443)}))});
+  edit({put(service("shop", "b", "public", {port(443)})), put(service("shop", "a", "public", {port(80)}))});
+  // and two swap theirs
+  edit({put(service("shop", "b", "public", {port(80)})), put(service("shop", "a", "public", {port(443)}))});
+  expect_refused({put(service("shop", "c", "public", {port(443)}))}, ErrorCode::kExists,
+                 {"service shop/c", "ports", "443/TCP", "443/TCP on floating IP 203.0.113.9 is taken by service shop/a",
+                  "choose another port or floating IP"});
+  edit({erase(Kind::kService, "shop", "a"), put(service("shop", "c", "public", {port(443)}))});
+}
+
+TEST_F(WorldRules, MoveAFloatingIpFromOneServiceToAnotherInOneChange) {
+  edit({put(network("shop")), put(floating_ip("one", "203.0.113.8")), put(floating_ip("two", "203.0.113.9")),
+        put(service("shop", "a", "one")), put(service("shop", "b", "two"))});
+  edit({put(service("shop", "a", "two")), put(service("shop", "b", "one"))});
+  EXPECT_EQ(world_.users_of("one"), (std::set<Name>{{"shop", "b"}}));
+  EXPECT_EQ(world_.users_of("two"), (std::set<Name>{{"shop", "a"}}));
+}
+
+TEST_F(WorldRules, ReplaceAFloatingIpByAnotherOfTheSameAddressInOneChange) {
+  edit({put(network("shop")), put(floating_ip("old", "203.0.113.9")), put(service("shop", "web", "old"))});
+  edit({erase(Kind::kFloatingIp, "old"), put(floating_ip("new", "203.0.113.9")), put(service("shop", "web", "new"))});
+  EXPECT_EQ(world_.users_of("new"), (std::set<Name>{{"shop", "web"}}));
+}
+
+TEST_F(WorldRules, RefuseAFloatingAddressThatIsTaken) {
+  edit({put(floating_ip("one", "203.0.113.9"))});
+  expect_refused({put(floating_ip("two", "203.0.113.9"))}, ErrorCode::kExists,
+                 {"floating IP two", "address", "203.0.113.9", "203.0.113.9 is taken by floating IP one",
+                  "choose another address"});
+}
+
+TEST_F(WorldRules, KeepAFloatingAddressForLifeUnlessItIsMadeAnew) {
+  edit({put(network("shop")), put(floating_ip("public", "203.0.113.9")), put(service("shop", "web", "public"))});
+  expect_refused(
+      {put(floating_ip("public", "203.0.113.10"))}, ErrorCode::kPrecondition,
+      {"floating IP public", "address", "203.0.113.10", "is 203.0.113.9 for life and cannot become 203.0.113.10",
+       "delete the resource and make it anew, or leave the field out"});
+  expect_refused({put(floating_ip("public", {}, "spare"))}, ErrorCode::kPrecondition,
+                 {"floating IP public", "pool", "spare", "cannot change: the address is 203.0.113.9",
+                  "release the floating IP and allocate another"});
+  edit({put(floating_ip("public", "203.0.113.10"))}, kRecreate);
+  EXPECT_EQ(world_.users_of("public").size(), 1U) << "the service stays bound";
+  edit({put(floating_ip("public", {}, "spare"))}, kRecreate);
+  EXPECT_EQ(address_of("public"), ip("198.51.100.7"));
+  edit({put(floating_ip("other", "203.0.113.9"))});
+}
+
+// ---- pools
+
+TEST_F(WorldRules, AllocateFromPoolsUntilTheyAreExhausted) {
+  edit({put(floating_ip("a", {}, "public")), put(floating_ip("b", {}, "public"))});
+  EXPECT_EQ(address_of("a"), ip("203.0.113.0")) << "single addresses: the first and the last count";
+  EXPECT_EQ(address_of("b"), ip("203.0.113.1"));
+  const std::string remedy =
+      "release a floating IP that is not used (sluicectl fip list --dangling), or enlarge the pool";
+  expect_refused({put(floating_ip("c", {}, "public"))}, ErrorCode::kExhausted,
+                 {"floating IP c", "pool", "public", "no address of the pool is free", remedy});
+  edit({put(floating_ip("c", {}))});  // any pool
+  EXPECT_EQ(world_.state().floating_ips.at("c").pool, "spare");
+  expect_refused({put(floating_ip("d", {}))}, ErrorCode::kExhausted,
+                 {"floating IP d", "pool", "", "no address of the pool is free", remedy});
+  edit({erase(Kind::kFloatingIp, "a"), put(floating_ip("d", {}))});
+  EXPECT_EQ(address_of("d"), ip("203.0.113.0"));
+}
+
+TEST_F(WorldRules, RefuseAPoolThatIsNotConfigured) {
+  const std::string remedy = "give an address, or add the pool to floating_ip_pools of the daemon's configuration";
+  expect_refused({put(floating_ip("a", {}, "moon"))}, ErrorCode::kNotFound,
+                 {"floating IP a", "pool", "moon", "'moon' is no configured pool", remedy});
+  World none;
+  const auto made = none.edit({put(floating_ip("a", {}))});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().front().code, ErrorCode::kNotFound);
+  EXPECT_EQ(made.error().front().message, "floating IP a: address: is missing, and no pool is configured; " + remedy);
+}
+
+TEST_F(WorldRules, GiveNoPoolAddressThatSomebodyChooses) {
+  edit({put(floating_ip("a", {}, "public")), put(floating_ip("b", "203.0.113.0"))});
+  EXPECT_EQ(address_of("a"), ip("203.0.113.1"));
+  EXPECT_EQ(address_of("b"), ip("203.0.113.0"));
+  EXPECT_EQ(world_.state().floating_ips.at("b").pool, "") << "chosen, not allocated";
+}
+
+TEST_F(WorldRules, KeepThePoolsAddressWhenTheFloatingIpIsPutAgain) {
+  edit({put(floating_ip("a", {}, "public"))});
+  const auto again = world_.edit({put(floating_ip("a", {}, "public"))});
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->keys().empty());
+  const auto without = world_.edit({put(floating_ip("a", {}))});
+  ASSERT_TRUE(without);
+  EXPECT_TRUE(without->keys().empty());
+}
+
+TEST_F(WorldRules, BindAServiceThatHasAnAddressToAFloatingIpOfAPoolInOneChange) {
+  edit({put(network("shop")), put(service("shop", "web"))});
+  edit({put(service("shop", "web", "public")), put(floating_ip("public", {}, "public"))});
+  EXPECT_EQ(world_.users_of("public").size(), 1U);
+}
+
+// ---- what changed
+
+TEST_F(WorldRules, TakeWhatChangesNothingForNoChange) {
+  edit({put(network("shop")), put(pod("shop", "a")), put(floating_ip("f", "203.0.113.9")),
+        put(service("shop", "web", "f"))});
+  const auto again = world_.edit({put(network("shop")), put(pod("shop", "a")), put(floating_ip("f", "203.0.113.9")),
+                                  put(service("shop", "web", "f"))});
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->keys().empty());
+  EXPECT_TRUE(again->change().empty());
+  EXPECT_TRUE(again->cursor_networks().empty());
+}
+
+TEST_F(WorldRules, NameWhatAChangeMovedAndWhatItWas) {
+  edit({put(network("shop")), put(pod("shop", "a"))});
+  Pod labelled = pod("shop", "a");
+  labelled.labels = {{"app", "web"}};
+  const auto made = world_.edit({put(labelled), put(pod("shop", "b"))});
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->keys(), (std::set<Key>{{Kind::kPod, {"shop", "a"}}, {Kind::kPod, {"shop", "b"}}}));
+  EXPECT_EQ(made->cursor_networks(), (std::set<std::string>{"shop"}));
+  EXPECT_EQ(made->change().pods.at({"shop", "a"}), (FormerPod{pod("shop", "a"), ip("172.16.0.2")}));
+  EXPECT_EQ(made->change().pods.at({"shop", "b"}), std::nullopt);
+}
+
+// ---- counts
+
+TEST_F(WorldRules, RefuseMoreThanTheTablesHold) {
+  World large(Capacity{UINT64_MAX, {{"all", {Cidr4::parse("100.0.0.0/8").value()}}}});
+  const auto message = [&large](std::vector<Edit> edits) {
+    const auto made = large.edit(std::move(edits));
+    EXPECT_FALSE(made);
+    EXPECT_EQ(made ? "" : name(made.error().front().code), "EXHAUSTED");
+    return made ? std::string() : made.error().front().message;
+  };
+  std::vector<Edit> edits;
+  for (std::size_t i = 0; i <= kMaxFloatingIps; i++) edits.push_back(put(floating_ip("f" + std::to_string(i), {})));
+  EXPECT_EQ(message(edits), "state: floating IPs: 65537 are declared; at most 65536 are allowed");
+  edits = {put(network("n", "10.0.0.0/8"))};
+  for (std::size_t i = 0; i <= kMaxPodsPerNetwork; i++) edits.push_back(put(pod("n", "p" + std::to_string(i))));
+  EXPECT_EQ(message(edits), "network n: pods: 65537 are declared; at most 65536 are allowed");
+  edits = {put(network("n", "10.0.0.0/8"))};
+  for (std::size_t i = 0; i <= kMaxServicesPerNetwork; i++) edits.push_back(put(service("n", "s" + std::to_string(i))));
+  EXPECT_EQ(message(edits), "network n: services: 16385 are declared; at most 16384 are allowed");
+  edits.clear();
+  for (std::size_t i = 0; i <= kMaxNetworks; i++) edits.push_back(put(network("n" + std::to_string(i))));
+  EXPECT_EQ(message(edits), "network n4095: name: all 4095 networks of a node are in use; remove one");
+  EXPECT_EQ(picture(large), Picture{});
+}
+
+// ---- what a store kept
+
+TEST_F(WorldRules, RefuseAStoreThatContradictsItself) {
+  World kept;
+  ASSERT_TRUE(kept.restore(network("shop"), {}, 1, 1));
+  ASSERT_TRUE(kept.restore(floating_ip("public", "203.0.113.9"), {}));
+  ASSERT_TRUE(kept.restore(pod("shop", "a"), ip("172.16.0.2")));
+  ASSERT_TRUE(kept.restore(service("shop", "web", "public"), ip("172.16.0.3")));
+  const Picture before = picture(kept);
+  const auto refusal = [&kept](const Resource& resource, std::optional<Ipv4> address, std::uint32_t id = 0,
+                               std::uint32_t slot = 0) {
+    const Status restored = kept.restore(resource, address, id, slot);
+    if (restored) return std::string("was taken");
+    EXPECT_EQ(restored.error().code, ErrorCode::kInvalid);
+    return restored.error().message;
+  };
+  const std::string damaged = "; the store is damaged: restore a backup";
+  EXPECT_EQ(refusal(network("shop"), {}, 2, 2), "network shop: is there twice" + damaged);
+  for (const auto& [id, slot] : std::vector<std::pair<std::uint32_t, std::uint32_t>>{
+           {1, 2}, {2, 1}, {0, 2}, {2, 0}, {0x1000000, 2}, {2, 4096}}) {
+    EXPECT_EQ(refusal(network("blog"), {}, id, slot), "network blog: its id or slot is wrong or taken" + damaged);
+  }
+  EXPECT_EQ(refusal(network("Blog"), {}, 2, 2).find("network Blog: network Blog: name: "), 0U);
+  EXPECT_EQ(refusal(floating_ip("f", "203.0.113.9"), {}), "floating IP f: its address is missing or taken" + damaged);
+  EXPECT_EQ(refusal(floating_ip("f", {}), {}), "floating IP f: its address is missing or taken" + damaged);
+  EXPECT_EQ(refusal(pod("ghost", "b"), ip("172.16.0.9")), "pod ghost/b: its network does not exist" + damaged);
+  EXPECT_EQ(refusal(pod("shop", "b"), {}), "pod shop/b: its address is missing or taken" + damaged);
+  EXPECT_EQ(refusal(pod("shop", "b"), ip("172.16.0.3")), "pod shop/b: its address is missing or taken" + damaged);
+  EXPECT_EQ(refusal(pod("shop", "b"), ip("172.16.0.1")), "pod shop/b: its address 172.16.0.1 is the router" + damaged);
+  EXPECT_EQ(refusal(pod("shop", "b"), ip("10.0.0.9")), "pod shop/b: its address is outside 172.16.0.0/16" + damaged);
+  EXPECT_EQ(refusal(pod("shop", "b", "172.16.0.8"), ip("172.16.0.9")),
+            "pod shop/b: it asked for another address than it has" + damaged);
+  EXPECT_EQ(refusal(service("shop", "s", "none"), ip("172.16.0.9")),
+            "service shop/s: its floating IP does not exist" + damaged);
+  EXPECT_EQ(refusal(service("shop", "s", "public"), ip("172.16.0.9")),
+            "service shop/s: port 80 of its floating IP is taken" + damaged);
+  EXPECT_EQ(picture(kept), before);
+}
+
+}  // namespace
+}  // namespace sluice::model
