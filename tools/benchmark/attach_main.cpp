@@ -139,7 +139,8 @@ Status Bench::measure_floor(unsigned number) {
   const auto begin = Clock::now();
   auto outside = datapath::NetlinkSocket::open();
   if (!outside) return std::unexpected(outside.error());
-  if (const int error = create_pair(*outside, name, plain_.at(number), device); error != 0) {
+  constexpr std::uint32_t kGroup = 0;  // nobody's
+  if (const int error = create_pair(*outside, name, kGroup, plain_.at(number), device); error != 0) {
     return fail(ErrorCode::kSystem, "make a plain veth pair: errno " + std::to_string(error));
   }
   if (auto up = bring_up_silently(*outside, if_nametoindex(name.c_str())); !up) return up;

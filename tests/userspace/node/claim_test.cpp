@@ -38,7 +38,7 @@ class Claim : public ::testing::Test {
     Config config;
     config.manifests = folder_ / "manifests";
     config.state_dir = folder_ / "state";
-    config.socket = folder_ / "sluice.sock";
+    config.api.socket.path = folder_ / "sluice.sock";
     config.pin_root = folder_ / "pins";  // on no bpffs: whoever gets as far says so
     config.node.device_prefix = "slq";
     return config;
@@ -113,7 +113,7 @@ TEST_F(Claim, KeepsADaemonsDevicesFromAPurgeWithAnotherState) {
 
 TEST_F(Claim, OfTheApiSocketComesBeforePinsToo) {
   in_new_namespace([this] {
-    std::ofstream(config().socket) << "precious";
+    std::ofstream(config().api.socket.path) << "precious";
     const Status started = run(config(), "1");
     ASSERT_FALSE(started);
     EXPECT_NE(started.error().message.find("socket"), std::string::npos) << started.error().message;

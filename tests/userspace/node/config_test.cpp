@@ -30,12 +30,20 @@ void expect_refused(const std::string& text, const std::string& part) {
 
 constexpr __u64 kSecond = 1'000'000'000;
 
-TEST(Config, NeedsOnlyTheManifestsAndFillsInTheRest) {
-  const auto config = parse("manifests: /etc/sluice/manifests\n");
+TEST(Config, NeedsNothingAndFillsInTheRest) {
+  const auto config = parse("{}\n");
   ASSERT_TRUE(config) << config.error().message;
-  EXPECT_EQ(config->manifests, "/etc/sluice/manifests");
+  EXPECT_EQ(config->manifests, "") << "the state comes by the API";
   EXPECT_EQ(config->state_dir, "/var/lib/sluice");
-  EXPECT_EQ(config->socket, "/run/sluice/sluice.sock");
+  EXPECT_EQ(config->api.socket.path, "/run/sluice/sluice.sock");
+  EXPECT_EQ(config->api.socket.mode, 0600U);
+  EXPECT_FALSE(config->api.socket.owner);
+  EXPECT_FALSE(config->api.socket.group);
+  ASSERT_TRUE(config->api.read_only_socket);
+  EXPECT_EQ(config->api.read_only_socket->path, "/run/sluice/sluice.sock.ro");
+  EXPECT_EQ(config->api.read_only_socket->mode, 0600U);
+  EXPECT_EQ(config->audit_log, "");
+  EXPECT_TRUE(config->floating_ip_pools.empty());
   EXPECT_EQ(config->pin_root, "/sys/fs/bpf/sluice");
   EXPECT_EQ(config->log_level, "info");
   EXPECT_FALSE(config->force_clsact);
@@ -67,6 +75,14 @@ TEST(Config, TakesEveryKey) {
 state_dir: /srv/state
 manifests: /srv/manifests/all.yaml
 socket: /srv/sluice.sock
+socket_owner: nobody
+socket_group: "12345"
+socket_mode: "0640"
+read_only_socket: /srv/read.sock
+read_only_group: nogroup
+audit_log: /srv/audit.log
+floating_ip_pools:
+  - {name: east, prefixes: [203.0.113.0/28, 198.51.100.7/32]}
 pin_root: /sys/fs/bpf/other
 uplinks:
   - {device: eth0, xdp: native}
@@ -88,7 +104,18 @@ fault_injection_percent: 10
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->state_dir, "/srv/state");
   EXPECT_EQ(config->manifests, "/srv/manifests/all.yaml");
-  EXPECT_EQ(config->socket, "/srv/sluice.sock");
+  EXPECT_EQ(config->api.socket.path, "/srv/sluice.sock");
+  EXPECT_EQ(config->api.socket.owner, 65534U);
+  EXPECT_EQ(config->api.socket.group, 12345U);
+  EXPECT_EQ(config->api.socket.mode, 0640U);
+  ASSERT_TRUE(config->api.read_only_socket);
+  EXPECT_EQ(config->api.read_only_socket->path, "/srv/read.sock");
+  EXPECT_EQ(config->api.read_only_socket->group, 65534U);
+  EXPECT_EQ(config->api.read_only_socket->mode, 0660U);
+  EXPECT_EQ(config->audit_log, "/srv/audit.log");
+  ASSERT_EQ(config->floating_ip_pools.size(), 1U);
+  EXPECT_EQ(config->floating_ip_pools[0].name, "east");
+  EXPECT_EQ(config->floating_ip_pools[0].prefixes.size(), 2U);
   EXPECT_EQ(config->pin_root, "/sys/fs/bpf/other");
   EXPECT_EQ(config->log_level, "debug");
   EXPECT_TRUE(config->force_clsact);
@@ -163,6 +190,34 @@ TEST(Config, RefusesValuesOutOfTheirRange) {
   expect_refused("fault_injection_percent: 91\n", "fault_injection_percent");
   expect_refused("log_level: verbose\n", "log_level");
   expect_refused("force_clsact: maybe\n", "force_clsact");
+}
+
+TEST(Config, RefusesSocketsThatOthersCouldWriteTo) {
+  expect_refused("socket_mode: \"0666\"\n", "socket_mode");
+  expect_refused("socket_mode: \"0602\"\n", "socket_mode");
+  expect_refused("socket_mode: \"0060\"\n", "socket_mode");
+  expect_refused("socket_mode: \"0890\"\n", "socket_mode");
+  expect_refused("socket_owner: no-such-user\n", "socket_owner");
+  expect_refused("socket_group: no-such-group\n", "socket_group");
+  expect_refused("read_only_group: no-such-group\n", "read_only_group");
+  expect_refused("socket: /a.sock\nread_only_socket: /a.sock\n", "read_only_socket");
+  EXPECT_FALSE(parse("read_only_socket: none\n")->api.read_only_socket);
+}
+
+TEST(Config, RefusesPoolsThatCannotBe) {
+  expect_refused("floating_ip_pools: [{prefixes: [203.0.113.0/28]}]\n", "name");
+  expect_refused("floating_ip_pools: [{name: East, prefixes: [203.0.113.0/28]}]\n", "name");
+  expect_refused("floating_ip_pools: [{name: east}]\n", "prefixes");
+  expect_refused("floating_ip_pools: [{name: east, prefixes: []}]\n", "prefixes");
+  expect_refused("floating_ip_pools: [{name: east, prefixes: [203.0.113.1/28]}]\n", "prefixes");
+  expect_refused("floating_ip_pools: [{name: east, prefixes: [127.0.0.0/8]}]\n", "prefixes");
+  expect_refused("floating_ip_pools: [{name: east, prefixes: [[a]]}]\n", "prefixes");
+  const auto twice =
+      parse("floating_ip_pools: [{name: a, prefixes: [203.0.113.0/28]}, {name: a, prefixes: [1.2.3.4/32]}]\n");
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().code, ErrorCode::kExists);
+  expect_refused("floating_ip_pools: [{name: a, prefixes: [203.0.113.0/28]}, {name: b, prefixes: [203.0.113.4/32]}]\n",
+                 "overlaps");
 }
 
 TEST(Config, RefusesPathsThatAreNotAbsolute) {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "node_fixture.hpp"
-#include "store/allocations.hpp"
+#include "store/node_records.hpp"
 
 namespace sluice::node::testing {
 namespace {
@@ -202,7 +202,7 @@ TEST_F(NodeAttach, LeavesNoDeviceBehindWithoutARecord) {
   const std::uint32_t ifindex = ifindex_of(reply->device);
   node.reset();
   {
-    auto allocations = store::Allocations::open(state_folder());
+    auto allocations = store::NodeRecords::open(state_folder());
     ASSERT_TRUE(allocations) << text(allocations);
     ASSERT_TRUE((*allocations)->remove_attachment({"one", "web-1"}));
   }

@@ -14,6 +14,8 @@
 
 #include "datapath/links.hpp"
 #include "store/manifest_store.hpp"
+#include "store/repository.hpp"
+#include "store/sqlite_key_values.hpp"
 
 namespace sluice::node::testing {
 namespace {
@@ -114,7 +116,7 @@ Options NodeTest::node_options() const {
   sluice_settings& settings = options.settings;
   for (__u64* duration :
        {&settings.tcp_half_open, &settings.tcp_established, &settings.tcp_closing, &settings.tcp_closed,
-        &settings.udp_new, &settings.udp_stream, &settings.icmp, &settings.sweep_interval, &settings.delete_grace}) {
+        &settings.tcp_reset, &settings.udp_new, &settings.udp_stream, &settings.icmp, &settings.sweep_interval, &settings.delete_grace}) {
     *duration = 1'000'000'000;
   }
   settings.sweep_pairs = 64;
@@ -125,13 +127,15 @@ Options NodeTest::node_options() const {
 std::unique_ptr<Running> NodeTest::start(const Options& options, const datapath::Options& datapath_options) {
   auto loop = required(EventLoop::open());
   Parts parts;
-  parts.allocations = required(store::Allocations::open(state_folder()));
-  parts.store = required(store::ManifestStore::open(folder_ / "manifests"));
+  parts.records = required(store::NodeRecords::open(state_folder()));
+  parts.manifests = required(store::ManifestStore::open(folder_ / "manifests"));
+  parts.repository = required(store::Repository::open(required(store::SqliteKeyValues::open(state_folder())),
+                                                      {.flow_pairs = options.limits.max_pairs, .pools = {}}));
   datapath::Options with_uuid = datapath_options;
-  with_uuid.store_uuid = parts.allocations->uuid();
+  with_uuid.owner_uuid = parts.records->uuid();
   parts.datapath = load(with_uuid);
   parts.devices = required(datapath::PodDevices::open(
-      *parts.datapath, {options.device_prefix, datapath::device_group(parts.allocations->uuid())}));
+      *parts.datapath, {options.device_prefix, datapath::device_group(parts.records->uuid())}));
   parts.links = required(datapath::LinkWatch::open());
   if (adjust_parts_) adjust_parts_(parts);
   auto node = std::make_unique<Node>(*loop, std::move(parts), options);
