@@ -22,6 +22,14 @@ Json status_json(const v1::GetStatusResponse& status) {
       {"drifts", status.drifts()},
       {"last_reconcile_microseconds", status.last_reconcile_microseconds()},
       {"tcx", status.tcx()},
+      {"log_level", status.log_level()},
+      {"store",
+       {{"uuid", status.store().uuid()},
+        {"epoch", status.store().epoch()},
+        {"revision", status.store().revision()},
+        {"compacted", status.store().compacted()},
+        {"manifests", status.store().manifests()},
+        {"refuses_writes", status.store().refuses_writes()}}},
       {"warnings", Json::array()},
       {"uplinks", Json::array()},
       {"pods", Json::array()},
@@ -50,6 +58,13 @@ Json status_json(const v1::GetStatusResponse& status) {
   return json;
 }
 
+void print_store(const v1::StoreStatus& store, std::ostream& out) {
+  out << "store:           revision " << store.revision() << ", epoch " << store.epoch() << ", "
+      << or_dash(printable(store.uuid())) << '\n';
+  if (!store.manifests().empty()) out << "manifests:       " << printable(store.manifests()) << '\n';
+  if (!store.refuses_writes().empty()) out << "refuses writes:  " << printable(store.refuses_writes()) << '\n';
+}
+
 void print_summary(const v1::GetStatusResponse& status, std::ostream& out) {
   out << "version:         " << printable(status.version()) << '\n'
       << "revision:        " << status.revision() << '\n'
@@ -58,7 +73,9 @@ void print_summary(const v1::GetStatusResponse& status, std::ostream& out) {
       << "map writes:      " << status.writes() << " (" << status.write_failures() << " failed)\n"
       << "reconciliations: " << status.reconciles() << " (last " << status.last_reconcile_microseconds() << " us, "
       << status.drifts() << " found foreign changes)\n"
-      << "attachment:      " << (status.tcx() ? "tcx" : "clsact") << '\n';
+      << "attachment:      " << (status.tcx() ? "tcx" : "clsact") << '\n'
+      << "log level:       " << or_dash(printable(status.log_level())) << '\n';
+  print_store(status.store(), out);
   for (const std::string& warning : status.warnings()) out << "warning:         " << printable(warning) << '\n';
 }
 

@@ -125,7 +125,8 @@ TEST_F(Pins, PinsOfAnotherAbiAreNamed) {
 TEST_F(Pins, AFolderThatIsOnNoBpfFileSystemIsRefused) {
   std::string folder = (std::filesystem::temp_directory_path() / "sluicectl-plain-XXXXXX").string();
   ASSERT_NE(::mkdtemp(folder.data()), nullptr);
-  std::filesystem::create_directories(std::filesystem::path(folder) / ("abi-" + std::to_string(SLUICE_ABI_VERSION)) / "maps");
+  std::filesystem::create_directories(std::filesystem::path(folder) / ("abi-" + std::to_string(SLUICE_ABI_VERSION)) /
+                                      "maps");
   const Outcome outcome = run_sluicectl({"bpf", "ports", "--pin-root", folder});
   std::filesystem::remove_all(folder);
   EXPECT_EQ(outcome.status, 5);

@@ -155,6 +155,12 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
   node_.status.set_drifts(2);
   node_.status.set_last_reconcile_microseconds(789);
   node_.status.set_tcx(true);
+  node_.status.set_log_level("info");
+  node_.status.mutable_store()->set_uuid("c0ffee");
+  node_.status.mutable_store()->set_epoch(3);
+  node_.status.mutable_store()->set_revision(14);
+  node_.status.mutable_store()->set_compacted(4);
+  node_.status.mutable_store()->set_refuses_writes("the store is of another node");
   node_.status.add_warnings("uplink eth9: no such device");
   node_.status.add_uplinks()->set_device("eth9");
   v1::NodePodStatus& pod = *node_.status.add_pods();
@@ -180,6 +186,9 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
             "map writes:      345 (1 failed)\n"
             "reconciliations: 6 (last 789 us, 2 found foreign changes)\n"
             "attachment:      tcx\n"
+            "log level:       info\n"
+            "store:           revision 14, epoch 3, c0ffee\n"
+            "refuses writes:  the store is of another node\n"
             "warning:         uplink eth9: no such device\n"
             "\n"
             "UPLINK  IFINDEX\n"
@@ -202,6 +211,14 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
       {"drifts", 2},
       {"last_reconcile_microseconds", 789},
       {"tcx", true},
+      {"log_level", "info"},
+      {"store",
+       {{"uuid", "c0ffee"},
+        {"epoch", 3},
+        {"revision", 14},
+        {"compacted", 4},
+        {"manifests", ""},
+        {"refuses_writes", "the store is of another node"}}},
       {"warnings", {"uplink eth9: no such device"}},
       {"uplinks", {{{"device", "eth9"}, {"ifindex", nullptr}}}},
       {"pods",

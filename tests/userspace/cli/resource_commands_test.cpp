@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // get, describe, apply, delete and edit against a server that answers as it is told.
+#include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "scripted_server.hpp"
@@ -135,6 +137,26 @@ TEST_F(ResourceCommands, ADryRunShowsTheDifference) {
             "     port: 53\n     protocol: UDP\n   - name: http\n-    port: 8080\n+    port: 8081\n weight: 0\n"
             " state: draining\n");
   EXPECT_TRUE(resources_.applied.at(0).dry_run());
+}
+
+TEST_F(ResourceCommands, ADifferenceHasColoursOnATerminalOnlyAndNotAgainstTheUsersWill) {
+  resources_.present = {resource_of(kPod)};
+  const std::string file = write("a.yaml", "kind: Pod\nnetwork: shop\nname: web-1\n");
+  const auto on_terminal = [&](const std::string& environment) {
+    // script(1) gives the command a terminal, and copies what it prints.
+    const std::string copy = (folder() / "typescript").string();
+    const std::string command =
+        "env " + environment + " '" SLUICECTL_PATH "' --socket " + socket() + " apply --dry-run -f " + file;
+    const std::string all =
+        "script --quiet --return --command \"" + command + "\" " + copy + " > /dev/null < /dev/null";
+    EXPECT_EQ(std::system(all.c_str()), 0);
+    std::ifstream stream(copy);
+    return std::string(std::istreambuf_iterator<char>(stream), {});
+  };
+  EXPECT_NE(on_terminal("-u NO_COLOR TERM=xterm").find("\x1b[31m-weight: 0\x1b[0m"), std::string::npos);
+  EXPECT_EQ(on_terminal("NO_COLOR=1 TERM=xterm").find("\x1b"), std::string::npos);
+  EXPECT_EQ(on_terminal("-u NO_COLOR TERM=dumb").find("\x1b"), std::string::npos);
+  EXPECT_EQ(run({"apply", "--dry-run", "-f", file}).out.find('\x1b'), std::string::npos);
 }
 
 TEST_F(ResourceCommands, WaitingThatFailsIsAFailure) {
