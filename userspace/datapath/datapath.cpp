@@ -47,6 +47,9 @@ class KernelDatapath final : public Datapath {
   Status detach_uplink(std::uint32_t ifindex) override { return attachments_.detach_uplink(ifindex); }
   Result<std::vector<std::uint32_t>> attached() override { return attachments_.attached(); }
   [[nodiscard]] bool uses_tcx() const override { return tcx_; }
+  Result<StoreMark> mark() override;
+  Status set_mark(const StoreMark& mark) override;
+  Result<std::uint64_t> flows_of(std::uint32_t network_slot) override { return maps_.pairs_of(network_slot); }
 
  private:
   PinFolders pins_;
@@ -56,6 +59,23 @@ class KernelDatapath final : public Datapath {
   bool tcx_;
   Attachments attachments_;
 };
+
+Result<StoreMark> KernelDatapath::mark() {
+  auto meta = maps_.meta();
+  if (!meta) return std::unexpected(meta.error());
+  StoreMark mark{.uuid = {}, .epoch = meta->store_epoch, .revision = meta->store_revision};
+  std::ranges::copy(meta->store_uuid, mark.uuid.begin());
+  return mark;
+}
+
+Status KernelDatapath::set_mark(const StoreMark& mark) {
+  auto meta = maps_.meta();
+  if (!meta) return std::unexpected(meta.error());
+  std::ranges::copy(mark.uuid, meta->store_uuid);
+  meta->store_epoch = mark.epoch;
+  meta->store_revision = mark.revision;
+  return maps_.put_meta(*meta);
+}
 
 /// The pinned meta record; all zero if there is none yet. `meta` is the last thing that the first load writes and
 /// the first that purge() removes, so without it the other pins are unfinished and hold nothing of worth.
@@ -74,10 +94,10 @@ Status check_owner(const sluice_meta& meta, const Options& options) {
                                               std::to_string(meta.abi_version) + ", this build has " +
                                               std::to_string(SLUICE_ABI_VERSION) + "; run the build that made them");
   }
-  if (std::memcmp(meta.store_uuid, options.store_uuid.data(), sizeof(meta.store_uuid)) == 0) return {};
+  if (std::memcmp(meta.owner_uuid, options.owner_uuid.data(), sizeof(meta.owner_uuid)) == 0) return {};
   return fail(ErrorCode::kPrecondition,
               "the maps pinned in " + options.pin_root.string() +
-                  " belong to another store; use the state folder that made them, give this daemon another pin folder, "
+                  " belong to another state folder; use the state folder that made them, give this daemon another pin folder, "
                   "or remove the pins (this ends every connection through them)");
 }
 
@@ -125,8 +145,7 @@ Status clear(const PinFolders& pins) {
 sluice_meta new_meta(const Options& options) {
   sluice_meta meta{};
   meta.abi_version = SLUICE_ABI_VERSION;
-  std::memcpy(meta.store_uuid, options.store_uuid.data(), sizeof(meta.store_uuid));
-  meta.store_epoch = options.store_epoch;
+  std::memcpy(meta.owner_uuid, options.owner_uuid.data(), sizeof(meta.owner_uuid));
   return meta;
 }
 
@@ -182,7 +201,7 @@ Status Datapath::purge(const fs::path& pin_root) {
   return {};
 }
 
-std::optional<std::array<std::uint8_t, 16>> Datapath::pinned_store(const fs::path& pin_root) {
+std::optional<std::array<std::uint8_t, 16>> Datapath::pinned_owner(const fs::path& pin_root) {
   auto folders = abi_folders(pin_root);
   if (!folders) return std::nullopt;
   for (const fs::path& folder : *folders) {
@@ -191,7 +210,7 @@ std::optional<std::array<std::uint8_t, 16>> Datapath::pinned_store(const fs::pat
     const auto meta = pinned_meta(*pins);  // of another ABI: it may not be readable
     if (!meta || meta->abi_version == 0) continue;
     std::array<std::uint8_t, 16> uuid{};
-    std::memcpy(uuid.data(), meta->store_uuid, uuid.size());
+    std::memcpy(uuid.data(), meta->owner_uuid, uuid.size());
     return uuid;
   }
   return std::nullopt;

@@ -24,25 +24,32 @@ struct Options {
   std::uint32_t max_pairs = 262144;
   std::uint32_t backend_arena = 1048576;
   std::uint32_t ring_arena = 262144;
-  std::array<std::uint8_t, 16> store_uuid{};
-  std::uint64_t store_epoch = 0;
+  std::array<std::uint8_t, 16> owner_uuid{};  ///< of the daemon's state folder
   /// Attach by clsact filters also where the kernel has TCX links.
   bool force_clsact = false;
   /// Tests: called before each map write; an error is taken as that write's failure.
   std::function<Status(const compile::Write&)> inject_fault;
 };
 
+/// What the maps were made from. A uuid of zeros: nothing yet.
+struct StoreMark {
+  std::array<std::uint8_t, 16> uuid{};
+  std::uint64_t epoch = 0;
+  std::uint64_t revision = 0;
+  bool operator==(const StoreMark&) const = default;
+};
+
 enum class XdpMode { kOff, kAuto, kGeneric, kNative };
 
 class Datapath {
  public:
-  /// Finds what a kernel must have (BTF not needed; program types, helpers, timers, redirect_peer); kUnsupported
+  /// Finds what a kernel must have (BTF, program types, helpers, timers, redirect_peer); kUnsupported
   /// names the first missing feature, the running kernel and the minimum (6.1), kPermission the missing capability.
   static Status check_kernel();
 
   /// Loads the programs over the pinned maps, making what is missing, and takes over the links that are pinned:
   /// each is updated to the new program atomically. Starts the sweep. kPrecondition with a remedy if pin_root is
-  /// not on a bpffs or the pins belong to another store or another network namespace.
+  /// not on a bpffs or the pins belong to another state folder or another network namespace.
   static Result<std::unique_ptr<Datapath>> load(const Options& options);
 
   virtual ~Datapath() = default;
@@ -72,12 +79,17 @@ class Datapath {
 
   [[nodiscard]] virtual bool uses_tcx() const = 0;
 
+  virtual Result<StoreMark> mark() = 0;
+  virtual Status set_mark(const StoreMark& mark) = 0;
+  /// Flow pairs that a network has now, by its slot.
+  virtual Result<std::uint64_t> flows_of(std::uint32_t network_slot) = 0;
+
   /// Removes every pin and every program attachment of pin_root, maps included. Works without a running daemon, and
   /// refuses with kPrecondition while one runs.
   static Status purge(const std::filesystem::path& pin_root);
 
-  /// The store to which the pins of pin_root belong; nothing if there are none that say so.
-  static std::optional<std::array<std::uint8_t, 16>> pinned_store(const std::filesystem::path& pin_root);
+  /// The state folder (its uuid) to which the pins of pin_root belong; nothing if there are none that say so.
+  static std::optional<std::array<std::uint8_t, 16>> pinned_owner(const std::filesystem::path& pin_root);
 };
 
 }  // namespace sluice::datapath

@@ -159,6 +159,14 @@ Result<sluice_meta> Maps::meta() const {
   return meta;
 }
 
+Result<std::uint64_t> Maps::pairs_of(std::uint32_t network_slot) const {
+  auto map = fd("network_usage");
+  if (!map) return std::unexpected(map.error());
+  sluice_network_usage usage{};
+  if (bpf_map_lookup_elem(*map, &network_slot, &usage) != 0) return fail_errno("read map network_usage");
+  return usage.pairs;
+}
+
 Status Maps::put_meta(const sluice_meta& meta) const {
   auto map = fd("meta");
   if (!map) return std::unexpected(map.error());

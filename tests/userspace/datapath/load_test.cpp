@@ -37,6 +37,7 @@ constexpr std::array kMaps{"meta",
                            "sweeper",
                            "counters",
                            "port_slots",
+                           "refusal_windows",
                            "scratch"};
 
 compile::Plan one_write(compile::Table table, const auto& key, const auto& value) {
@@ -98,7 +99,7 @@ TEST_F(Load, SweepsAfterTheLoaderHasGone) {
 TEST_F(Load, RefusesThePinsOfAnotherStore) {
   load();
   Options other = options();
-  other.store_uuid = {9};
+  other.owner_uuid = {9};
   const auto refused = Datapath::load(other);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kPrecondition);
@@ -318,11 +319,11 @@ TEST_F(Load, KeepsAwayFromPinsOfAnotherNetworkNamespace) {
 }
 
 TEST_F(Load, KnowsToWhichStoreItsPinsBelong) {
-  EXPECT_FALSE(Datapath::pinned_store(root()));
+  EXPECT_FALSE(Datapath::pinned_owner(root()));
   {
     const auto datapath = load();
   }
-  EXPECT_EQ(Datapath::pinned_store(root()), options().store_uuid);
+  EXPECT_EQ(Datapath::pinned_owner(root()), options().owner_uuid);
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ Options DatapathTest::options() const {
   options.max_pairs = 1024;
   options.backend_arena = 4096;
   options.ring_arena = 1024;
-  options.store_uuid = {1, 2, 3};
+  options.owner_uuid = {1, 2, 3};
   return options;
 }
 

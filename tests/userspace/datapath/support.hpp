@@ -41,7 +41,7 @@ class DatapathTest : public ::testing::Test {
   /// Loads, or fails the test.
   std::unique_ptr<Datapath> load(const Options& options);
   std::unique_ptr<Datapath> load() { return load(options()); }
-  [[nodiscard]] std::filesystem::path pins() const { return root_ / "abi-1"; }
+  [[nodiscard]] std::filesystem::path pins() const { return root_ / ("abi-" + std::to_string(SLUICE_ABI_VERSION)); }
   [[nodiscard]] bool pinned(const std::string& path) const { return std::filesystem::exists(pins() / path); }
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
 
