@@ -42,7 +42,7 @@ void cut(std::string& text) {
   if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
 }
 
-/// The first problems, as many as the metadata may hold.
+/// The first problems, as many as the metadata may hold, and as a last one how many there are beyond.
 v1::Problems cut_problems(const Error& error) {
   v1::Problems cut_down;
   std::size_t bytes = 0;
@@ -57,6 +57,8 @@ v1::Problems cut_problems(const Error& error) {
     if (bytes > kMaxProblemsBytes || cut_down.problems_size() == kMaxProblems) break;
     cut_down.add_problems()->Swap(&problem);
   }
+  const int left = all.problems_size() - cut_down.problems_size();
+  if (left > 0) cut_down.add_problems()->set_problem("and " + std::to_string(left) + " more problems");
   return cut_down;
 }
 

@@ -84,15 +84,9 @@ ExitStatus complain_with_places(const Streams& streams, const Error& error,
   const ExitStatus status = exit_status_of_call(error.code);
   for (const Detail& detail : error.details) {
     const auto place = places.find(detail.resource);
-    complain(streams,
-             (place == places.end() ? "" : place->second.text() + ": ") + detail.resource +
-                 (detail.field.empty() ? "" : ": " + detail.field) + ": " + detail.problem +
-                 (detail.remedy.empty() ? "" : "; " + detail.remedy),
-             status);
-  }
-  const std::size_t last = error.message.rfind('\n');
-  if (last != std::string::npos && std::string_view(error.message).substr(last + 1).starts_with("and ")) {
-    complain(streams, error.message.substr(last + 1), status);
+    std::string text = place == places.end() ? "" : place->second.text() + ": ";
+    for (const std::string& part : {detail.resource, detail.field}) text += part.empty() ? "" : part + ": ";
+    complain(streams, text + detail.problem + (detail.remedy.empty() ? "" : "; " + detail.remedy), status);
   }
   return status;
 }

@@ -79,14 +79,21 @@ class Watcher {
     return static_cast<bool>(streams_.out);
   }
 
+  /// The key that the event names; of one that names none, its resource's.
+  static model::Key key_of_event(const v1::WatchEvent& event) {
+    const auto named = wire::to_model(event.key());
+    return named ? *named : key_of(event.resource());
+  }
+
   /// Of a listing: only what differs from what was shown before is news.
   void take_present(const v1::WatchEvent& event) {
-    const model::Key key = key_of(event.resource());
+    const model::Key key = key_of_event(event);
     seen_.insert(key);
     const std::uint64_t modified = event.resource().metadata().modified_revision();
     const auto known = known_.find(key);
     if (known != known_.end() && known->second.revision == modified) return;
-    show(known == known_.end() ? (listed_ ? "CREATED" : "PRESENT") : "CHANGED", event.revision(), event.resource());
+    show(known == known_.end() ? (listed_ ? "CREATED" : "PRESENT") : "CHANGED", event.revision(), key,
+         event.resource());
     known_[key] = {modified, event.resource()};
   }
 
@@ -96,7 +103,7 @@ class Watcher {
         known++;
         continue;
       }
-      show("DELETED", revision, known->second.resource);
+      show("DELETED", revision, known->first, known->second.resource);
       known = known_.erase(known);
     }
     snapshot_ = false;
@@ -105,7 +112,7 @@ class Watcher {
   }
 
   void take_change(const v1::WatchEvent& event) {
-    const model::Key key = key_of(event.resource());
+    const model::Key key = key_of_event(event);
     const std::uint64_t modified = event.resource().metadata().modified_revision();
     const auto known = known_.find(key);
     const bool deleted = event.type() == v1::WatchEvent::DELETED;
@@ -114,23 +121,23 @@ class Watcher {
     switch (event.type()) {
       case v1::WatchEvent::DELETED:
         known_.erase(key);
-        return show("DELETED", event.revision(), event.resource());
+        return show("DELETED", event.revision(), key, event.resource());
       case v1::WatchEvent::CREATED:
         known_[key] = {modified, event.resource()};
-        return show("CREATED", event.revision(), event.resource());
+        return show("CREATED", event.revision(), key, event.resource());
       default:
         known_[key] = {modified, event.resource()};
-        return show("CHANGED", event.revision(), event.resource());
+        return show("CHANGED", event.revision(), key, event.resource());
     }
   }
 
-  void show(const std::string& type, std::uint64_t revision, const v1::Resource& resource) {
+  void show(const std::string& type, std::uint64_t revision, const model::Key& key, const v1::Resource& resource) {
     if (command_.format == Format::kJson) {
       const Json json = {{"type", type}, {"revision", revision}, {"resource", document(resource)}};
       streams_.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
       return;
     }
-    streams_.out << revision << ' ' << type << ' ' << model::describe(key_of(resource)) << '\n';
+    streams_.out << revision << ' ' << type << ' ' << model::describe(key) << '\n';
   }
 
   struct Known {

@@ -181,14 +181,16 @@ TEST_F(ResourceCommands, WhatTheDaemonRefusesIsShownWithFileAndLine) {
       ErrorCode::kExists,
       "two problems",
       {{"service shop/web", "address4", "172.16.0.10", "172.16.0.10 is taken by pod shop/a", "choose another address"},
-       {"network shop", "cidr4", "", "cannot \x1b[2J change", ""}}};
+       {"network shop", "cidr4", "", "cannot \x1b[2J change", ""},
+       {"", "", "", "and 3 more problems", ""}}};
   const std::string file = write("a.yaml", std::string(kPod) + "---\n" + kService);
   const Outcome outcome = run({"apply", "-f", file});
   EXPECT_EQ(outcome.status, 7);
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(outcome.err, "sluicectl: " + file +
                              ":17: service shop/web: address4: 172.16.0.10 is taken by pod shop/a; choose another "
-                             "address\nsluicectl: network shop: cidr4: cannot \\x1b[2J change\n");
+                             "address\nsluicectl: network shop: cidr4: cannot \\x1b[2J change\n"
+                             "sluicectl: and 3 more problems\n");
 }
 
 TEST_F(ResourceCommands, AConflictTellsWhatSomebodyElseHasChanged) {

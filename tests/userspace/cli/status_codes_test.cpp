@@ -39,7 +39,9 @@ TEST_F(Refusals, AreCutToWhatAPeerTakes) {
   EXPECT_TRUE(large.message.ends_with("..."));
   EXPECT_GE(large.details.size(), 2U);
   sent.details.assign(1000, {"r", "f", "v", "p", "x"});
-  EXPECT_EQ(refused(sent).details.size(), 50U);
+  const std::vector<Detail> details = refused(sent).details;
+  ASSERT_EQ(details.size(), 51U);
+  EXPECT_EQ(details.back().problem, "and 950 more problems");
   sent.message = std::string(100000, 'x');
   EXPECT_EQ(refused(sent).message.size(), api::kMaxMessageBytes);
 }
