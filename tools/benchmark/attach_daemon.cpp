@@ -37,16 +37,29 @@ std::string pod_name(unsigned service, unsigned pod) {
   return "p" + std::to_string(service) + "-" + std::to_string(pod);
 }
 
-Result<std::unique_ptr<Daemon>> Daemon::make(const std::filesystem::path& program, unsigned services) {
-  std::string folder = std::filesystem::temp_directory_path() / "sluice-attach-XXXXXX";
+Result<std::unique_ptr<Daemon>> Daemon::make_folder(const std::filesystem::path& program) {
+  std::string folder = std::filesystem::temp_directory_path() / "sluice-bench-XXXXXX";
   if (mkdtemp(folder.data()) == nullptr) return fail_errno("make the folder " + folder);
   const std::filesystem::path pins = std::filesystem::path("/sys/fs/bpf") / std::filesystem::path(folder).filename();
-  std::unique_ptr<Daemon> daemon(new Daemon(std::filesystem::absolute(program), folder, pins));
-  if (auto written = daemon->write_files(services); !written) return std::unexpected(written.error());
+  return std::unique_ptr<Daemon>(new Daemon(std::filesystem::absolute(program), folder, pins));
+}
+
+Result<std::unique_ptr<Daemon>> Daemon::make(const std::filesystem::path& program, unsigned services) {
+  auto daemon = make_folder(program);
+  if (!daemon) return daemon;
+  if (auto written = (*daemon)->write_manifests(services); !written) return std::unexpected(written.error());
+  if (auto written = (*daemon)->write_config(true); !written) return std::unexpected(written.error());
   return daemon;
 }
 
-Status Daemon::write_files(unsigned services) const {
+Result<std::unique_ptr<Daemon>> Daemon::make_empty(const std::filesystem::path& program) {
+  auto daemon = make_folder(program);
+  if (!daemon) return daemon;
+  if (auto written = (*daemon)->write_config(false); !written) return std::unexpected(written.error());
+  return daemon;
+}
+
+Status Daemon::write_manifests(unsigned services) const {
   using nlohmann::json;
   std::filesystem::create_directory(folder_ / "manifests");
   std::ofstream manifest(folder_ / "manifests" / "all.yaml");
@@ -69,14 +82,18 @@ Status Daemon::write_files(unsigned services) const {
     }
   }
   manifest.close();
+  if (!manifest) return fail(ErrorCode::kSystem, "cannot write to " + folder_.string());
+  return {};
+}
+
+Status Daemon::write_config(bool manifests) const {
+  nlohmann::json keys = {
+      {"state_dir", folder_ / "state"}, {"socket", folder_ / "socket"}, {"pin_root", pins_}, {"max_flows", 65536}};
+  if (manifests) keys["manifests"] = folder_ / "manifests";
   std::ofstream config(folder_ / "sluiced.yaml");
-  config << json{{"state_dir", folder_ / "state"},
-                 {"manifests", folder_ / "manifests"},
-                 {"socket", folder_ / "socket"},
-                 {"pin_root", pins_},
-                 {"max_flows", 65536}};
+  config << keys;
   config.close();
-  if (!manifest || !config) return fail(ErrorCode::kSystem, "cannot write to " + folder_.string());
+  if (!config) return fail(ErrorCode::kSystem, "cannot write to " + folder_.string());
   return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -22,8 +23,10 @@ std::string pod_name(unsigned service, unsigned pod);
 
 class Daemon {
  public:
-  /// Writes configuration and manifests: one network, a client, `services` services with three pods each.
+  /// With manifests: one network, a client, `services` services with three pods each.
   static Result<std::unique_ptr<Daemon>> make(const std::filesystem::path& program, unsigned services);
+  /// Whose state comes by the API; it is empty at first.
+  static Result<std::unique_ptr<Daemon>> make_empty(const std::filesystem::path& program);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -31,13 +34,18 @@ class Daemon {
   /// Returns when the daemon accepts connections, before any request.
   Status start();
   Status stop();
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
   /// A client that has not called yet.
-  [[nodiscard]] Result<std::unique_ptr<api::Client>> client() const { return api::Client::open(folder_ / "socket"); }
+  [[nodiscard]] Result<std::unique_ptr<api::Client>> client() const {
+    return api::Client::open(folder_ / "socket", std::chrono::seconds(120));
+  }
 
  private:
   Daemon(std::filesystem::path program, std::filesystem::path folder, std::filesystem::path pins)
       : program_(std::move(program)), folder_(std::move(folder)), pins_(std::move(pins)) {}
-  Status write_files(unsigned services) const;
+  static Result<std::unique_ptr<Daemon>> make_folder(const std::filesystem::path& program);
+  Status write_manifests(unsigned services) const;
+  Status write_config(bool manifests) const;
   [[nodiscard]] bool accepts() const;
   /// The end of the daemon's log.
   [[nodiscard]] std::string log() const;
