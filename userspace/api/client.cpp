@@ -88,6 +88,11 @@ class GrpcClient final : public Client {
     if (!response) return std::unexpected(response.error());
     return response->previous();
   }
+  Result<std::string> adopt_store() override {
+    const auto response = call<v1::AdoptStoreResponse>(*node_, &Node::AdoptStore, v1::AdoptStoreRequest());
+    if (!response) return std::unexpected(response.error());
+    return response->former_reason();
+  }
 
  private:
   template <typename Response, typename Stub, typename Request>

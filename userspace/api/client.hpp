@@ -36,6 +36,8 @@ class Client {
   virtual Result<v1::DescribeResponse> describe(const v1::ResourceKey& key) = 0;
   /// Gives back the level that was in force.
   virtual Result<std::string> set_log_level(const std::string& level) = 0;
+  /// Gives back why writes were refused; empty if they were not.
+  virtual Result<std::string> adopt_store() = 0;
 };
 
 }  // namespace sluice::api

@@ -13,6 +13,7 @@
 #include "cli/node_commands.hpp"
 #include "cli/reason_commands.hpp"
 #include "cli/resource_commands.hpp"
+#include "cli/store_commands.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -118,6 +119,7 @@ ExitStatus run_application(int argc, const char* const* argv, const Streams& str
   add_socket_option(root, invocation);
   add_resource_commands(root, invocation);
   add_node_commands(root, invocation);
+  add_store_commands(root, invocation);
   add_bpf_commands(root, invocation);
   add_reason_commands(root, invocation);
   add_version_command(root, invocation);

@@ -149,7 +149,7 @@ void add_change_options(CLI::App& command, ChangeOptions& options) {
       command.add_flag("--wait", options.wait, "Return only after the datapath of this node holds the change");
   command.add_option("--timeout", options.timeout_seconds, "With --wait: seconds after which waiting is a failure")
       ->type_name("SECONDS")
-      ->check(CLI::Range(1U, 3600U))
+      ->check(CLI::Range(1U, 60U))
       ->needs(wait)
       ->capture_default_str();
 }
