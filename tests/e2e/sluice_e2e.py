@@ -23,7 +23,7 @@ SLUICED = BUILD / "userspace" / "daemon" / "sluiced"
 SLUICED_NEXT = BUILD / "tests" / "e2e" / "sluiced_next"  # the same daemon with another BPF object
 SLUICECTL = BUILD / "userspace" / "cli" / "sluicectl"
 BPFFS = pathlib.Path("/sys/fs/bpf")
-PREFIX = "sle2e"
+PREFIX = os.environ.get("SLUICE_E2E_PREFIX", "sle2e")  # another one for each run beside others
 CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)

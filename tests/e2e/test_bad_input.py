@@ -164,7 +164,7 @@ def test_pins_in_use_and_pins_of_another_store_are_refused(node):
     node.kill()
     before = {name: node.bpf(name) for name in ("ports", "endpoints", "frontends")}
     done = start_another(node, **settings)
-    assert done.returncode != 0 and "store" in done.stderr, done.stderr
+    assert done.returncode != 0 and "another state folder" in done.stderr, done.stderr
     assert {name: node.bpf(name) for name in before} == before
     node.start()
     assert traffic.ask_tcp(node.pods["red/client"], VIP, 80)
