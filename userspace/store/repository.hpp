@@ -31,13 +31,13 @@ struct WriteRequest {
     /// The write fails with kAborted unless the resource was last changed at this revision; 0: it must not exist.
     std::optional<std::uint64_t> expected;
   };
-  std::vector<Edit> edits;
-  model::EditOptions options;
+  std::vector<Edit> edits{};
+  model::EditOptions options{};
   bool dry_run = false;
   bool ignore_missing = false;  ///< deleting what does not exist changes nothing
   /// Called with what the state would be, before anything is stored; its error refuses the write. It may not use the
   /// repository.
-  std::function<Status(const model::State&, const model::Assignments&)> judge;
+  std::function<Status(const model::State&, const model::Assignments&)> judge{};
 };
 
 struct Outcome {
@@ -84,6 +84,8 @@ class Repository final : public Store {
   /// Writes fail with kPrecondition and this reason; empty: they are taken.
   void refuse_writes(std::string reason);
   std::string refuses_writes() const;
+  /// Floating IPs that exist stay, whatever the pools.
+  void set_pools(std::vector<model::Pool> pools);
 
   /// Calls `notify` after each revision, on the writer's thread, while others may read and write: with several writers
   /// not always in the order of the revisions. It must be quick, and may neither subscribe nor unsubscribe.

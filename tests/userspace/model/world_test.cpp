@@ -429,6 +429,21 @@ TEST_F(WorldRules, RefuseMoreThanTheTablesHold) {
   EXPECT_EQ(picture(large), Picture{});
 }
 
+TEST_F(WorldRules, TakeBackTheReleaseOfASlotAndOfAnId) {
+  World full;
+  for (std::uint32_t i = 1; i <= kMaxNetworks; i++)
+    ASSERT_TRUE(full.restore(network("n" + std::to_string(i)), {}, 0xFFFFFF - i, i));
+  ASSERT_TRUE(full.edit({erase(Kind::kNetwork, "n17")}));  // not kept
+  const auto made = full.edit({put(network("more"))});
+  ASSERT_FALSE(made) << "no slot is free";
+  EXPECT_EQ(made.error().front().code, ErrorCode::kExhausted);
+  full.restore(Cursors{0xFFFFFF - 17 - 1, 0});
+  const auto other = full.edit({erase(Kind::kNetwork, "n18"), put(network("more"))});
+  ASSERT_TRUE(other) << other.error().front().message;
+  EXPECT_EQ(full.assignments().network_slots.at("more"), 18U);
+  EXPECT_EQ(full.assignments().network_ids.at("more"), 0xFFFFFFU) << "all ids up to it are in use";
+}
+
 // ---- what a store kept
 
 TEST_F(WorldRules, RefuseAStoreThatContradictsItself) {
