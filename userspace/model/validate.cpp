@@ -229,6 +229,10 @@ void check(const Resource& resource, Problems& problems) {
 }
 
 std::vector<Error> validate(const State& state) {
+  return validate(state, Capacity{});
+}
+
+std::vector<Error> validate(const State& state, const Capacity& capacity) {
   Problems problems;
   std::vector<Edit> edits;
   const auto add_all = [&](const auto& resources) {
@@ -249,7 +253,7 @@ std::vector<Error> validate(const State& state) {
   add_all(state.pods);
   add_all(state.services);
   if (!problems.empty()) return problems.take();
-  World world;
+  World world(capacity);
   auto made = world.edit(std::move(edits));
   return made ? std::vector<Error>{} : std::move(made.error());
 }

@@ -25,6 +25,8 @@ inline constexpr std::uint16_t kMaxWeight = 256;
 inline constexpr unsigned kMinPrefixLength = 8;
 inline constexpr unsigned kMaxPrefixLength = 29;
 
+struct Capacity;
+
 /// The network of pods and services that name none.
 inline constexpr std::string_view kDefaultNetwork = "default";
 
@@ -42,5 +44,7 @@ std::string describe_service(const Name& name);
 /// Every problem that the state would have as one change to an empty World, empty if it is valid. Each message reads
 /// "resource: field: what is wrong with which value; remedy".
 std::vector<Error> validate(const State& state);
+/// The same in a World of that capacity.
+std::vector<Error> validate(const State& state, const Capacity& capacity);
 
 }  // namespace sluice::model

@@ -322,7 +322,8 @@ std::expected<Declarations, std::vector<Error>> read_manifests(const std::vector
   return reader.finish();
 }
 
-std::expected<Manifest, std::vector<Error>> parse_manifests(const std::vector<ManifestFile>& files) {
+std::expected<Manifest, std::vector<Error>> parse_manifests(const std::vector<ManifestFile>& files,
+                                                            const model::Capacity& capacity) {
   auto declared = read_manifests(files);
   if (!declared) return std::unexpected(std::move(declared.error()));
   if (!declared->empty && declared->resources.empty()) {
@@ -338,7 +339,7 @@ std::expected<Manifest, std::vector<Error>> parse_manifests(const std::vector<Ma
     std::visit([&](auto& resource) { file(manifest.state, std::move(resource)); }, one.resource);
   }
   model::add_default_network(manifest.state);
-  for (const Error& error : model::validate(manifest.state)) {
+  for (const Error& error : model::validate(manifest.state, capacity)) {
     const auto place = manifest.places.find(error.message.substr(0, error.message.find(": ")));
     const Place where = place == manifest.places.end() ? Place{"manifests", 0} : place->second;
     report.add(error.code, where, error.message);

@@ -11,6 +11,7 @@
 
 #include "base/result.hpp"
 #include "model/resource.hpp"
+#include "model/world.hpp"
 #include "store/fields.hpp"
 
 namespace sluice::store {
@@ -45,7 +46,8 @@ struct Manifest {
 /// Problems of single resources (unknown fields, wrong types) hide those of the whole (model::validate), because the
 /// latter would name resources that only seem to be missing. Files that declare nothing are an error unless a
 /// document `kind: Empty` says so.
-std::expected<Manifest, std::vector<Error>> parse_manifests(const std::vector<ManifestFile>& files);
+std::expected<Manifest, std::vector<Error>> parse_manifests(const std::vector<ManifestFile>& files,
+                                                            const model::Capacity& capacity = {});
 
 /// One error for many: the first 20 messages a line each, then how many more. Its code is the errors' own if they
 /// agree, else kInvalid.

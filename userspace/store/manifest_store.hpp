@@ -8,6 +8,7 @@
 
 #include "base/result.hpp"
 #include "model/resources.hpp"
+#include "model/world.hpp"
 #include "store/path_watch.hpp"
 
 namespace sluice::store {
@@ -23,7 +24,7 @@ struct Snapshot {
 /// that differed from the one before, from 1 on. The caller debounces: many events may come for one change.
 class ManifestStore {
  public:
-  static Result<std::unique_ptr<ManifestStore>> open(const std::filesystem::path& path);
+  static Result<std::unique_ptr<ManifestStore>> open(const std::filesystem::path& path, model::Capacity capacity = {});
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
   Result<Snapshot> read();
@@ -33,11 +34,12 @@ class ManifestStore {
   Result<bool> drain() { return watch_->drain(); }
 
  private:
-  ManifestStore(std::filesystem::path path, std::unique_ptr<PathWatch> watch)
-      : path_(std::move(path)), watch_(std::move(watch)) {}
+  ManifestStore(std::filesystem::path path, std::unique_ptr<PathWatch> watch, model::Capacity capacity)
+      : path_(std::move(path)), watch_(std::move(watch)), capacity_(std::move(capacity)) {}
 
   std::filesystem::path path_;
   std::unique_ptr<PathWatch> watch_;
+  model::Capacity capacity_;
   Snapshot last_;
 };
 

@@ -59,6 +59,18 @@ TEST(ManifestStore, ReadsAFileAndAFolderInTheOrderOfNames) {
   EXPECT_EQ(networks(*open(folder / "c.txt")), "c");
 }
 
+TEST(ManifestStore, KnowsTheConfiguredPools) {
+  const TemporaryFolder folder;
+  write_file(folder / "a.yaml", "kind: FloatingIP\nname: x\npool: east\n");
+  const auto store =
+      ManifestStore::open(folder.path(), {.pools = {{"east", {Cidr4::parse("203.0.113.0/30").value()}}}});
+  ASSERT_TRUE(store) << store.error().message;
+  const auto snapshot = (*store)->read();
+  ASSERT_TRUE(snapshot) << snapshot.error().message;
+  EXPECT_EQ(snapshot->state->floating_ips.at("x").pool, "east");
+  EXPECT_NE(networks(*open(folder.path())).find("no configured pool"), std::string::npos);
+}
+
 TEST(ManifestStore, CountsARevisionForEachChangeOfContentOnly) {
   const TemporaryFolder folder;
   write_file(folder / "a.yaml", network("a"));
