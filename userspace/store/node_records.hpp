@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a node must know about itself after a restart: which pod is attached where, its secret and its uuid. SQLite (WAL,
-// synchronous=FULL) in the state folder; the file and folder are root-only. What is declared is elsewhere
+// What a node must know about itself after a restart: which pod is attached where, its secret and its uuid. SQLite
+// (WAL, synchronous=FULL) in the state folder; the file and folder are root-only. What is declared is elsewhere
 // (store/repository.hpp): that may be shared by nodes, this is not.
 #pragma once
 
