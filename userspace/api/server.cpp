@@ -84,12 +84,13 @@ Result<UniqueFd> listen_on(const SocketOptions& options) {
   ::umask(before);
   const std::string place = "socket " + options.path.string();
   if (bound != 0) return fail_errno("bind " + place, failure);
+  // The mode before the owner: only an owner may change it, unless it has CAP_FOWNER.
+  if (::chmod(options.path.c_str(), options.mode) != 0) return fail_errno("chmod " + place);
   if (options.owner || options.group) {
     const uid_t owner = options.owner.value_or(static_cast<uid_t>(-1));
     const gid_t group = options.group.value_or(static_cast<gid_t>(-1));
     if (::chown(options.path.c_str(), owner, group) != 0) return fail_errno("change the owner of " + place);
   }
-  if (::chmod(options.path.c_str(), options.mode) != 0) return fail_errno("chmod " + place);
   if (::listen(listener.get(), kBacklog) != 0) return fail_errno("listen on " + place);
   return listener;
 }

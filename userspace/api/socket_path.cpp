@@ -16,7 +16,7 @@
 namespace sluice::api {
 namespace {
 
-Result<bool> somebody_listens(const std::filesystem::path& path) {
+Result<bool> connects(const std::filesystem::path& path) {
   const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.valid()) return fail_errno("socket");
   sockaddr_un address{};
@@ -26,6 +26,17 @@ Result<bool> somebody_listens(const std::filesystem::path& path) {
   if (errno == ECONNREFUSED) return false;
   if (errno == EAGAIN) return true;  // its backlog is full
   return fail_errno("connect to " + path.string());
+}
+
+/// A socket that a killed daemon had given to another user may not be connected to without CAP_DAC_OVERRIDE, which the
+/// daemon gives up: it is made our own for as long as it is tried.
+Result<bool> somebody_listens(const std::filesystem::path& path, const struct stat& info) {
+  auto listens = connects(path);
+  if (listens || listens.error().code != ErrorCode::kPermission) return listens;
+  if (::lchown(path.c_str(), ::geteuid(), static_cast<gid_t>(-1)) != 0) return listens;
+  listens = connects(path);
+  if (::lchown(path.c_str(), info.st_uid, static_cast<gid_t>(-1)) != 0) return fail_errno("chown " + path.string());
+  return listens;
 }
 
 }  // namespace
@@ -56,7 +67,7 @@ Status clear_socket_path(const std::filesystem::path& path) {
   if (!S_ISSOCK(info.st_mode)) {
     return fail(ErrorCode::kExists, "socket: " + path.string() + " exists and is no socket; remove it or name another");
   }
-  auto listens = somebody_listens(path);
+  auto listens = somebody_listens(path, info);
   if (!listens) return std::unexpected(listens.error());
   if (*listens) {
     return fail(ErrorCode::kPrecondition, "socket: another process listens on " + path.string() + "; stop it first");

@@ -52,6 +52,9 @@ constexpr std::array kSweep{
     DurationField{"delete_grace", &sluice_settings::delete_grace, 1s, 10ms, 60s},
 };
 
+constexpr std::array<std::string_view, 2> kUplinkKeys{"device", "xdp"};
+constexpr std::array<std::string_view, 3> kSweepKeys{"interval", "pairs", "delete_grace"};
+
 std::string text_of(nanoseconds value) {
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(value).count();
   if (milliseconds % 1000 != 0) return std::to_string(milliseconds) + "ms";
@@ -111,7 +114,7 @@ void read_uplinks(const store::Fields& fields, const store::Context& context,
   std::set<std::string> seen;
   for (std::size_t i = 0; i < list->items.size(); ++i) {
     const store::Fields item(list->items[i], context, "uplinks[" + std::to_string(i) + "].");
-    item.check({.known = {"device", "xdp"}, .later = {"role"}});
+    item.check({.known = {kUplinkKeys.begin(), kUplinkKeys.end()}, .later = {"role"}});
     const auto device = item.text("device", true);
     const auto mode = item.choice("xdp", kModes);
     if (!device) continue;
@@ -178,19 +181,22 @@ void read_timeouts(const store::Fields& fields, const store::Context& context, s
 
   const store::YamlNode* sweep_map = fields.map("sweep");
   const store::Fields sweep(sweep_map == nullptr ? kNothing : *sweep_map, context, "sweep.");
-  sweep.check({.known = {"interval", "pairs", "delete_grace"}, .later = {}});
+  sweep.check({.known = {kSweepKeys.begin(), kSweepKeys.end()}, .later = {}});
   for (const DurationField& field : kSweep) read_duration(sweep, field, settings);
   settings.sweep_pairs = slice_for(max_pairs, settings.sweep_interval);
   read_number(sweep, "pairs", 1, kMostSweepPairs, settings.sweep_pairs);
 }
 
 const store::FieldNames& known_keys() {
-  static const store::FieldNames kNames{
-      .known = {"state_dir", "manifests", "socket", "socket_owner", "socket_group", "socket_mode", "read_only_socket",
-                "read_only_group", "audit_log", "floating_ip_pools", "pin_root", "uplinks", "device_prefix", "pod_mtu", "max_flows",
-                "backend_arena", "ring_arena", "slots_per_backend", "refusals_per_second", "timeouts", "sweep",
-                "log_level", "force_clsact", "fault_injection_percent"},
-      .later = {"store"}};
+  static const store::FieldNames kNames{.known = {"state_dir",           "manifests",       "socket",
+                                                  "socket_owner",        "socket_group",    "socket_mode",
+                                                  "read_only_socket",    "read_only_group", "audit_log",
+                                                  "floating_ip_pools",   "pin_root",        "uplinks",
+                                                  "device_prefix",       "pod_mtu",         "max_flows",
+                                                  "backend_arena",       "ring_arena",      "slots_per_backend",
+                                                  "refusals_per_second", "timeouts",        "sweep",
+                                                  "log_level",           "force_clsact",    "fault_injection_percent"},
+                                        .later = {"store"}};
   return kNames;
 }
 
@@ -232,6 +238,18 @@ Result<nanoseconds> parse_duration(std::string_view text) {
   }
   return fail(ErrorCode::kInvalid,
               model::quoted(text) + " is no duration; write a whole number and ms, s, m or h, e.g. 30s");
+}
+
+std::vector<std::string> config_keys() {
+  std::vector<std::string> keys(known_keys().known.begin(), known_keys().known.end());
+  const auto add = [&keys](const std::string& of, std::string_view name) {
+    keys.push_back(of + "." + std::string(name));
+  };
+  for (const std::string_view name : kPoolKeys) add("floating_ip_pools", name);
+  for (const std::string_view name : kUplinkKeys) add("uplinks", name);
+  for (const DurationField& field : kTimeouts) add("timeouts", field.name);
+  for (const std::string_view name : kSweepKeys) add("sweep", name);
+  return keys;
 }
 
 Result<Config> parse_config(const std::string& file, std::string_view text) {

@@ -33,6 +33,9 @@ struct Config {
 Result<Config> parse_config(const std::string& file, std::string_view text);
 Result<Config> load_config(const std::filesystem::path& file);
 
+/// Every key that a file may have, those of mappings as "timeouts.icmp" and of lists of mappings as "uplinks.device".
+std::vector<std::string> config_keys();
+
 /// "100ms", "30s", "5m", "2h": a whole number and a unit.
 Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
 

@@ -117,7 +117,7 @@ void read_pools(const store::Fields& fields, const store::Context& context, std:
   std::set<std::string> names;
   for (std::size_t i = 0; i < list->items.size(); i++) {
     const store::Fields item(list->items[i], context, "floating_ip_pools[" + std::to_string(i) + "].");
-    item.check({.known = {"name", "prefixes"}, .later = {}});
+    item.check({.known = {kPoolKeys.begin(), kPoolKeys.end()}, .later = {}});
     model::Pool pool;
     pool.name = item.text("name", true).value_or("");
     if (!model::is_dns_label(pool.name)) {

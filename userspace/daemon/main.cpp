@@ -13,8 +13,10 @@
 #include <filesystem>
 #include <iostream>
 #include <string>
+#include <utility>
 
 #include "daemon/config.hpp"
+#include "daemon/privileges.hpp"
 #include "daemon/run.hpp"
 #include "node/log.hpp"
 
@@ -77,10 +79,12 @@ int work(const Arguments& arguments) {
     std::cout << *checked << '\n';
     return 0;
   }
+  if (auto dropped = sluice::daemon::drop_privileges(); !dropped) return failed(dropped.error());
   if (auto started = start_audit_log(config->audit_log); !started) return failed(started.error());
   const bool purge = arguments.purge || arguments.purge_state;
   block_signals();
-  auto done = purge ? sluice::daemon::purge(*config, arguments.purge_state) : sluice::daemon::run(*config, kVersion);
+  auto done = purge ? sluice::daemon::purge(*config, arguments.purge_state)
+                    : sluice::daemon::run(arguments.config, std::move(*config), kVersion);
   return done ? 0 : failed(done.error());
 }
 

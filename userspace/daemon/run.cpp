@@ -3,7 +3,6 @@
 
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,13 +19,15 @@
 #include "base/fd.hpp"
 #include "compile/compile.hpp"
 #include "daemon/claim.hpp"
+#include "daemon/reload.hpp"
+#include "daemon/supervision.hpp"
 #include "datapath/datapath.hpp"
 #include "datapath/links.hpp"
 #include "datapath/pins.hpp"
 #include "datapath/pod_devices.hpp"
+#include "model/world.hpp"
 #include "node/event_loop.hpp"
 #include "node/log.hpp"
-#include "model/world.hpp"
 #include "node/node.hpp"
 #include "store/manifest.hpp"
 #include "store/manifest_store.hpp"
@@ -80,7 +81,7 @@ Result<Claimed> make_parts(const Config& config) {
   auto prefix = claim_prefix(config.node.device_prefix);
   if (!prefix) return std::unexpected(prefix.error());
   if (!config.manifests.empty()) {
-    auto manifests = store::ManifestStore::open(config.manifests);
+    auto manifests = store::ManifestStore::open(config.manifests, capacity(config));
     if (!manifests) return std::unexpected(manifests.error());
     parts.manifests = std::move(*manifests);
   }
@@ -92,8 +93,8 @@ Result<Claimed> make_parts(const Config& config) {
   auto datapath = datapath::Datapath::load(datapath_options(config, *parts.records));
   if (!datapath) return std::unexpected(datapath.error());
   parts.datapath = std::move(*datapath);
-  auto devices = datapath::PodDevices::open(
-      *parts.datapath, {config.node.device_prefix, datapath::device_group(parts.records->uuid())});
+  auto devices = datapath::PodDevices::open(*parts.datapath,
+                                            {config.node.device_prefix, datapath::device_group(parts.records->uuid())});
   if (!devices) return std::unexpected(devices.error());
   parts.devices = std::move(*devices);
   auto links = datapath::LinkWatch::open();
@@ -165,7 +166,8 @@ Status remove_state(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(folder, failure)) return {};
   for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("state.db") || name.starts_with("store.db") || name == "lock") std::filesystem::remove(entry.path(), failure);
+    if (name.starts_with("state.db") || name.starts_with("store.db") || name == "lock")
+      std::filesystem::remove(entry.path(), failure);
     if (failure) return fail_errno("remove " + entry.path().string(), failure.value());
   }
   std::filesystem::remove(folder, failure);
@@ -184,13 +186,13 @@ class Signals {
     return Signals(std::move(fd));
   }
 
-  Status watch(node::EventLoop& loop, node::Node& node) {
-    return loop.watch(fd_.get(), [this, &loop, &node] {
+  Status watch(node::EventLoop& loop, std::function<void()> reload) {
+    return loop.watch(fd_.get(), [this, &loop, reload = std::move(reload)] {
       signalfd_siginfo info{};
       if (::read(fd_.get(), &info, sizeof(info)) != sizeof(info)) return;
       spdlog::info("event=signal number={}", info.ssi_signo);
       if (info.ssi_signo == SIGHUP) {
-        node.reload();
+        reload();
       } else {
         loop.stop();
       }
@@ -202,9 +204,44 @@ class Signals {
   UniqueFd fd_;
 };
 
+std::string joined(const std::vector<std::string_view>& keys) {
+  std::string text;
+  for (const std::string_view key : keys) text += (text.empty() ? "" : ",") + std::string(key);
+  return text.empty() ? "none" : text;
+}
+
+/// Reads the file again. What may change takes effect; `running` keeps the values that are in force.
+void reload(const std::filesystem::path& file, Config& running, node::Node& node) {
+  const auto read = load_config(file);
+  if (!read) {
+    spdlog::error("event=reload_refused file={} error={}", node::quote(file.string()),
+                  node::quote(read.error().message));
+    return;
+  }
+  const Differences found = differences(running, *read);
+  // Whatever `sluicectl log-level` said: the file is what the operator wants from now on.
+  running.log_level = read->log_level;
+  spdlog::set_level(spdlog::level::from_str(running.log_level));
+  running.floating_ip_pools = read->floating_ip_pools;
+  node.change_pools(running.floating_ip_pools);
+  running.node.settings = read->node.settings;
+  node.change_settings(running.node.settings);
+  node.reload();
+  spdlog::info("event=reloaded changed={}", joined(found.live));
+  if (!found.needs_restart.empty()) {
+    spdlog::warn("event=reload_incomplete keys={} remedy=\"these keys need a restart of sluiced\"",
+                 joined(found.needs_restart));
+  }
+}
+
+std::string state_line(const store::Repository& repository) {
+  const std::string refusal = repository.refuses_writes();
+  return "revision " + std::to_string(repository.revision()) + (refusal.empty() ? "" : "; writes refused: " + refusal);
+}
+
 }  // namespace
 
-Status run(const Config& config, const std::string& version) {
+Status run(const std::filesystem::path& file, Config config, const std::string& version) {
   auto loop = node::EventLoop::open();
   if (!loop) return std::unexpected(loop.error());
   auto claimed = make_parts(config);
@@ -213,15 +250,21 @@ Status run(const Config& config, const std::string& version) {
   if (auto started = node.start(); !started) return started;
   auto signals = Signals::open();
   if (!signals) return std::unexpected(signals.error());
-  if (auto watched = signals->watch(**loop, node); !watched) return watched;
+  Supervision supervision(**loop, [&node] { return state_line(node.repository()); });
+  auto watched = signals->watch(**loop, [&] {
+    supervision.reloading();
+    reload(file, config, node);
+    supervision.reloaded();
+  });
+  if (!watched) return watched;
   api::ServerOptions api = config.api;
   api.version = version;
   auto server = api::Server::start(node, node.repository(), api);
   if (!server) return std::unexpected(server.error());
-  ::sd_notify(0, "READY=1");
+  supervision.ready();
   spdlog::info("event=ready version={} socket={}", version, config.api.socket.path.string());
   const Status outcome = (*loop)->run();
-  ::sd_notify(0, "STOPPING=1");
+  supervision.stopping();
   (*server)->stop();
   spdlog::info("event=stopped datapath=running");
   return outcome;
@@ -229,7 +272,7 @@ Status run(const Config& config, const std::string& version) {
 
 Result<std::string> check(const Config& config) {
   if (config.manifests.empty()) return "the configuration is valid; the state comes by the API";
-  auto manifests = store::ManifestStore::open(config.manifests);
+  auto manifests = store::ManifestStore::open(config.manifests, capacity(config));
   if (!manifests) return std::unexpected(manifests.error());
   auto snapshot = (*manifests)->read();
   if (!snapshot) return std::unexpected(snapshot.error());

@@ -2,6 +2,7 @@
 // The daemon from its parts.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "base/result.hpp"
@@ -9,9 +10,9 @@
 
 namespace sluice::daemon {
 
-/// Runs until SIGTERM or SIGINT; the datapath stays in the kernel then. SIGHUP reads the manifests again. The three
-/// signals must be blocked in the calling thread, before it has made any other.
-Status run(const Config& config, const std::string& version);
+/// Runs until SIGTERM or SIGINT; the datapath stays in the kernel then. SIGHUP reads `file`, which `config` came from,
+/// and the manifests again. The three signals must be blocked in the calling thread, before it has made any other.
+Status run(const std::filesystem::path& file, Config config, const std::string& version);
 
 /// Reads configuration and manifests as run() would, and changes nothing. Gives a line for the user.
 Result<std::string> check(const Config& config);

@@ -68,6 +68,7 @@ class World {
   [[nodiscard]] const State& state() const { return state_; }
   [[nodiscard]] const Assignments& assignments() const { return assignments_; }
   [[nodiscard]] const Capacity& capacity() const { return capacity_; }
+  void set_pools(std::vector<Pool> pools) { capacity_.pools = std::move(pools); }
   [[nodiscard]] Cursors cursors() const { return cursors_; }
   [[nodiscard]] NetworkCursors cursors(const std::string& network) const;
   [[nodiscard]] std::optional<Resource> find(const Key& key) const;

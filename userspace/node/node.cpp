@@ -153,6 +153,17 @@ void Node::reload() {
   take_over_newest();
 }
 
+void Node::change_settings(const sluice_settings& settings) {
+  options_.settings = complete(settings, *parts_.records, options_.limits);
+  input_changed();
+  if (desired_) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
+}
+
+void Node::change_pools(const std::vector<model::Pool>& pools) {
+  parts_.repository->set_pools(pools);
+  if (parts_.manifests) parts_.manifests->set_pools(pools);
+}
+
 void Node::take_over_newest() {
   if (!take_updates()) return;
   static_cast<void>(reconcile());

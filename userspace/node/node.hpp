@@ -76,6 +76,10 @@ class Node {
 
   /// Reads the manifests, if there are any, and what is new in the store (SIGHUP).
   void reload();
+  /// Timeouts, sweep and refusals from now on; the maps get them at once, or as soon as they can be written.
+  void change_settings(const sluice_settings& settings);
+  /// Where floating IPs are allocated from; those that exist stay. reload() afterwards judges the manifests anew.
+  void change_pools(const std::vector<model::Pool>& pools);
 
  private:
   /// Runs `work` on the loop's thread and waits for what it gives.

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "base/result.hpp"
 #include "model/resources.hpp"
@@ -28,6 +30,8 @@ class ManifestStore {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
   Result<Snapshot> read();
+  /// From the next read() on.
+  void set_pools(std::vector<model::Pool> pools) { capacity_.pools = std::move(pools); }
   /// A descriptor that becomes readable when read() may give something new (level-triggered until drained).
   [[nodiscard]] int watch_fd() const { return watch_->fd(); }
   /// Consumes what watch_fd() announced. True if a read() is worthwhile.

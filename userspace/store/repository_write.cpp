@@ -31,6 +31,11 @@ void Repository::refuse_writes(std::string reason) {
   refusal_ = std::move(reason);
 }
 
+void Repository::set_pools(std::vector<model::Pool> pools) {
+  const std::unique_lock lock(mutex_);
+  world_.set_pools(std::move(pools));
+}
+
 std::string Repository::refuses_writes() const {
   const std::shared_lock lock(mutex_);
   return refusal_;
