@@ -120,12 +120,15 @@ class Namespace:
 
 
 class Node:
-    """A daemon with its own namespace; `internet` is the namespace at the other end of its uplink."""
+    """A daemon with its own namespace; `internet` is the namespace at the other end of its uplink.
+
+    With manifests the daemon follows a folder that holds them; without, the state comes by the API: put().
+    """
 
     INTERNET = "198.51.100.1"
     ADDRESS = "198.51.100.2"
 
-    def __init__(self, manifests, settings=None, uplink=True, sluiced=SLUICED):
+    def __init__(self, manifests=None, settings=None, uplink=True, sluiced=SLUICED):
         self.unique = f"{PREFIX}{os.getpid()}x{Node._next()}"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=self.unique))
         self.pin_root = BPFFS / self.unique
@@ -137,13 +140,13 @@ class Node:
         self.sluiced = sluiced
         self.log = self.folder / "sluiced.log"
         self.manifests = self.folder / "manifests"
-        self.manifests.mkdir()
-        self.apply(manifests)
+        if manifests is not None:
+            self.manifests.mkdir()
+            self.apply(manifests)
         if uplink:
             self._make_uplink()
         self.config = {
             "state_dir": str(self.folder / "state"),
-            "manifests": str(self.manifests),
             "socket": str(self.folder / "sluice.sock"),
             "pin_root": str(self.pin_root),
             "uplinks": [{"device": "uplink0", "xdp": "off"}] if uplink else [],
@@ -152,6 +155,8 @@ class Node:
             "ring_arena": 16384,
             "log_level": "debug",
         }
+        if manifests is not None:
+            self.config["manifests"] = str(self.manifests)
         self.config.update(settings or {})
 
     _count = 0
@@ -217,8 +222,20 @@ class Node:
             return None
         return json.loads(done.stdout)
 
-    def ctl(self, *words, check=True):
-        return run(SLUICECTL, "--socket", self.config["socket"], *words, check=check)
+    def ctl(self, *words, check=True, **options):
+        return run(SLUICECTL, "--socket", self.config["socket"], *words, check=check, **options)
+
+    def put(self, text, *words, check=True):
+        """Applies manifests through the API; with check, returns when the maps hold them."""
+        return self.ctl("apply", "-f", "-", *(["--wait"] if check else []), *words, check=check, input=text)
+
+    def get(self, kind, *words):
+        """The resources of a kind."""
+        return json.loads(self.ctl("get", kind, *words, "-o", "json"))["resources"]
+
+    def restart(self):
+        self.kill()
+        return self.start()
 
     def bpf(self, what, *words):
         return json.loads(run(SLUICECTL, "bpf", what, "--pin-root", self.pin_root, "-o", "json", *words))[what]

@@ -140,6 +140,8 @@ def test_kills_while_attached_backends_come_and_go_break_only_those_of_removed_p
     chance = random.Random(11)
     kills = 0
     while churning.is_alive():
+        if chance.random() < 0.7:  # the others hit a daemon that begins, however long that takes here
+            wait_until(lambda: node.status(check=False) or not churning.is_alive(), "the daemon answers", 60)
         time.sleep(chance.uniform(0, 1.5))  # the moment is the point of the test, not a wait for an event
         node.kill()
         kills += 1
