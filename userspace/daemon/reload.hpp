@@ -2,6 +2,7 @@
 // What a configuration that was read again changes.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace sluice::daemon {
 struct Differences {
   std::vector<std::string_view> live;           ///< can change while the daemon runs
   std::vector<std::string_view> needs_restart;  ///< were used once, at the start
+  [[nodiscard]] bool has_live(std::string_view key) const { return std::ranges::find(live, key) != live.end(); }
 };
 
 Differences differences(const Config& running, const Config& read);

@@ -58,14 +58,16 @@ class StoreCommands : public ::testing::Test {
   std::filesystem::path folder_;
 };
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 TEST_F(StoreCommands, RestoreBringsTheBackupBackAndKeepsTheFormerStore) {
   put("a", "old");
   const Outcome saved = run("backup", {backup()});
   EXPECT_EQ(saved.status, 0) << saved.err;
   EXPECT_TRUE(contains(saved.out, "revision 1, 1 keys, epoch 1")) << saved.out;
-  struct stat facts {};
+  struct stat facts{};
   ASSERT_EQ(::stat(backup().c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0600U);
 

@@ -20,7 +20,9 @@ Config parse(const std::string& text) {
   return config ? std::move(*config) : Config{};
 }
 
-Differences from_nothing_to(const std::string& text) { return differences(parse("{}"), parse(text)); }
+Differences from_nothing_to(const std::string& text) {
+  return differences(parse("{}"), parse(text));
+}
 
 TEST(Reload, FindsNoDifferenceWhereTheValuesAreTheSame) {
   const Differences found = from_nothing_to(
@@ -38,23 +40,22 @@ TEST(Reload, TellsWhatCanChangeWhileTheDaemonRuns) {
 }
 
 TEST(Reload, NoticesEveryOtherKey) {
-  const std::vector<std::pair<std::string, std::string>> others{
-      {"state_dir", "/srv/state"},
-      {"manifests", "/srv/manifests"},
-      {"socket_owner", "nobody"},
-      {"socket_mode", "\"0640\""},
-      {"read_only_socket", "none"},
-      {"read_only_group", "nogroup"},
-      {"audit_log", "/srv/audit.log"},
-      {"pin_root", "/sys/fs/bpf/other"},
-      {"uplinks", "[{device: eth0}]"},
-      {"device_prefix", "abc"},
-      {"pod_mtu", "9000"},
-      {"backend_arena", "1000"},
-      {"ring_arena", "2000"},
-      {"slots_per_backend", "32"},
-      {"force_clsact", "true"},
-      {"fault_injection_percent", "1"}};
+  const std::vector<std::pair<std::string, std::string>> others{{"state_dir", "/srv/state"},
+                                                                {"manifests", "/srv/manifests"},
+                                                                {"socket_owner", "nobody"},
+                                                                {"socket_mode", "\"0640\""},
+                                                                {"read_only_socket", "none"},
+                                                                {"read_only_group", "nogroup"},
+                                                                {"audit_log", "/srv/audit.log"},
+                                                                {"pin_root", "/sys/fs/bpf/other"},
+                                                                {"uplinks", "[{device: eth0}]"},
+                                                                {"device_prefix", "abc"},
+                                                                {"pod_mtu", "9000"},
+                                                                {"backend_arena", "1000"},
+                                                                {"ring_arena", "2000"},
+                                                                {"slots_per_backend", "32"},
+                                                                {"force_clsact", "true"},
+                                                                {"fault_injection_percent", "1"}};
   for (const auto& [key, value] : others) {
     const Differences found = from_nothing_to(key + ": " + value + "\n");
     EXPECT_EQ(found.needs_restart, Names{key});
