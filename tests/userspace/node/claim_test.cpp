@@ -91,7 +91,7 @@ TEST_F(Claim, IsTakenBeforePinsAndDevicesAreTouched) {
   in_new_namespace([this] {
     const auto other = claim_prefix("slq");
     ASSERT_TRUE(other);
-    const Status started = run(config(), "1");
+    const Status started = run("", config(), "1");
     ASSERT_FALSE(started);
     EXPECT_NE(started.error().message.find("device_prefix"), std::string::npos) << started.error().message;
     EXPECT_FALSE(std::filesystem::exists(config().pin_root));
@@ -114,7 +114,7 @@ TEST_F(Claim, KeepsADaemonsDevicesFromAPurgeWithAnotherState) {
 TEST_F(Claim, OfTheApiSocketComesBeforePinsToo) {
   in_new_namespace([this] {
     std::ofstream(config().api.socket.path) << "precious";
-    const Status started = run(config(), "1");
+    const Status started = run("", config(), "1");
     ASSERT_FALSE(started);
     EXPECT_NE(started.error().message.find("socket"), std::string::npos) << started.error().message;
     EXPECT_FALSE(std::filesystem::exists(config().pin_root));
