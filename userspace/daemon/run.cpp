@@ -225,7 +225,10 @@ void reload(const std::filesystem::path& file, Config& running, node::Node& node
   running.floating_ip_pools = read->floating_ip_pools;
   node.change_pools(running.floating_ip_pools);
   running.node.settings = read->node.settings;
-  node.change_settings(running.node.settings);
+  // Everything is compiled anew for them.
+  if (found.has_live("timeouts") || found.has_live("sweep") || found.has_live("refusals_per_second")) {
+    node.change_settings(running.node.settings);
+  }
   node.reload();
   spdlog::info("event=reloaded changed={}", joined(found.live));
   if (!found.needs_restart.empty()) {
