@@ -27,7 +27,8 @@ grpc::Status NodeApi::answer(grpc::ServerContext* context, const char* call, con
 
 grpc::Status NodeApi::AttachPod(grpc::ServerContext* context, const v1::AttachPodRequest* request,
                                 v1::AttachPodResponse* response) {
-  const std::string what = model::printable(request->network() + "/" + request->name() + " netns " + request->netns());
+  const std::string what = model::printable(request->network() + "/" + request->name()) + " netns " +
+                           model::escaped(request->netns().substr(0, 256));
   if (auto may = may_write("AttachPod"); !may) return answer(context, "AttachPod", what, may);
   auto wanted = from_message(*request);
   if (!wanted) return answer(context, "AttachPod", what, std::unexpected(wanted.error()));
@@ -70,7 +71,7 @@ grpc::Status NodeApi::SetLogLevel(grpc::ServerContext* context, const v1::SetLog
                                   v1::SetLogLevelResponse* response) {
   static constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warn", "error"};
   const std::string& level = request->level();
-  if (auto may = may_write("SetLogLevel"); !may) return answer(context, "SetLogLevel", level, may);
+  if (auto may = may_write("SetLogLevel"); !may) return answer(context, "SetLogLevel", model::printable(level), may);
   if (std::ranges::find(kLevels, level) == kLevels.end()) {
     Error error{ErrorCode::kInvalid,
                 "log level: level: " + model::quoted(level) + " is unknown; choose debug, info, warn or error"};

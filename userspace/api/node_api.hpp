@@ -13,8 +13,7 @@ namespace sluice::api {
 class NodeApi final : public v1::NodeService::Service {
  public:
   /// The node must outlive it.
-  NodeApi(node::Node& node, std::string version, Peer peer)
-      : node_(node), version_(std::move(version)), peer_(peer) {}
+  NodeApi(node::Node& node, std::string version, Peer peer) : node_(node), version_(std::move(version)), peer_(peer) {}
 
   grpc::Status AttachPod(grpc::ServerContext* context, const v1::AttachPodRequest* request,
                          v1::AttachPodResponse* response) override;

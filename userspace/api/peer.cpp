@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/peer.hpp"
 
+#include <spdlog/sinks/sink.h>
+#include <spdlog/sinks/sink.h>
 #include <spdlog/spdlog.h>
 
 #include "node/log.hpp"
@@ -8,12 +10,20 @@
 namespace sluice::api {
 
 void audit(const Peer& peer, const char* call, const std::string& what, const Error* refused) {
-  // The daemon may have given the audit log a place of its own.
+  constexpr std::size_t kLongest = 1000;
+  // The daemon may have given the audit log a place of its own. Past the logger's level, which an operator (or a
+  // caller) may raise: what was changed is written down all the same.
   const auto own = spdlog::get("audit");
-  spdlog::logger& log = own ? *own : *spdlog::default_logger_raw();
-  log.info("event=audit uid={} gid={} call={} outcome={} what={}{}", peer.uid, peer.gid, call,
-           refused == nullptr ? "OK" : name(refused->code), node::quote(what),
-           refused == nullptr ? "" : " error=" + node::quote(refused->message.substr(0, 1000)));
+  const spdlog::logger& log = own ? *own : *spdlog::default_logger_raw();
+  const std::string text =
+      fmt::format("event=audit uid={} gid={} call={} outcome={} what={}{}", peer.uid, peer.gid, call,
+                  refused == nullptr ? "OK" : name(refused->code), node::quote(what.substr(0, kLongest)),
+                  refused == nullptr ? "" : " error=" + node::quote(refused->message.substr(0, kLongest)));
+  const spdlog::details::log_msg message(log.name(), spdlog::level::info, text);
+  for (const auto& sink : log.sinks()) {
+    sink->log(message);
+    sink->flush();
+  }
 }
 
 }  // namespace sluice::api

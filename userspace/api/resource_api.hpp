@@ -19,8 +19,7 @@ class ResourceApi final : public v1::ResourceService::WithCallbackMethod_Watch<v
       : repository_(repository), node_(node), watches_(watches), peer_(peer) {}
 
   grpc::Status Get(grpc::ServerContext* context, const v1::GetRequest* request, v1::Resource* response) override;
-  grpc::Status List(grpc::ServerContext* context, const v1::ListRequest* request,
-                    v1::ListResponse* response) override;
+  grpc::Status List(grpc::ServerContext* context, const v1::ListRequest* request, v1::ListResponse* response) override;
   grpc::Status Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                      v1::ApplyResponse* response) override;
   grpc::Status Delete(grpc::ServerContext* context, const v1::DeleteRequest* request,
@@ -29,6 +28,7 @@ class ResourceApi final : public v1::ResourceService::WithCallbackMethod_Watch<v
                                                      const v1::WatchRequest* request) override;
 
  private:
+  grpc::Status refuse_to_write(grpc::ServerContext* context, const char* call) const;
   grpc::Status write(grpc::ServerContext* context, const char* call, Result<store::WriteRequest> request,
                      std::uint32_t wait_milliseconds, v1::ApplyResponse* response);
 

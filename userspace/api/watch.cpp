@@ -2,6 +2,7 @@
 #include "api/watch.hpp"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -13,7 +14,10 @@
 namespace sluice::api {
 namespace {
 
-constexpr std::size_t kBatch = 256;  // events in one response, more only if one transaction has more
+constexpr std::size_t kBatch = 256;  // events in one response
+
+constexpr std::array<model::Kind, 5> kKinds{model::Kind::kNetwork, model::Kind::kFloatingIp, model::Kind::kNode,
+                                            model::Kind::kPod, model::Kind::kService};
 
 struct Filter {
   std::set<model::Kind> kinds;
@@ -36,6 +40,15 @@ Result<Filter> filter_of(const v1::WatchRequest& request) {
   return filter;
 }
 
+v1::WatchEvent present(const store::Stored& stored, const model::Key& key) {
+  v1::WatchEvent event;
+  event.set_type(v1::WatchEvent::CREATED);
+  event.set_revision(stored.assigned.modified);
+  *event.mutable_key() = wire::to_message(key);
+  *event.mutable_resource() = wire::to_message(stored.resource, stored.assigned);
+  return event;
+}
+
 Result<v1::WatchEvent> event_of(const store::Event& event, const model::Key& key) {
   v1::WatchEvent message;
   message.set_revision(event.revision);
@@ -45,9 +58,9 @@ Result<v1::WatchEvent> event_of(const store::Event& event, const model::Key& key
   stored->assigned.created = event.now.created;
   stored->assigned.modified = event.revision;
   *message.mutable_resource() = wire::to_message(stored->resource, stored->assigned);
-  message.set_type(event.deleted                            ? v1::WatchEvent::DELETED
+  message.set_type(event.deleted                         ? v1::WatchEvent::DELETED
                    : event.now.created == event.revision ? v1::WatchEvent::CREATED
-                                                          : v1::WatchEvent::CHANGED);
+                                                         : v1::WatchEvent::CHANGED);
   return message;
 }
 
@@ -57,16 +70,17 @@ Result<v1::WatchEvent> event_of(const store::Event& event, const model::Key& key
 class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>,
                               public std::enable_shared_from_this<WatchHub::Watch> {
  public:
-  Watch(WatchHub& hub, grpc::CallbackServerContext& context, Filter filter, std::uint64_t cursor)
-      : hub_(hub), context_(context), filter_(std::move(filter)), cursor_(cursor) {}
+  Watch(WatchHub& hub, grpc::CallbackServerContext& context, const Peer& peer, Filter filter, std::uint64_t cursor,
+        bool snapshot)
+      : hub_(hub),
+        context_(context),
+        peer_(peer),
+        filter_(std::move(filter)),
+        cursor_(cursor),
+        part_(snapshot ? kKinds.begin() : kKinds.end()) {}
 
+  [[nodiscard]] const Peer& peer() const { return peer_; }
   void hold(std::shared_ptr<Watch> self) { self_ = std::move(self); }
-
-  void add_snapshot(std::vector<v1::WatchResponse> responses, std::uint64_t revision) {
-    const std::lock_guard lock(mutex_);
-    ready_.assign(std::make_move_iterator(responses.begin()), std::make_move_iterator(responses.end()));
-    cursor_ = revision;
-  }
 
   /// Sends what there is, unless a write is under way or the watch has ended.
   void pump() {
@@ -100,24 +114,65 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
   }
 
  private:
+  /// The next page of the snapshot. What changes while it is read is sent again afterwards.
+  v1::WatchResponse next_page() {
+    v1::WatchResponse response;
+    const store::Listing page = hub_.repository_.page(*part_, last_, kBatch);
+    for (const store::Stored& stored : page.items) {
+      const model::Key key = model::key_of(stored.resource);
+      last_ = key.name;
+      if (filter_.passes(key)) *response.add_events() = present(stored, key);
+    }
+    if (page.items.size() < kBatch) {
+      ++part_;
+      last_.reset();
+    }
+    if (part_ == kKinds.end()) {
+      response.set_revision(cursor_);
+      response.set_synced(true);
+    }
+    return response;
+  }
+
+  /// What a transaction has changed comes in several responses if it is long; the last one has its revision, so that
+  /// who resumes from there has seen all of it.
+  Status read_events() {
+    auto events = hub_.repository_.changes(cursor_, kBatch);
+    if (!events) return std::unexpected(events.error());
+    if (events->empty()) return {};
+    v1::WatchResponse response;
+    for (const store::Event& event : *events) {
+      if (event.revision != cursor_ && static_cast<std::size_t>(response.events_size()) >= kBatch / 2) {
+        response.set_revision(cursor_);
+        ready_.push_back(std::exchange(response, {}));
+      }
+      const bool first = event.revision != cursor_;
+      const std::uint64_t before = cursor_;
+      cursor_ = event.revision;
+      const auto key = store::parse_key(event.now.key);
+      if (!key || !filter_.passes(*key)) continue;
+      if (!first && static_cast<std::size_t>(response.events_size()) >= kBatch) {
+        response.set_revision(std::min(before, event.revision - 1));
+        ready_.push_back(std::exchange(response, {}));
+      }
+      auto message = event_of(event, *key);
+      if (!message) return std::unexpected(message.error());
+      *response.add_events() = std::move(*message);
+    }
+    response.set_revision(cursor_);
+    ready_.push_back(std::move(response));
+    return {};
+  }
+
   void pump_locked() {
     if (ended_ || writing_) return;
-    if (ready_.empty()) {
-      auto events = hub_.repository_.changes(cursor_, kBatch);
-      if (!events) return end_locked(finish(context_, events.error()));
-      if (events->empty()) return;
-      v1::WatchResponse response;
-      for (const store::Event& event : *events) {
-        cursor_ = event.revision;
-        const auto key = store::parse_key(event.now.key);
-        if (!key || !filter_.passes(*key)) continue;
-        auto message = event_of(event, *key);
-        if (!message) return end_locked(finish(context_, message.error()));
-        *response.add_events() = std::move(*message);
-      }
-      response.set_revision(cursor_);
-      ready_.push_back(std::move(response));
+    if (part_ != kKinds.end()) {
+      if (part_ == kKinds.begin() && !last_) cursor_ = hub_.repository_.revision();
+      ready_.push_back(next_page());
+    } else if (ready_.empty()) {
+      if (auto read = read_events(); !read) return end_locked(finish(context_, read.error()));
     }
+    if (ready_.empty()) return;
     sending_ = std::move(ready_.front());
     ready_.pop_front();
     writing_ = true;
@@ -131,10 +186,13 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
 
   WatchHub& hub_;
   grpc::CallbackServerContext& context_;
+  const Peer peer_;
   const Filter filter_;
   std::shared_ptr<Watch> self_;
-  std::mutex mutex_;  ///< guards what follows
-  std::uint64_t cursor_;
+  std::mutex mutex_;                       ///< guards what follows
+  std::uint64_t cursor_;                   ///< everything up to this revision has been read
+  decltype(kKinds)::const_iterator part_;  ///< of the snapshot, that comes next; the end: it is complete
+  std::optional<model::Name> last_;        ///< of that part, what was read last
   std::deque<v1::WatchResponse> ready_;
   v1::WatchResponse sending_;
   bool writing_ = false;
@@ -186,47 +244,30 @@ void WatchHub::run() {
 }
 
 grpc::ServerWriteReactor<v1::WatchResponse>* WatchHub::open(grpc::CallbackServerContext& context,
-                                                            const v1::WatchRequest& request) {
+                                                            const v1::WatchRequest& request, const Peer& peer) {
   auto filter = filter_of(request);
-  auto watch = std::make_shared<Watch>(*this, context, filter ? *filter : Filter{}, request.after_revision());
+  auto watch = std::make_shared<Watch>(*this, context, peer, filter ? *filter : Filter{}, request.after_revision(),
+                                       request.snapshot());
   watch->hold(watch);
+  Error refusal{ErrorCode::kUnavailable, "the daemon is stopping; resume the watch later"};
   bool taken = false;
   {
     const std::lock_guard lock(mutex_);
-    taken = !stopping_ && watches_.size() < kMostWatches;
+    const auto own = std::ranges::count_if(watches_, [&peer](const auto& other) { return other->peer() == peer; });
+    if (!stopping_ && (watches_.size() >= kMostWatches || static_cast<std::size_t>(own) >= kMostOfPeer)) {
+      refusal = {ErrorCode::kExhausted, "there are as many watches as the daemon takes (" +
+                                            std::to_string(kMostOfPeer) + " of a user, " +
+                                            std::to_string(kMostWatches) + " in all); end some"};
+    } else {
+      taken = !stopping_;
+    }
     if (taken) watches_.insert(watch);
   }
   if (!taken) {
-    watch->end(Error{ErrorCode::kExhausted, "the daemon has as many watches as it takes (" +
-                                                std::to_string(kMostWatches) + "); end some"});
+    watch->end(refusal);
   } else if (!filter) {
     watch->end(filter.error());
   } else {
-    if (request.snapshot()) {
-      std::vector<v1::WatchResponse> responses;
-      v1::WatchResponse response;
-      std::uint64_t revision = UINT64_MAX;
-      for (const auto kind : {model::Kind::kNetwork, model::Kind::kFloatingIp, model::Kind::kNode, model::Kind::kPod,
-                              model::Kind::kService}) {
-        const store::Listing listing = repository_.list(kind, "", {});
-        // The lists are of one revision or later ones: events after the oldest are sent again, which is no gap.
-        revision = std::min(revision, listing.revision);
-        for (const store::Stored& stored : listing.items) {
-          const model::Key key = model::key_of(stored.resource);
-          if (!filter->passes(key)) continue;
-          v1::WatchEvent* event = response.add_events();
-          event->set_type(v1::WatchEvent::CREATED);
-          event->set_revision(stored.assigned.modified);
-          *event->mutable_key() = wire::to_message(key);
-          *event->mutable_resource() = wire::to_message(stored.resource, stored.assigned);
-          if (static_cast<std::size_t>(response.events_size()) >= kBatch) responses.push_back(std::exchange(response, {}));
-        }
-      }
-      response.set_revision(revision);
-      response.set_synced(true);
-      responses.push_back(std::move(response));
-      watch->add_snapshot(std::move(responses), revision);
-    }
     watch->pump();
   }
   return watch.get();

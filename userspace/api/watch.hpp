@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Watches: each follows the change feed at its own pace. A slow one holds nobody up, because nothing is queued for it:
-// when it has taken what was sent, the next events are read from the store, however long ago they were.
+// when it has taken what was sent, the next events are read from the store, however long ago they were. A snapshot is
+// read page by page in the same way.
 #pragma once
 
 #include <condition_variable>
@@ -10,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "api/peer.hpp"
 #include "api/sluice.grpc.pb.h"
 #include "store/repository.hpp"
 
@@ -18,6 +20,7 @@ namespace sluice::api {
 class WatchHub {
  public:
   static constexpr std::size_t kMostWatches = 1024;
+  static constexpr std::size_t kMostOfPeer = 256;
 
   /// The repository must outlive the hub.
   explicit WatchHub(store::Repository& repository);
@@ -27,7 +30,7 @@ class WatchHub {
 
   /// A reactor for one call; gRPC ends its life.
   grpc::ServerWriteReactor<v1::WatchResponse>* open(grpc::CallbackServerContext& context,
-                                                    const v1::WatchRequest& request);
+                                                    const v1::WatchRequest& request, const Peer& peer);
   /// Ends all watches with UNAVAILABLE and takes no more; clients resume elsewhere or later.
   void stop();
 

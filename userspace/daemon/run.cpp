@@ -267,6 +267,7 @@ Status run(const std::filesystem::path& file, Config config, const std::string& 
   supervision.ready();
   spdlog::info("event=ready version={} socket={}", version, config.api.socket.path.string());
   const Status outcome = (*loop)->run();
+  node.end_waits();
   supervision.stopping();
   (*server)->stop();
   spdlog::info("event=stopped datapath=running");

@@ -2,6 +2,7 @@
 // What differs between two states: the names, with what was there before. The state itself has what is there now.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -39,6 +40,9 @@ struct Change {
 
   [[nodiscard]] bool empty() const {
     return networks.empty() && pods.empty() && services.empty() && floating_ips.empty() && attachments.empty();
+  }
+  [[nodiscard]] std::size_t size() const {
+    return networks.size() + pods.size() + services.size() + floating_ips.size() + attachments.size();
   }
   /// Takes what came after this change into it: of each resource the oldest former value stays.
   void append(Change later) {

@@ -54,6 +54,7 @@ void Editor::add_default_network(std::vector<Edit>& edits) const {
 void Editor::check_each(const std::vector<Edit>& edits) {
   std::set<Key> seen;
   for (const Edit& edit : edits) {
+    if (problems_.full()) return;
     if (!seen.insert(edit.key).second) {
       problem(ErrorCode::kInvalid, edit.key, "name", edit.key.name.text(), "stands twice in one change",
               "name each resource once");

@@ -17,6 +17,9 @@ class Problems {
   /// `text` is "what is wrong; what to do instead".
   void add(ErrorCode code, std::string_view resource, std::string_view field, std::string_view text,
            std::string_view value = {});
+  /// Above this many nobody reads on, and hostile input must not fill the memory.
+  static constexpr std::size_t kMost = 1000;
+  [[nodiscard]] bool full() const { return errors_.size() >= kMost; }
   [[nodiscard]] bool empty() const { return errors_.empty(); }
   std::vector<Error> take() { return std::exchange(errors_, {}); }
 

@@ -50,6 +50,7 @@ void check_labels(const std::string& resource, std::string_view field, const Lab
   if (labels.size() > kMaxLabels) {
     problems.add(ErrorCode::kExhausted, resource, field,
                  std::to_string(labels.size()) + " entries; at most " + std::to_string(kMaxLabels) + " are allowed");
+    return;
   }
   for (const auto& [key, value] : labels) {
     if (!is_label_key(key)) {
@@ -66,6 +67,7 @@ void check_labels(const std::string& resource, std::string_view field, const Lab
 
 void Problems::add(ErrorCode code, std::string_view resource, std::string_view field, std::string_view text,
                    std::string_view value) {
+  if (full()) return;
   const std::size_t split = text.rfind("; ");
   Detail detail{.resource = std::string(resource),
                 .field = std::string(field),
@@ -153,6 +155,7 @@ void check_pod_ports(const std::string& resource, const Pod& pod, Problems& prob
     problems.add(
         ErrorCode::kExhausted, resource, "ports",
         std::to_string(pod.ports.size()) + " ports; at most " + std::to_string(kMaxPortsPerPod) + " are allowed");
+    return;
   }
   for (const auto& [port_name, port] : pod.ports) {
     if (!is_dns_label(port_name)) {

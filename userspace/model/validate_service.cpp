@@ -50,6 +50,7 @@ void check_ports(const std::string& resource, const Service& service, Problems& 
     problems.add(ErrorCode::kExhausted, resource, "ports",
                  std::to_string(service.ports.size()) + " ports; at most " + std::to_string(kMaxPortsPerService) +
                      " are allowed, so split the service");
+    return;
   }
   std::set<std::pair<std::uint16_t, Protocol>> numbers;
   std::set<std::string_view> names;

@@ -57,7 +57,17 @@ bool EventLoop::post(Task task) {
   return true;
 }
 
-Status EventLoop::run() {
+Status EventLoop::run() noexcept {
+  const Status outcome = run_until_stopped();
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  run_tasks();
+  return outcome;
+}
+
+Status EventLoop::run_until_stopped() {
   while (!stopping_) {
     std::array<epoll_event, 16> events{};
     const int count =
@@ -75,11 +85,6 @@ Status EventLoop::run() {
     }
     run_timers();
   }
-  {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-  }
-  run_tasks();
   return {};
 }
 

@@ -41,13 +41,15 @@ class EventLoop {
   /// task is then dropped without having run. A task that was accepted always runs, at the latest when run() ends.
   [[nodiscard]] bool post(Task task);
 
-  /// Until stop(). Tasks that were posted before are run before it returns.
-  Status run();
+  /// Until stop(). Tasks that were posted before are run before it returns. An exception from a task ends the process:
+  /// those who wait for the loop would wait for ever, and the datapath goes on without it.
+  Status run() noexcept;
   /// From any thread.
   void stop();
 
  private:
   EventLoop(UniqueFd epoll, UniqueFd wake);
+  Status run_until_stopped();
   [[nodiscard]] int timeout_milliseconds() const;
   void run_timers();
   void run_tasks();

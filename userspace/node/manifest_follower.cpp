@@ -32,7 +32,10 @@ Status ManifestFollower::take() {
     outcome = std::unexpected(snapshot.error());
   }
   error_ = outcome ? "" : outcome.error().message;
-  may_pass_ = !outcome && outcome.error().code == ErrorCode::kSystem;
+  // A disk that is full, a store that does not answer: nobody will touch the files because it is better again.
+  may_pass_ =
+      !outcome && (outcome.error().code == ErrorCode::kSystem || outcome.error().code == ErrorCode::kExhausted ||
+                   outcome.error().code == ErrorCode::kUnavailable);
   return outcome;
 }
 

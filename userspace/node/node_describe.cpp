@@ -41,7 +41,9 @@ std::string Node::unused_because(const model::Pod& pod, const model::ServicePort
 
 void Node::add_backends(const model::Service& service, const model::Pod& pod,
                         std::vector<BackendReport>& reports) const {
+  constexpr std::size_t kMostReports = 2000;  // nobody reads on, and the loop has other work
   for (const model::ServicePort& port : service.ports) {
+    if (reports.size() >= kMostReports) return;
     reports.push_back({.service = service.name,
                        .pod = pod.name,
                        .port = std::to_string(port.port) + "/" + std::string(model::name(port.protocol)),
@@ -77,7 +79,7 @@ void Node::describe_in_network(const model::Key& key, Description& description) 
 }
 
 Result<Description> Node::describe_now(const model::Key& key) {
-  take_updates();
+  take_over_newest();  // into the maps too: what is said of backends is said of what packets meet
   auto stored = parts_.repository->get(key);
   if (!stored) return std::unexpected(stored.error());
   Description description;

@@ -35,7 +35,7 @@ Status Node::finish(const Ending& ending) {
 /// do not wait for all of them, and none while requests come in, if that takes no more than a second.
 void Node::finish_later() {
   constexpr std::chrono::seconds kMostPatience{1};
-  if (endings_.empty() || finish_timer_ != 0) return;
+  if (endings_.empty() || finish_timer_ != 0 || !hold_.empty()) return;
   const bool patient = busy() && EventLoop::Clock::now() - endings_.front().since < kMostPatience;
   const auto delay = patient ? options_.settle_delay : std::chrono::milliseconds{0};
   finish_timer_ = loop_.after(delay, [this, patient] {

@@ -70,6 +70,7 @@ Status Repository::load() {
   world_ = std::move(world);
   versions_ = std::move(versions);
   recent_.clear();
+  recent_resources_ = 0;
   recent_from_ = revision_ = range->revision;
   return {};
 }
@@ -149,6 +150,24 @@ Listing Repository::list(model::Kind kind, const std::string& network, const mod
   if (kind == model::Kind::kNode) add_all(state.nodes);
   if (kind == model::Kind::kPod) add_in_network(state.pods);
   if (kind == model::Kind::kService) add_in_network(state.services);
+  return listing;
+}
+
+Listing Repository::page(model::Kind kind, const std::optional<model::Name>& last, std::size_t limit) const {
+  const std::shared_lock lock(mutex_);
+  Listing listing{revision_, {}};
+  const auto take = [&](const auto& resources, const auto& after) {
+    auto it = last ? resources.upper_bound(after) : resources.begin();
+    for (; it != resources.end() && listing.items.size() < limit; ++it)
+      listing.items.push_back(stored(model::Resource(it->second)));
+  };
+  const model::Name after = last.value_or(model::Name{});
+  const model::State& state = world_.state();
+  if (kind == model::Kind::kNetwork) take(state.networks, after.name);
+  if (kind == model::Kind::kFloatingIp) take(state.floating_ips, after.name);
+  if (kind == model::Kind::kNode) take(state.nodes, after.name);
+  if (kind == model::Kind::kPod) take(state.pods, after);
+  if (kind == model::Kind::kService) take(state.services, after);
   return listing;
 }
 

@@ -20,6 +20,7 @@
 #include "base/result.hpp"
 #include "model/world.hpp"
 #include "store/codec.hpp"
+#include "store/fair_shared_mutex.hpp"
 #include "store/key_values.hpp"
 #include "store/store.hpp"
 
@@ -75,6 +76,8 @@ class Repository final : public Store {
   Result<Stored> get(const model::Key& key) const;
   /// Of one kind; of one network if one is given; with all of `labels`.
   Listing list(model::Kind kind, const std::string& network, const model::Labels& labels) const;
+  /// The next resources of a kind after `last`, at most `limit`; nothing after the last one.
+  Listing page(model::Kind kind, const std::optional<model::Name>& last, std::size_t limit) const;
   /// As KeyValues::changes; events of other keys than resources are left out.
   Result<std::vector<Event>> changes(std::uint64_t revision, std::size_t limit) const;
   std::uint64_t revision() const;
@@ -115,7 +118,7 @@ class Repository final : public Store {
   Status check_expected(const std::vector<WriteRequest::Edit>& edits) const;
   [[nodiscard]] wire::Assigned assigned(const model::Key& key) const;
   [[nodiscard]] std::optional<Stored> former(const model::Key& key, const model::Change& change) const;
-  Result<WriteReply> write_and_announce(WriteRequest& request, std::unique_lock<std::shared_mutex> lock);
+  Result<WriteReply> write_and_announce(WriteRequest& request, std::unique_lock<FairSharedMutex> lock);
   Result<WriteReply> write_locked(WriteRequest& request);
   Status get_in_step();
   void publish(std::uint64_t revision, const model::Change& change, std::vector<Outcome>& outcomes);
@@ -124,12 +127,13 @@ class Repository final : public Store {
   static void copy_present(const model::World& world, const model::Change& change, Update& update);
 
   std::unique_ptr<KeyValues> key_values_;
-  mutable std::shared_mutex mutex_;  ///< guards all down to refusal_
+  mutable FairSharedMutex mutex_;  ///< guards all down to refusal_
   model::World world_;
   std::map<model::Key, Versions> versions_;
   std::uint64_t revision_ = 0;
   bool in_step_ = true;  ///< whether the world is known to be what the store holds
   std::deque<std::pair<std::uint64_t, model::Change>> recent_;  ///< for updates(), oldest first
+  std::size_t recent_resources_ = 0;                            ///< of recent_
   std::uint64_t recent_from_ = 0;                               ///< recent_ has everything after this revision
   std::string refusal_;
   UniqueFd wake_;  ///< eventfd

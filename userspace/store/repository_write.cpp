@@ -11,6 +11,8 @@ namespace sluice::store {
 namespace {
 
 constexpr std::size_t kRecentChanges = 4096;  // transactions; who is further behind reads everything
+/// Of these together: a platform may change a hundred thousand in one.
+constexpr std::size_t kRecentResources = 200'000;
 
 std::int64_t now_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -135,8 +137,10 @@ void Repository::publish(std::uint64_t revision, const model::Change& change, st
     outcome.after->assigned.modified = versions.modified;
   }
   recent_.emplace_back(revision, change);
-  while (recent_.size() > kRecentChanges) {
+  recent_resources_ += change.size();
+  while (recent_.size() > kRecentChanges || (recent_resources_ > kRecentResources && recent_.size() > 1)) {
     recent_from_ = recent_.front().first;
+    recent_resources_ -= recent_.front().second.size();
     recent_.pop_front();
   }
 }
@@ -179,15 +183,14 @@ Result<WriteReply> Repository::write_locked(WriteRequest& request) {
     if (auto good = request.judge(world.state(), world.assignments()); !good) return std::unexpected(good.error());
   }
   if (request.dry_run) return reply;
+  in_step_ = false;  // until all of it is known to have gone well, whatever happens on the way
   auto revision = commit(*transaction, reply.outcomes);
-  if (!revision) {
-    in_step_ = false;
-    return std::unexpected(revision.error());
-  }
+  if (!revision) return std::unexpected(revision.error());
 
   transaction->keep();
   reply.revision = *revision;
   publish(*revision, transaction->change(), reply.outcomes);
+  in_step_ = true;
   return reply;
 }
 
@@ -204,7 +207,7 @@ Status Repository::get_in_step() {
   return {};
 }
 
-Result<WriteReply> Repository::write_and_announce(WriteRequest& request, std::unique_lock<std::shared_mutex> lock) {
+Result<WriteReply> Repository::write_and_announce(WriteRequest& request, std::unique_lock<FairSharedMutex> lock) {
   const std::uint64_t before = revision_;
   auto reply = write_locked(request);
   static_cast<void>(get_in_step());  // at once if it can be; otherwise before the next write

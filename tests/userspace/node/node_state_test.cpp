@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "node_fixture.hpp"
+#include "store/store_files.hpp"
 
 namespace sluice::node::testing {
 namespace {
@@ -100,6 +101,32 @@ TEST_F(NodeState, StaysOverARestartWhileTheManifestsAreWrong) {
   write_manifests(two_networks());
   EXPECT_TRUE(eventually([&] { return node->status().synced; }));
   EXPECT_NE(datapath::testing::ifindex_of(attached->device), 0U);
+}
+
+TEST_F(NodeState, OfAnotherStoreIsHeldUntilItIsAdoptedAndNoPodSuffers) {
+  auto node = start();
+  const PodNamespace pod;
+  const auto attached = (*node)->attach({.pod = {"two", "other"}, .netns = pod.path()});
+  ASSERT_TRUE(attached) << text(attached);
+  node.reset();
+  const auto before = everything();
+  ASSERT_TRUE(store::reset_store(state_folder()));
+
+  node = start();
+  EXPECT_FALSE(node->status().synced);
+  EXPECT_NE(node->status().last_error.find("made by store"), std::string::npos) << node->status().last_error;
+  EXPECT_NE(node->status().store.refuses_writes, "");
+  EXPECT_EQ(everything(), before);
+  EXPECT_NE(datapath::testing::ifindex_of(attached->device), 0U);
+
+  const auto former = (*node)->adopt_store();
+  ASSERT_TRUE(former) << text(former);
+  EXPECT_NE(*former, "");
+  EXPECT_TRUE(eventually([&] { return node->status().synced; })) << node->status().last_error;
+  EXPECT_NE(datapath::testing::ifindex_of(attached->device), 0U) << "the manifests still have the pod, at its address";
+  node.reset();
+  node = start();
+  EXPECT_TRUE(node->status().synced) << "adopted for good: " << node->status().last_error;
 }
 
 TEST_F(NodeState, IsNothingAtAllBeforeTheFirstGoodManifests) {
