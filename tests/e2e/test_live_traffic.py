@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Live connections through everything that an operator does, and through a daemon that dies."""
 
+import itertools
 import json
 import os
 import random
@@ -120,11 +121,11 @@ def remove(node, name, how):
 
 def test_kills_while_attached_backends_come_and_go_break_only_those_of_removed_pods(node, live):
     """A thread adds pods, sends connections to them and removes them; the daemon is killed meanwhile."""
-    churned, problems = [], []
+    churned, problems, kills = [], [], 0
 
     def churn():
         try:
-            for turn in range(9):
+            for turn in itertools.takewhile(lambda turn: turn < 9 or kills < 9, itertools.count()):
                 name = f"red/extra-{turn}"
                 node.apply(manifest([*(f"web-{n}" for n in range(1, 5)), f"extra-{turn}"]))
                 attach_whatever_happens(node, name)
@@ -138,7 +139,6 @@ def test_kills_while_attached_backends_come_and_go_break_only_those_of_removed_p
     churning = threading.Thread(target=churn)
     churning.start()
     chance = random.Random(11)
-    kills = 0
     while churning.is_alive():
         if chance.random() < 0.7:  # the others hit a daemon that begins, however long that takes here
             wait_until(lambda: node.status(check=False) or not churning.is_alive(), "the daemon answers", 60)
@@ -149,7 +149,6 @@ def test_kills_while_attached_backends_come_and_go_break_only_those_of_removed_p
     churning.join()
     if problems:
         raise problems[0]
-    assert kills >= 9, kills
     node.wait_synced()
     assert_all_alive(live)
     hit = 0
