@@ -12,6 +12,7 @@ namespace sluice::api {
 namespace {
 
 constexpr int kMostEdits = 100'000;
+constexpr std::size_t kMostShown = 20'000;      // outcomes with their resources: the reply must fit a message
 constexpr std::uint32_t kLongestWait = 60'000;  // milliseconds
 
 using Action = store::Outcome::Action;
@@ -125,14 +126,16 @@ grpc::Status ResourceApi::List(grpc::ServerContext* context, const v1::ListReque
   return grpc::Status::OK;
 }
 
+/// Before the request is looked at: it may be as large as it likes.
+grpc::Status ResourceApi::refuse_to_write(grpc::ServerContext* context, const char* call) const {
+  const Error error{ErrorCode::kPermission,
+                    std::string(call) + ": this socket is for reading; use the one that takes writes"};
+  audit(peer_, call, "", &error);
+  return finish(*context, error);
+}
+
 grpc::Status ResourceApi::write(grpc::ServerContext* context, const char* call, Result<store::WriteRequest> request,
                                 std::uint32_t wait_milliseconds, v1::ApplyResponse* response) {
-  if (peer_.read_only) {
-    const Error error{ErrorCode::kPermission,
-                      std::string(call) + ": this socket is for reading; use the one that takes writes"};
-    audit(peer_, call, "", &error);
-    return finish(*context, error);
-  }
   if (!request) {
     audit(peer_, call, "", &request.error());
     return finish(*context, request.error());
@@ -153,6 +156,7 @@ grpc::Status ResourceApi::write(grpc::ServerContext* context, const char* call, 
     v1::Outcome* added = response->add_outcomes();
     *added->mutable_key() = wire::to_message(outcome.key);
     added->set_action(action_of(outcome.action));
+    if (reply->outcomes.size() > kMostShown) continue;
     if (outcome.before && outcome.action != Action::kUnchanged) *added->mutable_before() = message_of(*outcome.before);
     if (outcome.after) *added->mutable_after() = message_of(*outcome.after);
   }
@@ -165,17 +169,19 @@ grpc::Status ResourceApi::write(grpc::ServerContext* context, const char* call, 
 
 grpc::Status ResourceApi::Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                                 v1::ApplyResponse* response) {
+  if (peer_.read_only) return refuse_to_write(context, "Apply");
   return write(context, "Apply", from_message(*request), request->wait_milliseconds(), response);
 }
 
 grpc::Status ResourceApi::Delete(grpc::ServerContext* context, const v1::DeleteRequest* request,
                                  v1::ApplyResponse* response) {
+  if (peer_.read_only) return refuse_to_write(context, "Delete");
   return write(context, "Delete", from_message(*request), request->wait_milliseconds(), response);
 }
 
 grpc::ServerWriteReactor<v1::WatchResponse>* ResourceApi::Watch(grpc::CallbackServerContext* context,
                                                                 const v1::WatchRequest* request) {
-  return watches_.open(*context, *request);
+  return watches_.open(*context, *request, peer_);
 }
 
 }  // namespace sluice::api

@@ -12,8 +12,7 @@
 namespace sluice::node {
 namespace {
 
-sluice_settings complete(sluice_settings settings, const store::NodeRecords& records,
-                         const compile::Limits& limits) {
+sluice_settings complete(sluice_settings settings, const store::NodeRecords& records, const compile::Limits& limits) {
   const auto secret = records.secret();
   settings.secret[0] = secret[0];
   settings.secret[1] = secret[1];
@@ -44,7 +43,7 @@ Node::Node(EventLoop& loop, Parts parts, Options options)
 }
 
 Node::~Node() {
-  for (auto& [revision, waiter] : waiters_) waiter->set_value(false);
+  end_waits();
   for (const auto timer : {retry_timer_, settle_timer_, verify_timer_, finish_timer_, put_back_timer_})
     loop_.cancel(timer);
   loop_.forget(parts_.repository->watch_fd());
@@ -86,8 +85,8 @@ Status Node::begin_watching() {
 
 // ---- desired state ----------------------------------------------------------------------------------------------
 
-/// Whose are the maps? Another store's, or a later state of this one (a restored backup): then what this store lacks must
-/// not be taken away before somebody has said that it is right.
+/// Whose are the maps? Another store's, or a later state of this one (a restored backup): then what this store lacks
+/// must not be taken away before somebody has said that it is right.
 Status Node::check_mark() {
   auto mark = parts_.datapath->mark();
   if (!mark) return fail_in("meta", mark);
@@ -231,9 +230,8 @@ void Node::forget_void_attachments() {
   for (const auto& [pod, attachment] : book_.all()) {
     if (!has_pod(pod)) {
       ended.emplace_back(pod, "pod_deleted");
-    } else if (attachment.mac !=
-               model::pod_mac(desired_->assignments.network_ids.at(pod.network),
-                                desired_->assignments.pod_addresses.at(pod))) {
+    } else if (attachment.mac != model::pod_mac(desired_->assignments.network_ids.at(pod.network),
+                                                desired_->assignments.pod_addresses.at(pod))) {
       ended.emplace_back(pod, "address_changed");
     } else if (has_old_network(pod, attachment)) {
       ended.emplace_back(pod, "network_changed");
@@ -279,11 +277,7 @@ Status Node::reconcile(Reconciler::Input kind) {
                  reconciler_.counters().last_duration.count());
   }
   synced_ = true;
-  pending_ = {};
-  const bool newer = applied_revision_ != desired_->revision;
-  applied_revision_ = desired_->revision;
-  if (newer || *writes != 0) mark_maps();
-  answer_waiters();
+  maps_are_right(*writes);
   set_error(map_error_, "", "reconcile_failed");
   if (!read_again_ && !links_lost_) {
     loop_.cancel(std::exchange(retry_timer_, 0));
@@ -292,12 +286,22 @@ Status Node::reconcile(Reconciler::Input kind) {
   return {};
 }
 
+/// They hold input(), all of it, after so many writes.
+void Node::maps_are_right(std::size_t writes) {
+  pending_ = {};
+  if (applied_revision_ != desired_->revision || writes != 0) mark_due_ = true;
+  applied_revision_ = desired_->revision;
+  if (mark_due_) mark_maps();
+  answer_waiters();
+}
+
 /// So that a later start knows what the maps were made from.
 void Node::mark_maps() {
   const store::Identity identity = parts_.repository->identity();
   const datapath::StoreMark mark{identity.uuid, identity.epoch, applied_revision_};
-  if (auto marked = parts_.datapath->set_mark(mark); !marked)
-    spdlog::warn("event=mark_failed error={}", quote(marked.error().message));
+  auto marked = parts_.datapath->set_mark(mark);
+  mark_due_ = !marked;
+  if (!marked) spdlog::warn("event=mark_failed error={}", quote(marked.error().message));
 }
 
 void Node::answer_waiters() {
@@ -305,6 +309,11 @@ void Node::answer_waiters() {
     waiters_.begin()->second->set_value(true);
     waiters_.erase(waiters_.begin());
   }
+}
+
+void Node::end_waits() {
+  for (auto& [revision, waiter] : waiters_) waiter->set_value(false);
+  waiters_.clear();
 }
 
 bool Node::wait_applied(std::uint64_t revision, std::chrono::milliseconds wait) {
@@ -393,9 +402,10 @@ void Node::verify() {
     synced_ = false;
     set_error(map_error_, writes.error().message, "verify_failed");
     retry_later();
-  } else if (reconciler_.counters().drifts != drifts) {
-    spdlog::warn("event=drift_repaired writes={}", *writes);
+    return;
   }
+  if (reconciler_.counters().drifts != drifts) spdlog::warn("event=drift_repaired writes={}", *writes);
+  maps_are_right(*writes);
 }
 
 bool Node::busy() const {

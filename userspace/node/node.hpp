@@ -26,8 +26,8 @@
 #include "node/reconciler.hpp"
 #include "node/types.hpp"
 #include "node/uplinks.hpp"
-#include "store/node_records.hpp"
 #include "store/manifest_store.hpp"
+#include "store/node_records.hpp"
 #include "store/repository.hpp"
 
 namespace sluice::node {
@@ -67,8 +67,8 @@ class Node {
   Result<Description> describe(const model::Key& key);
   /// True as soon as the maps hold that revision of the store, false if they do not after `wait`.
   bool wait_applied(std::uint64_t revision, std::chrono::milliseconds wait);
-  /// Takes the store as right although the maps were made by another one, or by a later state of it. Gives why they were
-  /// held; empty if they were not.
+  /// Takes the store as right although the maps were made by another one, or by a later state of it. Gives why they
+  /// were held; empty if they were not.
   Result<std::string> adopt_store();
   /// Why callers may change no resource: the maps are held, or a folder of manifests says what there is and would undo
   /// the change. Empty: they may. The folder's own writes do not ask.
@@ -77,6 +77,8 @@ class Node {
 
   // On the loop's thread.
 
+  /// Answers all who wait in wait_applied(): the loop has ended, and nothing will be applied any more.
+  void end_waits();
   /// Reads the manifests, if there are any, and what is new in the store (SIGHUP).
   void reload();
   /// Timeouts, sweep and refusals from now on; the maps get them at once, or as soon as they can be written.
@@ -104,6 +106,7 @@ class Node {
   void take_over_newest();
   void forget_void_attachments();
   [[nodiscard]] bool has_old_network(const model::Name& pod, const model::Attachment& attachment) const;
+  void maps_are_right(std::size_t writes);
   void mark_maps();
   void answer_waiters();
 
@@ -166,12 +169,13 @@ class Node {
   std::deque<Ending> failed_endings_;  ///< those that could not be removed, until put_back_timer_
   std::chrono::milliseconds put_back_delay_{0};
 
-  /// The maps hold what input() asks for, but for pending_. Whoever changes anything else that goes into input() sets it
-  /// to false.
+  /// The maps hold what input() asks for, but for pending_. Whoever changes anything else that goes into input() sets
+  /// it to false.
   bool synced_ = false;
   model::Change pending_;  ///< of input(), since the maps were right
   std::uint64_t applied_revision_ = 0;
   std::multimap<std::uint64_t, std::shared_ptr<std::promise<bool>>> waiters_;  ///< by the revision that they wait for
+  bool mark_due_ = false;    ///< the maps hold something else than their mark says
   std::string hold_;         ///< why no map is written although there is a state: another store's maps
   std::string state_error_;  ///< what is wrong with the manifests
   std::string map_error_;    ///< why the maps do not hold desired_

@@ -41,7 +41,9 @@ std::string Node::unused_because(const model::Pod& pod, const model::ServicePort
 
 void Node::add_backends(const model::Service& service, const model::Pod& pod,
                         std::vector<BackendReport>& reports) const {
+  constexpr std::size_t kMostReports = 2000;  // nobody reads on, and the loop has other work
   for (const model::ServicePort& port : service.ports) {
+    if (reports.size() >= kMostReports) return;
     reports.push_back({.service = service.name,
                        .pod = pod.name,
                        .port = std::to_string(port.port) + "/" + std::string(model::name(port.protocol)),

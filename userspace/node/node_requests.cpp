@@ -52,6 +52,7 @@ Result<std::string> Node::adopt_store() {
     if (reason.empty()) return reason;
     parts_.repository->refuse_writes({});
     spdlog::warn("event=store_adopted former={}", quote(reason));
+    mark_due_ = true;
     input_changed();
     if (desired_) forget_void_attachments();
     reload();
@@ -84,9 +85,10 @@ Result<AttachReply> Node::attach_now(const AttachRequest& request, const UniqueF
   if (!hold_.empty()) return fail(ErrorCode::kPrecondition, hold_);
   if (!desired_) return fail(ErrorCode::kPrecondition, "there is no valid desired state yet: " + state_error_);
   if (!has_pod(request.pod)) {
-    return fail(ErrorCode::kNotFound, "pod " + request.pod.text() + " is not declared; " +
-                                          (follower_ ? "add it to the manifests" : "declare it: sluicectl apply -f FILE") +
-                                          (state_error_.empty() ? "" : ", which are not valid now: " + state_error_));
+    return fail(ErrorCode::kNotFound,
+                "pod " + request.pod.text() + " is not declared; " +
+                    (follower_ ? "add it to the manifests" : "declare it: sluicectl apply -f FILE") +
+                    (state_error_.empty() ? "" : ", which are not valid now: " + state_error_));
   }
   schedule_settle();
   auto before = existing(request, netns, cookie);
@@ -232,7 +234,8 @@ std::vector<ServiceStatus> Node::service_status() const {
   for (const auto& [name, service] : desired_->state.services) {
     const auto address = desired_->assignments.service_addresses.find(name);
     const auto network = desired_->assignments.network_ids.find(name.network);
-    if (address == desired_->assignments.service_addresses.end() || network == desired_->assignments.network_ids.end()) continue;
+    if (address == desired_->assignments.service_addresses.end() || network == desired_->assignments.network_ids.end())
+      continue;
     ServiceStatus status{.name = name, .address = address->second, .floating_ip = service.floating_ip.value_or("")};
     if (!service.ports.empty()) {
       const sluice_frontend4_key key{.network = network->second,
