@@ -39,7 +39,9 @@ class StoreCommands : public ::testing::Test {
   [[nodiscard]] std::string value_of(const std::string& key) const {
     const auto store = store::SqliteKeyValues::open(state());
     if (!store) return store.error().message;
-    for (const auto& item : (*store)->range("").value().items) {
+    const auto range = (*store)->range("");
+    if (!range) return range.error().message;
+    for (const auto& item : range->items) {
       if (item.key == key) return item.value;
     }
     return "";
