@@ -27,10 +27,11 @@ class Watch:
     def __init__(self, node, *words):
         Watch.count += 1
         self.path = node.folder / f"watch{Watch.count}"
+        self.errors = node.folder / f"watch{Watch.count}.errors"
         self.file = open(self.path, "wb")
         self.process = subprocess.Popen([SLUICECTL, "--socket", node.config["socket"], "watch", "-o", "json",
                                          *map(str, words)],
-                                        stdout=self.file, stderr=subprocess.DEVNULL)
+                                        stdout=self.file, stderr=self.errors.open("wb"))
 
     def events(self):
         text = self.path.read_text()
@@ -77,7 +78,8 @@ def test_a_watch_goes_on_without_a_gap_over_a_restart_and_a_kill(node):
             expected += [("CREATED", f"before-{turn}"), ("CREATED", f"after-{turn}"), ("CHANGED", "first"),
                          ("DELETED", f"before-{turn}")]
         for one in (watch, late):
-            wait_until(lambda one=one: len(one.events()) >= len(expected), "every event comes", 20)
+            wait_until(lambda one=one: len(one.events()) >= len(expected),
+                       lambda one=one: f"every event comes: {one.errors.read_text()} {one.events()}", 20)
             events = one.events()
             assert [(event["type"], event["resource"]["name"]) for event in events] == expected
             revisions = [event["revision"] for event in events]
@@ -87,7 +89,7 @@ def test_a_watch_goes_on_without_a_gap_over_a_restart_and_a_kill(node):
 def test_a_new_watch_begins_with_what_there_is_and_filters(node):
     node.put(manifests.join(manifests.network("blue"), manifests.pod("blue/b"), manifests.pod("red/a")))
     with watching(node, "-n", "red") as (red,), watching(node, "networks") as (networks,), watching(node) as (all_,):
-        wait_until(lambda: len(all_.events()) == 4, "all there is")
+        wait_until(lambda: [len(one.events()) for one in (red, networks, all_)] == [2, 2, 4], "all there is")
         node.put(manifests.join(manifests.pod("blue/c"), manifests.pod("red/c"), manifests.network("green")))
         wait_until(lambda: len(all_.events()) == 7, "all that follows")
         wait_until(lambda: red.saw("c") and networks.saw("green"), "the others have theirs")
@@ -102,7 +104,8 @@ def test_ten_watchers_that_do_not_read_hold_up_none_of_the_other_ninety(node):
     padding = {f"padding-{n}": "x" * 60 for n in range(6)}  # more than sockets and windows hold, many times
     with watching(node, "pods", count=100) as watches:
         node.put(one_pod("begin"))
-        wait_until(lambda: all(watch.saw("begin") for watch in watches), "all of them watch", 60)
+        wait_until(lambda: all(watch.saw("begin") for watch in watches), lambda: "all of them watch: " + str(
+            [(watch.process.poll(), watch.errors.read_text()) for watch in watches if not watch.saw("begin")]), 60)
         stopped, reading = watches[:10], watches[10:]
         for watch in stopped:
             watch.process.send_signal(signal.SIGSTOP)

@@ -82,7 +82,9 @@ Error from_grpc(const grpc::Status& status) {
   for (const auto& [ours, theirs] : kCodes) {
     if (theirs == status.error_code()) return {ours, status.error_message()};
   }
-  const bool silent = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  // A daemon that stops cancels what it has no answer for any more; a caller that cancels does not ask for the status.
+  const bool silent = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED ||
+                      status.error_code() == grpc::StatusCode::CANCELLED;
   return {silent ? ErrorCode::kUnavailable : ErrorCode::kSystem, status.error_message()};
 }
 
