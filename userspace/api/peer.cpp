@@ -2,7 +2,6 @@
 #include "api/peer.hpp"
 
 #include <spdlog/sinks/sink.h>
-#include <spdlog/sinks/sink.h>
 #include <spdlog/spdlog.h>
 
 #include "node/log.hpp"

@@ -83,8 +83,8 @@ Error from_grpc(const grpc::Status& status) {
     if (theirs == status.error_code()) return {ours, status.error_message()};
   }
   // A daemon that stops cancels what it has no answer for any more; a caller that cancels does not ask for the status.
-  const bool silent = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED ||
-                      status.error_code() == grpc::StatusCode::CANCELLED;
+  const bool silent =
+      status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED || status.error_code() == grpc::StatusCode::CANCELLED;
   return {silent ? ErrorCode::kUnavailable : ErrorCode::kSystem, status.error_message()};
 }
 

@@ -95,10 +95,11 @@ Status check_owner(const sluice_meta& meta, const Options& options) {
                                               std::to_string(SLUICE_ABI_VERSION) + "; run the build that made them");
   }
   if (std::memcmp(meta.owner_uuid, options.owner_uuid.data(), sizeof(meta.owner_uuid)) == 0) return {};
-  return fail(ErrorCode::kPrecondition,
-              "the maps pinned in " + options.pin_root.string() +
-                  " belong to another state folder; use the state folder that made them, give this daemon another pin folder, "
-                  "or remove the pins (this ends every connection through them)");
+  return fail(
+      ErrorCode::kPrecondition,
+      "the maps pinned in " + options.pin_root.string() +
+          " belong to another state folder; use the state folder that made them, give this daemon another pin folder, "
+          "or remove the pins (this ends every connection through them)");
 }
 
 /// bpffs is the same in every network namespace, but ifindexes are each namespace's own: what is recorded by number

@@ -64,8 +64,9 @@ Status check_bpffs(const fs::path& path) {
     existing = existing.parent_path();
   }
   if (static_cast<unsigned long>(filesystem.f_type) == BPF_FS_MAGIC) return {};
-  return fail(ErrorCode::kPrecondition, "pin folder " + path.string() +
-                                            " is on no BPF file system; mount one with: mount -t bpf -o mode=0700 bpf /sys/fs/bpf");
+  return fail(ErrorCode::kPrecondition,
+              "pin folder " + path.string() +
+                  " is on no BPF file system; mount one with: mount -t bpf -o mode=0700 bpf /sys/fs/bpf");
 }
 
 Result<PinFolders> PinFolders::make(const fs::path& pin_root) {

@@ -134,7 +134,7 @@ Status make_store(const fs::path& file, std::uint64_t epoch, std::span<const Mig
 
 Status check_header(const fs::path& file, std::span<const Migration> migrations) {
   constexpr std::string_view kMagic("SQLite format 3\0", 16);
-  constexpr std::size_t kVersionAt = 60;  // https://www.sqlite.org/fileformat2.html, "The Database Header"
+  constexpr std::size_t kVersionAt = 60;  // SQLite's "Database File Format", section "The Database Header"
   constexpr std::size_t kApplicationAt = 68;
   std::array<char, 100> header{};
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));

@@ -27,7 +27,9 @@ class PinnedMapsTest : public ::testing::Test {
   void TearDown() override;
 
   [[nodiscard]] std::filesystem::path pin_root() const { return mount_point_ / "sluice"; }
-  [[nodiscard]] std::filesystem::path maps_folder() const { return pin_root() / ("abi-" + std::to_string(SLUICE_ABI_VERSION)) / "maps"; }
+  [[nodiscard]] std::filesystem::path maps_folder() const {
+    return pin_root() / ("abi-" + std::to_string(SLUICE_ABI_VERSION)) / "maps";
+  }
 
   /// Makes and pins a map; an existing one of that name is replaced.
   void make_map(const std::string& name, std::uint32_t type, std::uint32_t key_size, std::uint32_t value_size,

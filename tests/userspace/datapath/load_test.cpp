@@ -96,14 +96,14 @@ TEST_F(Load, SweepsAfterTheLoaderHasGone) {
   }
 }
 
-TEST_F(Load, RefusesThePinsOfAnotherStore) {
+TEST_F(Load, RefusesThePinsOfAnotherStateFolder) {
   load();
   Options other = options();
   other.owner_uuid = {9};
   const auto refused = Datapath::load(other);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kPrecondition);
-  EXPECT_NE(refused.error().message.find("belong to another store"), std::string::npos) << text(refused);
+  EXPECT_NE(refused.error().message.find("belong to another state folder"), std::string::npos) << text(refused);
   load();
 }
 

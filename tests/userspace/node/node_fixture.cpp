@@ -114,9 +114,9 @@ Options NodeTest::node_options() const {
   options.limits.backend_arena = datapath_options().backend_arena;
   options.limits.ring_arena = datapath_options().ring_arena;
   sluice_settings& settings = options.settings;
-  for (__u64* duration :
-       {&settings.tcp_half_open, &settings.tcp_established, &settings.tcp_closing, &settings.tcp_closed,
-        &settings.tcp_reset, &settings.udp_new, &settings.udp_stream, &settings.icmp, &settings.sweep_interval, &settings.delete_grace}) {
+  for (__u64* duration : {&settings.tcp_half_open, &settings.tcp_established, &settings.tcp_closing,
+                          &settings.tcp_closed, &settings.tcp_reset, &settings.udp_new, &settings.udp_stream,
+                          &settings.icmp, &settings.sweep_interval, &settings.delete_grace}) {
     *duration = 1'000'000'000;
   }
   settings.sweep_pairs = 64;
