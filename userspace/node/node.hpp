@@ -143,7 +143,8 @@ class Node {
   Result<Description> describe_now(const model::Key& key);
   void describe_in_network(const model::Key& key, Description& description) const;
   void add_backends(const model::Service& service, const model::Pod& pod, std::vector<BackendReport>& reports) const;
-  [[nodiscard]] std::string unused_because(const model::Pod& pod, const model::ServicePort& port) const;
+  [[nodiscard]] std::string unused_because(const model::Name& service, const model::Pod& pod,
+                                           const model::ServicePort& port) const;
   void note(const model::Name& pod, Severity severity, const char* kind, std::string text);
   NodeStatus status_now() const;
   std::vector<ServiceStatus> service_status() const;

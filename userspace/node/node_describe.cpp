@@ -27,10 +27,14 @@ std::optional<std::uint16_t> target_of(const model::ServicePort& port, const mod
 }  // namespace
 
 /// The first cause in the order in which an operator would look for it; empty if the backend gets new flows.
-std::string Node::unused_because(const model::Pod& pod, const model::ServicePort& port) const {
+std::string Node::unused_because(const model::Name& service, const model::Pod& pod,
+                                 const model::ServicePort& port) const {
   if (!target_of(port, pod)) {
     return "the pod has no port named '" + std::get<std::string>(port.target_port) + "' with protocol " +
            std::string(model::name(port.protocol));
+  }
+  if (const auto out = reconciler_.left_out().find(service); out != reconciler_.left_out().end()) {
+    return "the tables have no room for the service: " + out->second;
   }
   if (book_.find(pod.name) == nullptr) return "the pod is not attached on this node";
   if (pod.draining) return "the pod is draining";
@@ -50,7 +54,7 @@ void Node::add_backends(const model::Service& service, const model::Pod& pod,
                        .address = desired_->assignments.pod_addresses.at(pod.name),
                        .target_port = target_of(port, pod).value_or(0),
                        .weight = pod.weight,
-                       .reason = unused_because(pod, port)});
+                       .reason = unused_because(service.name, pod, port)});
   }
 }
 

@@ -210,6 +210,7 @@ NodeStatus Node::status_now() const {
                   .manifests = parts_.manifests ? parts_.manifests->path().string() : "",
                   .refuses_writes = refuses_changes()};
   status.warnings = uplinks_.problems();
+  for (const auto& [service, why] : reconciler_.left_out()) status.warnings.push_back(why + " (it is left out)");
   status.counters = reconciler_.counters();
   status.services = service_status();
   status.tcx = parts_.datapath->uses_tcx();

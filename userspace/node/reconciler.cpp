@@ -4,6 +4,20 @@
 #include <utility>
 
 namespace sluice::node {
+namespace {
+
+/// compile() says "service NETWORK/NAME: ..." of the one that found no place; names are DNS labels.
+std::optional<model::Name> service_without_room(const Error& error) {
+  constexpr std::string_view kPrefix = "service ";
+  const std::string_view message = error.message;
+  if (error.code != ErrorCode::kExhausted || !message.starts_with(kPrefix)) return std::nullopt;
+  const std::string_view name = message.substr(kPrefix.size(), message.find(':') - kPrefix.size());
+  const std::size_t slash = name.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  return model::Name{std::string(name.substr(0, slash)), std::string(name.substr(slash + 1))};
+}
+
+}  // namespace
 
 Status Reconciler::read_back() {
   known_ = false;
@@ -40,12 +54,32 @@ Result<std::size_t> Reconciler::run(const compile::Input& input, Input kind) {
     wanted_.reset();
     index_.reset();
     compile::Index index(input.state);
-    auto compiled = compile::compile(input, actual_, index, space(input.limits));
+    auto compiled = compile_what_fits(input, index);
     if (!compiled) return std::unexpected(compiled.error());
-    index_ = std::move(index);
+    // With a service left out the tables are not those of the state, and follow() must not go on from them.
+    if (left_out_.empty()) index_ = std::move(index);
     wanted_ = std::move(*compiled);
   }
   return write(compile::diff(actual_, *wanted_));
+}
+
+Result<compile::Tables> Reconciler::compile_what_fits(const compile::Input& input, const compile::Index& index) {
+  constexpr std::size_t kMostLeftOut = 64;
+  left_out_.clear();
+  auto compiled = compile::compile(input, actual_, index, space(input.limits));
+  if (compiled) return compiled;
+  model::State reduced;
+  while (!compiled && left_out_.size() < kMostLeftOut) {
+    const auto culprit = service_without_room(compiled.error());
+    if (!culprit) break;
+    if (left_out_.empty()) reduced = input.state;
+    if (reduced.services.erase(*culprit) == 0) break;
+    left_out_.emplace(*culprit, compiled.error().message);
+    compiled = compile::compile(
+        {reduced, input.assignments, input.attachments, input.uplinks, input.settings, input.limits}, actual_);
+  }
+  if (!compiled) left_out_.clear();
+  return compiled;
 }
 
 Result<std::size_t> Reconciler::run_follow(const compile::Input& input, const model::Change& change) {

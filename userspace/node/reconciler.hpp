@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
+#include <string>
 
 #include "base/result.hpp"
 #include "compile/compile.hpp"
@@ -45,7 +47,11 @@ class Reconciler {
   /// The input is another one than that of the failed run, whatever the next one is called with.
   void forget_wanted() { wanted_.reset(); }
 
-  /// Whether compile() can make tables of `input`; writes nothing.
+  /// Services that the tables have no room for, with the reason: they are left out, so that the others (of other
+  /// tenants too) do not wait for somebody to make room. Of the last run.
+  [[nodiscard]] const std::map<model::Name, std::string>& left_out() const { return left_out_; }
+
+  /// Whether compile() can make tables of `input`, of all of it; writes nothing.
   Status check(const compile::Input& input);
 
   /// Forgets what the maps are thought to hold and reads them.
@@ -68,12 +74,14 @@ class Reconciler {
   Result<std::size_t> run_follow(const compile::Input& input, const model::Change& change);
   compile::Space& space(const compile::Limits& limits);
   Result<std::size_t> write(const compile::Plan& plan);
+  Result<compile::Tables> compile_what_fits(const compile::Input& input, const compile::Index& index);
 
   datapath::Datapath& datapath_;
   compile::Tables actual_;
   std::optional<compile::Tables> wanted_;  ///< of a run whose plan was not applied in full
   std::optional<compile::Space> space_;    ///< of actual_; made when it is needed
   std::optional<compile::Index> index_;    ///< of the state of the last run, if that succeeded
+  std::map<model::Name, std::string> left_out_;
   std::size_t last_plan_ = 0;
   bool known_ = false;  ///< actual_ is what the maps hold
   ReconcileCounters counters_;

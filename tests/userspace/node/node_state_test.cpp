@@ -166,6 +166,51 @@ TEST_F(NodeState, StaysWhenItsTablesDoNotFit) {
   EXPECT_TRUE(attached) << text(attached);  // the last good state goes on
 }
 
+TEST_F(NodeState, ReachesTheMapsButForTheServiceThatHasNoRoomInThem) {
+  const auto node = start();
+  const auto write = [&node](model::Resource resource) {
+    store::WriteRequest request;
+    const model::Key key = model::key_of(resource);
+    request.edits.push_back({{key, std::move(resource)}, std::nullopt});
+    const auto written = (*node)->repository().write(std::move(request));
+    ASSERT_TRUE(written) << text(written);
+  };
+  // Each of its ports wants a place for each pod, and there are more of both together than the arena has elements.
+  model::Service greedy;
+  greedy.name = {"two", "greedy"};
+  greedy.selector = {{"app", "many"}};
+  const std::uint32_t arena = node_options().limits.backend_arena;
+  constexpr std::uint32_t kPorts = 60;
+  for (std::uint16_t port = 1; port <= kPorts; ++port) greedy.ports.push_back({"", port, model::Protocol::kTcp, port});
+  store::WriteRequest pods;
+  for (std::uint32_t i = 0; i <= arena / kPorts; ++i) {
+    model::Pod pod;
+    pod.name = {"two", "many-" + std::to_string(i)};
+    pod.labels = {{"app", "many"}};
+    pods.edits.push_back({{{model::Kind::kPod, pod.name}, model::Resource(pod)}, std::nullopt});
+  }
+  ASSERT_TRUE((*node)->repository().write(std::move(pods)));
+  write(greedy);
+  model::Pod later;
+  later.name = {"one", "later"};
+  later.address4 = Ipv4::parse("172.16.7.7").value();
+  write(later);
+  EXPECT_TRUE(eventually([&] { return endpoint("172.16.7.7").has_value(); })) << "another tenant's change waits";
+  const NodeStatus status = node->status();
+  EXPECT_TRUE(status.synced) << status.last_error;
+  ASSERT_EQ(status.warnings.size(), 1U);
+  EXPECT_NE(status.warnings[0].find("service two/greedy"), std::string::npos) << status.warnings[0];
+  const auto described = (*node)->describe({model::Kind::kService, {"two", "greedy"}});
+  ASSERT_TRUE(described) << text(described);
+  ASSERT_FALSE(described->backends.empty());
+  EXPECT_NE(described->backends[0].reason.find("no room"), std::string::npos) << described->backends[0].reason;
+
+  store::WriteRequest gone;
+  gone.edits.push_back({{{model::Kind::kService, greedy.name}, std::nullopt}, std::nullopt});
+  ASSERT_TRUE((*node)->repository().write(std::move(gone)));
+  EXPECT_TRUE(eventually([&] { return node->status().warnings.empty(); }));
+}
+
 TEST_F(NodeState, KeepsEveryAddressWhenTablesDoNotFit) {
   const std::string with_address = two_networks() + "---\nkind: Pod\nnetwork: one\nname: mine\n";
   write_manifests(with_address);
