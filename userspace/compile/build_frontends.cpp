@@ -5,17 +5,10 @@
 
 #include "compile/build.hpp"
 #include "compile/records.hpp"
+#include "model/selection.hpp"
 
 namespace sluice::compile {
 namespace {
-
-/// Host order; nothing if the pod has no port of that name with that protocol.
-std::optional<std::uint16_t> resolve(const model::ServicePort& port, const model::Pod& pod) {
-  if (const auto* number = std::get_if<std::uint16_t>(&port.target_port)) return *number != 0 ? *number : port.port;
-  const auto named = pod.ports.find(std::get<std::string>(port.target_port));
-  if (named == pod.ports.end() || named->second.protocol != port.protocol) return std::nullopt;
-  return named->second.port;
-}
 
 std::uint8_t algorithm(model::Algorithm algorithm) {
   switch (algorithm) {
@@ -51,7 +44,7 @@ Result<std::vector<const Builder::PodView*>> Builder::select_pods(NetworkView& n
       }
       pod = &declared->second;
     }
-    if (!matches(pod->labels, selector)) continue;
+    if (!model::matches(pod->labels, selector)) continue;
     const Result<const PodView*> view = find_pod(network, *pod);
     if (!view) return std::unexpected(view.error());
     selected.push_back(*view);
@@ -67,7 +60,7 @@ std::vector<Builder::Candidate> Builder::candidates(const ServiceView& service, 
   list.reserve(pods.size());
   std::unordered_set<std::uint32_t> taken;
   for (const PodView* pod : pods) {
-    const std::optional<std::uint16_t> target = resolve(port, *pod->pod);
+    const std::optional<std::uint16_t> target = model::target_port(port, *pod->pod);
     if (!target) continue;
     std::uint32_t salt = 0;
     std::uint32_t identity = 0;

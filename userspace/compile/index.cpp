@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "compile/records.hpp"
+#include "model/selection.hpp"
 
 namespace sluice::compile {
 namespace {
@@ -114,7 +115,8 @@ void Index::find_services(const model::State& state, const std::string& network,
     if (under == in->second.services.end()) continue;
     for (const std::string& name : under->second) {
       const auto service = state.services.find({network, name});
-      if (service != state.services.end() && matches(labels, service->second.selector)) found.insert(service->first);
+      if (service != state.services.end() && model::matches(labels, service->second.selector))
+        found.insert(service->first);
     }
   }
 }

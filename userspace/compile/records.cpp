@@ -54,13 +54,6 @@ const model::Attachment* find_attachment(const model::Attachments& attachments, 
   return found != attachments.end() && found->second.ifindex != 0 ? &found->second : nullptr;
 }
 
-bool matches(const model::Labels& labels, const model::Labels& selector) {
-  return std::ranges::all_of(selector, [&labels](const auto& wanted) {
-    const auto found = labels.find(wanted.first);
-    return found != labels.end() && found->second == wanted.second;
-  });
-}
-
 std::uint8_t backend_state(const model::Pod& pod, const model::Attachment* attachment) {
   return attachment != nullptr && !pod.draining && pod.weight != 0 ? SLUICE_BACKEND_READY : SLUICE_BACKEND_DOWN;
 }

@@ -39,9 +39,6 @@ sluice_port pod_port(const NetworkPlace& place, const sluice_endpoint4& endpoint
 /// nullptr: not attached.
 const model::Attachment* find_attachment(const model::Attachments& attachments, const model::Name& pod);
 
-/// True if `labels` has all of `selector`.
-bool matches(const model::Labels& labels, const model::Labels& selector);
-
 /// The state of a pod's backends.
 std::uint8_t backend_state(const model::Pod& pod, const model::Attachment* attachment);
 

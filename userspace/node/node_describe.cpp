@@ -3,33 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/selection.hpp"
 #include "model/validate.hpp"
 #include "node/node.hpp"
 
 namespace sluice::node {
-namespace {
-
-bool matches(const model::Labels& labels, const model::Labels& selector) {
-  return std::ranges::all_of(selector, [&labels](const auto& wanted) {
-    const auto found = labels.find(wanted.first);
-    return found != labels.end() && found->second == wanted.second;
-  });
-}
-
-/// Host order; nothing if the pod has no port of that name with that protocol.
-std::optional<std::uint16_t> target_of(const model::ServicePort& port, const model::Pod& pod) {
-  if (const auto* number = std::get_if<std::uint16_t>(&port.target_port)) return *number;
-  const auto named = pod.ports.find(std::get<std::string>(port.target_port));
-  if (named == pod.ports.end() || named->second.protocol != port.protocol) return std::nullopt;
-  return named->second.port;
-}
-
-}  // namespace
-
 /// The first cause in the order in which an operator would look for it; empty if the backend gets new flows.
 std::string Node::unused_because(const model::Name& service, const model::Pod& pod,
                                  const model::ServicePort& port) const {
-  if (!target_of(port, pod)) {
+  if (!model::target_port(port, pod)) {
     return "the pod has no port named '" + std::get<std::string>(port.target_port) + "' with protocol " +
            std::string(model::name(port.protocol));
   }
@@ -52,7 +34,7 @@ void Node::add_backends(const model::Service& service, const model::Pod& pod,
                        .pod = pod.name,
                        .port = std::to_string(port.port) + "/" + std::string(model::name(port.protocol)),
                        .address = desired_->assignments.pod_addresses.at(pod.name),
-                       .target_port = target_of(port, pod).value_or(0),
+                       .target_port = model::target_port(port, pod).value_or(0),
                        .weight = pod.weight,
                        .reason = unused_because(service.name, pod, port)});
   }
@@ -70,14 +52,16 @@ void Node::describe_in_network(const model::Key& key, Description& description) 
     const auto service = state.services.find(key.name);
     if (service == state.services.end()) return;
     each(state.pods, [&](const model::Pod& pod) {
-      if (matches(pod.labels, service->second.selector)) add_backends(service->second, pod, description.backends);
+      if (model::matches(pod.labels, service->second.selector))
+        add_backends(service->second, pod, description.backends);
     });
   } else {
     const auto pod = state.pods.find(key.name);
     if (pod == state.pods.end()) return;
     if (const auto* attachment = book_.find(key.name)) description.attachment = *attachment;
     each(state.services, [&](const model::Service& service) {
-      if (matches(pod->second.labels, service.selector)) add_backends(service, pod->second, description.backends);
+      if (model::matches(pod->second.labels, service.selector))
+        add_backends(service, pod->second, description.backends);
     });
   }
 }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/selection.hpp"
+
 namespace sluice::store {
 
 Result<std::unique_ptr<Repository>> Repository::open(std::unique_ptr<KeyValues> key_values, model::Capacity capacity) {
@@ -128,11 +130,7 @@ Listing Repository::list(model::Kind kind, const std::string& network, const mod
   const std::shared_lock lock(mutex_);
   Listing listing{revision_, {}};
   const auto add = [&](const auto& resource) {
-    const bool matches = std::ranges::all_of(labels, [&](const auto& label) {
-      const auto found = resource.labels.find(label.first);
-      return found != resource.labels.end() && found->second == label.second;
-    });
-    if (matches) listing.items.push_back(stored(model::Resource(resource)));
+    if (model::matches(resource.labels, labels)) listing.items.push_back(stored(model::Resource(resource)));
   };
   const auto add_all = [&](const auto& resources) {
     for (const auto& [name, resource] : resources) add(resource);
