@@ -67,6 +67,25 @@ def test_a_set_is_applied_whole_or_not_at_all(node):
     assert after["endpoints"] == before["endpoints"] and after["backends"] == before["backends"]
 
 
+def test_a_service_that_the_maps_have_no_room_for_is_refused_with_what_to_change():
+    with Node(settings={"backend_arena": 64}) as node:
+        node.start()
+        many = [manifests.document("Pod", network="red", name=f"many-{n}", labels={"app": "many"}) for n in range(20)]
+        node.put(manifests.join(manifests.network("red"), *many, manifests.service("red/one", "many", [manifests.port(80)])))
+        before = everything(node)
+        done = node.put(manifests.join(manifests.service("red/two", "many", [manifests.port(80)])), check=False)
+        assert done.returncode == 7, done
+        for word in ("service red/two", "40 backend elements", "80", "64", "backend_arena"):
+            assert word in done.stderr, (word, done.stderr)
+        with client.Client(node.config["socket"]) as caller, pytest.raises(grpc.RpcError) as refused:
+            caller.apply(*[caller.pod(f"red/more-{n}", labels={"app": "many"}) for n in range(5)])
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, refused.value
+        assert everything(node) == before
+        assert not node.status()["warnings"], "nothing was stored to be left out"
+        node.ctl("delete", "pod", *(f"red/many-{n}" for n in range(10)), "--wait")
+        node.put(manifests.join(manifests.service("red/two", "many", [manifests.port(80)])))
+
+
 def test_of_two_clients_that_change_the_same_one_wins_whole_and_the_other_learns_what_changed(node):
     """The set of the first is applied between the second's reading and its writing, by its own editor."""
     node.put(manifests.join(*pods(3, side="none")))

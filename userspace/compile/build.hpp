@@ -23,7 +23,7 @@ namespace sluice::compile {
 class Builder {
  public:
   /// `space` is as before when the builder is gone.
-  Builder(const Input& input, const Tables& previous, const Index& index, Space& space);
+  Builder(const Input& input, const Tables& previous, const model::Index& index, Space& space);
   Result<Tables> all();
   /// The plan for what the change touches.
   Result<Plan> touched(const model::Change& change, Scope& scope);
@@ -118,7 +118,7 @@ class Builder {
 
   const Input& input_;
   const Tables& previous_;
-  const Index& index_;
+  const model::Index& index_;
   const Space& space_;
   const Tables* before_ = nullptr;  ///< of the scope; nullptr: everything is in scope
   Tables next_;

@@ -32,7 +32,7 @@ bool same_place(const sluice_backend& a, const sluice_backend& b) {
 /// By name.
 Result<std::vector<const Builder::PodView*>> Builder::select_pods(NetworkView& network, const model::Labels& selector) {
   std::vector<const PodView*> selected;
-  const Index::Names* names = index_.pods(network.network->name, selector);
+  const model::Index::Names* names = index_.pods(network.network->name, selector);
   if (names == nullptr) return selected;
   for (const std::string& name : *names) {
     const auto known = network.pods.find(name);
@@ -92,13 +92,8 @@ Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<
     const sluice_frontend4* before = former(service, key);
     if (before != nullptr && current == 0) current = before->ring_size;
   }
-  const std::optional<std::uint32_t> size = ring_size(members, input_.limits.slots_per_backend, current);
-  if (!size || list.size() > kMaxBackends) {
-    return fail(ErrorCode::kExhausted, std::to_string(list.size()) + " backends with " +
-                                           std::to_string(input_.limits.slots_per_backend) +
-                                           " slots each do not fit the largest ring (" +
-                                           std::to_string(ring_sizes().back()) + " slots, 65536 backends)");
-  }
+  const Result<std::uint32_t> size = model::required_ring_size(members, input_.limits.slots_per_backend, current);
+  if (!size) return std::unexpected(size.error());
   if (*size == 0) return Ring{};
   Ring ring{0, *size, fingerprint(members, *size, secret_)};
 

@@ -9,7 +9,7 @@ namespace sluice::compile {
 
 /// Everything that the maps refer to now is taken: the programs read it until the switch, and a plan that stopped
 /// half-way left both the old and the new records. `space` knows it.
-Builder::Builder(const Input& input, const Tables& previous, const Index& index, Space& space)
+Builder::Builder(const Input& input, const Tables& previous, const model::Index& index, Space& space)
     : input_(input),
       previous_(previous),
       index_(index),
@@ -105,14 +105,14 @@ Result<Tables> Builder::all() {
   return std::move(next_);
 }
 
-Result<Tables> compile(const Input& input, const Tables& previous, const Index& index, Space& space) {
+Result<Tables> compile(const Input& input, const Tables& previous, const model::Index& index, Space& space) {
   if (!space.usable(input.limits)) return compile(input, previous);
   return Builder(input, previous, index, space).all();
 }
 
 Result<Tables> compile(const Input& input, const Tables& previous) {
   Space space(input.limits, previous);
-  return Builder(input, previous, Index(input.state), space).all();
+  return Builder(input, previous, model::Index(input.state), space).all();
 }
 
 }  // namespace sluice::compile

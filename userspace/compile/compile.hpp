@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "base/result.hpp"
-#include "compile/index.hpp"
 #include "compile/limits.hpp"
 #include "compile/space.hpp"
 #include "compile/tables.hpp"
 #include "model/assignments.hpp"
 #include "model/change.hpp"
+#include "model/index.hpp"
 #include "model/resources.hpp"
 
 namespace sluice::compile {
@@ -43,7 +43,7 @@ struct Input {
 /// in the same compile, so a change needs room for the old and the new at once.
 Result<Tables> compile(const Input& input, const Tables& previous);
 /// The same for a caller that keeps the index of input.state and the space of `previous`; `space` is left as it was.
-Result<Tables> compile(const Input& input, const Tables& previous, const Index& index, Space& space);
+Result<Tables> compile(const Input& input, const Tables& previous, const model::Index& index, Space& space);
 
 /// The ordered writes that turn `actual` into `wanted`; empty if and only if they are equal. diff.cpp has the order and
 /// its reasons.
@@ -57,8 +57,8 @@ Plan diff(const Tables& actual, const Tables& wanted);
 ///
 /// Nothing: a network's addresses have changed, the tables are not those of the state before, or there is no room.
 /// compile() then decides, or says what is wrong.
-std::optional<Plan> follow(const Input& input, const Tables& previous, const model::Change& change, const Index& index,
-                           Space& space);
+std::optional<Plan> follow(const Input& input, const Tables& previous, const model::Change& change,
+                           const model::Index& index, Space& space);
 
 /// Applies a plan to a value; tests and the node loop use it to follow what the maps hold.
 void apply(const Plan& plan, Tables& tables);

@@ -119,8 +119,8 @@ Result<Plan> Builder::touched(const model::Change& change, Scope& scope) {
   return diff(scope.before, next_);
 }
 
-std::optional<Plan> follow(const Input& input, const Tables& previous, const model::Change& change, const Index& index,
-                           Space& space) {
+std::optional<Plan> follow(const Input& input, const Tables& previous, const model::Change& change,
+                           const model::Index& index, Space& space) {
   if (!space.usable(input.limits)) return std::nullopt;
   std::optional<Scope> scope = scope_of(input, previous, change, index);
   if (!scope) return std::nullopt;

@@ -10,7 +10,7 @@ namespace {
 
 class Finder {
  public:
-  Finder(const Input& input, const Tables& previous, const model::Change& change, const Index& index)
+  Finder(const Input& input, const Tables& previous, const model::Change& change, const model::Index& index)
       : input_(input), previous_(previous), change_(change), index_(index) {}
 
   std::optional<Scope> run();
@@ -31,7 +31,7 @@ class Finder {
   const Input& input_;
   const Tables& previous_;
   const model::Change& change_;
-  const Index& index_;
+  const model::Index& index_;
   Scope scope_;
 };
 
@@ -175,7 +175,7 @@ std::optional<Scope> Finder::run() {
 }  // namespace
 
 std::optional<Scope> scope_of(const Input& input, const Tables& previous, const model::Change& change,
-                              const Index& index) {
+                              const model::Index& index) {
   return Finder(input, previous, change, index).run();
 }
 

@@ -20,6 +20,6 @@ struct Scope {
 /// Nothing: this is a case for a full compile, because a network's own addresses have changed or the tables are not
 /// those of the state before the change.
 std::optional<Scope> scope_of(const Input& input, const Tables& previous, const model::Change& change,
-                              const Index& index);
+                              const model::Index& index);
 
 }  // namespace sluice::compile

@@ -202,13 +202,29 @@ void Editor::check_after(const std::vector<Key>& removed) {
   }
 }
 
+/// Whether the tables have room for what is added; only of a state that is good otherwise.
+void Editor::check_room(std::size_t pods_before) {
+  if (!problems_.empty()) return;
+  const std::size_t pods = world_.state_.pods.size();
+  if (pods > kMaxPods && pods > pods_before) {
+    problems_.add(ErrorCode::kExhausted, "state", "pods",
+                  std::to_string(pods) + " are declared, in all networks; a node has room for " +
+                      std::to_string(kMaxPods) + "; remove pods",
+                  std::to_string(pods));
+  }
+  transaction_->room_step_ = world_.room_->take(world_.state_, transaction_->change_);
+  world_.room_->judge(*transaction_->room_step_, problems_);
+}
+
 std::vector<Error> Editor::run(std::vector<Edit> edits, const EditOptions& options) {
   options_ = options;
   expand_cascade(edits);
   add_default_network(edits);
   check_each(edits);
   if (!problems_.empty()) return problems_.take();
+  if (!world_.room_) world_.room_.emplace(world_.capacity_.tables, world_.state_);
   const std::uint64_t guaranteed = world_.guaranteed_;
+  const std::size_t pods = world_.state_.pods.size();
   std::vector<Key> removed;
   for (Edit& edit : edits) settle_before(edit, removed);
   if (!problems_.empty()) return problems_.take();
@@ -228,6 +244,7 @@ std::vector<Error> Editor::run(std::vector<Edit> edits, const EditOptions& optio
   put_all(edits);
   check_after(removed);
   check_guarantees(guaranteed);
+  check_room(pods);
   return problems_.take();
 }
 

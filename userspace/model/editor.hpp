@@ -47,6 +47,7 @@ class Editor {
   void put_all(const std::vector<Edit>& edits);
   void check_after(const std::vector<Key>& removed);
   void check_guarantees(std::uint64_t before);
+  void check_room(std::size_t pods_before);
 
   // editor_steps.cpp: what single resources hold
   void note_former(const Key& key);

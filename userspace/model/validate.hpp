@@ -16,6 +16,7 @@ namespace sluice::model {
 
 inline constexpr std::size_t kMaxNetworks = SLUICE_MAX_NETWORK_SLOTS - 1;
 inline constexpr std::size_t kMaxPodsPerNetwork = 65536;
+inline constexpr std::size_t kMaxPods = SLUICE_MAX_ENDPOINT_SLOTS - 1;
 inline constexpr std::size_t kMaxServicesPerNetwork = 16384;
 inline constexpr std::size_t kMaxFloatingIps = 65536;
 inline constexpr std::size_t kMaxPortsPerService = 64;

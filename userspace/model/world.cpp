@@ -46,8 +46,14 @@ std::set<Name> World::users_of(const std::string& floating_ip) const {
   return found == users_.end() ? std::set<Name>{} : found->second;
 }
 
+TableElements World::elements() const {
+  return room_ ? room_->sum() : TableRoom(capacity_.tables, state_).sum();
+}
+
 void World::Transaction::roll_back() {
   if (world_ == nullptr) return;
+  if (room_step_) world_->room_->take_back(world_->state_, change_, std::move(*room_step_));
+  room_step_.reset();
   while (!undo_.empty()) {
     undo_.back()(*world_);
     undo_.pop_back();
@@ -97,6 +103,7 @@ Status World::restore(const Resource& resource, std::optional<Ipv4> address, std
   check(resource, problems);
   if (!problems.empty()) return damaged(problems.take().front().message);
   if (find(key)) return damaged("is there twice");
+  room_.reset();
   Editor editor(*this, nullptr);
   if (const auto* network = std::get_if<Network>(&resource)) {
     const bool good = id != 0 && id <= 0xFFFFFF && slot != 0 && slot < SLUICE_MAX_NETWORK_SLOTS;

@@ -21,6 +21,7 @@
 #include "model/change.hpp"
 #include "model/problems.hpp"
 #include "model/resource.hpp"
+#include "model/table_room.hpp"
 
 namespace sluice::model {
 
@@ -35,7 +36,8 @@ struct Pool {
 /// What the node's configuration decides about the rules.
 struct Capacity {
   std::uint64_t flow_pairs = UINT64_MAX;  ///< the guarantees of all networks fit into it
-  std::vector<Pool> pools;
+  std::vector<Pool> pools{};
+  TableSizes tables{};  ///< services fit into them
 };
 
 struct Edit {
@@ -72,6 +74,8 @@ class World {
   [[nodiscard]] Cursors cursors() const { return cursors_; }
   [[nodiscard]] NetworkCursors cursors(const std::string& network) const;
   [[nodiscard]] std::optional<Resource> find(const Key& key) const;
+  /// What all services take of the tables.
+  [[nodiscard]] TableElements elements() const;
   /// Services that are bound to the floating IP of that name.
   [[nodiscard]] std::set<Name> users_of(const std::string& floating_ip) const;
 
@@ -82,6 +86,7 @@ class World {
         : world_(std::exchange(other.world_, nullptr)),
           undo_(std::move(other.undo_)),
           change_(std::move(other.change_)),
+          room_step_(std::move(other.room_step_)),
           keys_(std::move(other.keys_)),
           cursor_networks_(std::move(other.cursor_networks_)) {}
     Transaction& operator=(Transaction&&) = delete;
@@ -92,7 +97,10 @@ class World {
     [[nodiscard]] const std::set<Key>& keys() const { return keys_; }
     /// Networks whose cursors have moved.
     [[nodiscard]] const std::set<std::string>& cursor_networks() const { return cursor_networks_; }
-    void keep() { undo_.clear(); }
+    void keep() {
+      undo_.clear();
+      room_step_.reset();
+    }
 
    private:
     friend class World;
@@ -103,6 +111,7 @@ class World {
     World* world_;
     std::vector<std::function<void(World&)>> undo_;
     Change change_;
+    std::optional<TableRoom::Step> room_step_;  ///< nothing: not looked at yet
     std::set<Key> keys_;
     std::set<std::string> cursor_networks_;
   };
@@ -149,6 +158,7 @@ class World {
   std::map<std::string, std::set<Name>> users_;     ///< by floating IP's name; not only of those that exist
   std::map<Ipv4, std::string> floating_addresses_;  ///< to names
   std::uint64_t guaranteed_ = 0;                    ///< flow pairs, of all networks
+  std::optional<TableRoom> room_;                   ///< of state_; made when it is needed
 };
 
 }  // namespace sluice::model

@@ -53,7 +53,7 @@ Result<std::size_t> Reconciler::run(const compile::Input& input, Input kind) {
   if (kind == Input::kNew || !wanted_) {
     wanted_.reset();
     index_.reset();
-    compile::Index index(input.state);
+    model::Index index(input.state);
     auto compiled = compile_what_fits(input, index);
     if (!compiled) return std::unexpected(compiled.error());
     // With a service left out the tables are not those of the state, and follow() must not go on from them.
@@ -63,7 +63,7 @@ Result<std::size_t> Reconciler::run(const compile::Input& input, Input kind) {
   return write(compile::diff(actual_, *wanted_));
 }
 
-Result<compile::Tables> Reconciler::compile_what_fits(const compile::Input& input, const compile::Index& index) {
+Result<compile::Tables> Reconciler::compile_what_fits(const compile::Input& input, const model::Index& index) {
   constexpr std::size_t kMostLeftOut = 64;
   left_out_.clear();
   auto compiled = compile::compile(input, actual_, index, space(input.limits));

@@ -48,7 +48,8 @@ class Reconciler {
   void forget_wanted() { wanted_.reset(); }
 
   /// Services that the tables have no room for, with the reason: they are left out, so that the others (of other
-  /// tenants too) do not wait for somebody to make room. Of the last run.
+  /// tenants too) do not wait for somebody to make room. The World refuses what can be known beforehand; what is left
+  /// is a store from larger tables, and gaps that are too small. Of the last run.
   [[nodiscard]] const std::map<model::Name, std::string>& left_out() const { return left_out_; }
 
   /// Whether compile() can make tables of `input`, of all of it; writes nothing.
@@ -74,13 +75,13 @@ class Reconciler {
   Result<std::size_t> run_follow(const compile::Input& input, const model::Change& change);
   compile::Space& space(const compile::Limits& limits);
   Result<std::size_t> write(const compile::Plan& plan);
-  Result<compile::Tables> compile_what_fits(const compile::Input& input, const compile::Index& index);
+  Result<compile::Tables> compile_what_fits(const compile::Input& input, const model::Index& index);
 
   datapath::Datapath& datapath_;
   compile::Tables actual_;
   std::optional<compile::Tables> wanted_;  ///< of a run whose plan was not applied in full
   std::optional<compile::Space> space_;    ///< of actual_; made when it is needed
-  std::optional<compile::Index> index_;    ///< of the state of the last run, if that succeeded
+  std::optional<model::Index> index_;    ///< of the state of the last run, if that succeeded
   std::map<model::Name, std::string> left_out_;
   std::size_t last_plan_ = 0;
   bool known_ = false;  ///< actual_ is what the maps hold

@@ -98,7 +98,7 @@ class Bench {
  public:
   Bench(Cluster& cluster, std::uint32_t services) : cluster_(cluster), services_(services), space_(cluster.limits()) {
     const auto begin = Clock::now();
-    index_ = Index(cluster.state);
+    index_ = model::Index(cluster.state);
     const auto indexed = Clock::now();
     actual_ = compile(cluster.input(), {}, index_, space_).value();
     const auto compiled = Clock::now();
@@ -143,7 +143,7 @@ class Bench {
  private:
   Cluster& cluster_;
   std::uint32_t services_;
-  Index index_;
+  model::Index index_;
   Tables actual_;
   Space space_;
 };

@@ -34,14 +34,14 @@ struct Followed {
     last = random.world;
     actual = random.world.tables();
     space = Space(random.world.limits, actual);
-    index = Index(random.world.state);
+    index = model::Index(random.world.state);
   }
 
   RandomWorld random;
   World last;  ///< whose tables `actual` are
   Tables actual;
   Space space;
-  Index index;
+  model::Index index;
 };
 
 /// A network has another id or prefix: the one kind of change that is left to compile().
@@ -59,7 +59,7 @@ void follow_one(Followed& followed, Holders& holders, std::size_t& plans) {
   const World& world = followed.random.world;
   const model::Change change = difference(followed.last, world);
   followed.index.update(world.state, change);
-  ASSERT_TRUE(followed.index == Index(world.state)) << "the index is not that of the state";
+  ASSERT_TRUE(followed.index == model::Index(world.state)) << "the index is not that of the state";
   const Space before = followed.space;
   const std::optional<Plan> plan = follow(world.input(), followed.actual, change, followed.index, followed.space);
   ASSERT_TRUE(before == followed.space) << "what was taken for the plan was not given back";
@@ -133,7 +133,7 @@ TEST(Index, FindsTheServicesThatSelectAPodByAnyOfItsLabels) {
     world.service("shop", "service-" + std::to_string(i), "172.16.0." + std::to_string(100 + i), selector, {});
   }
   world.service("blog", "service-1", "172.16.0.101", {{"app", "app-1"}}, {});
-  const Index index(world.state);
+  const model::Index index(world.state);
   const auto found = [&](const model::Labels& labels) {
     std::set<model::Name> names;
     index.find_services(world.state, "shop", labels, names);
@@ -156,7 +156,7 @@ World small() {
 
 std::optional<Plan> follow(const World& world, const Tables& previous, const model::Change& change) {
   Space space(world.limits, previous);
-  return follow(world.input(), previous, change, Index(world.state), space);
+  return follow(world.input(), previous, change, model::Index(world.state), space);
 }
 
 model::Change attached(std::set<model::Name> pods) {

@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 
+#include "compile/hashing.hpp"
 #include "compile/slots.hpp"
 #include "random_world.hpp"
 #include "safety.hpp"
@@ -88,6 +89,29 @@ TEST(RandomHistory, IsSafeWhenPlansStopHalfWay) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     ASSERT_NO_FATAL_FAILURE(run(seed, 400, 3));
   }
+}
+
+/// The World refuses what services need by its own count of it, before anything is compiled.
+TEST(RandomHistory, TakesOfEmptyTablesWhatTheWorldCounts) {
+  RandomWorld random(42);
+  shrink(random.world);
+  std::size_t with_rings = 0;
+  for (int i = 0; i < 600; i++) {
+    random.change();
+    const Tables tables = random.world.tables();
+    std::map<std::uint32_t, std::uint32_t> backends;
+    std::map<std::uint32_t, std::uint32_t> rings;
+    for (const auto& [key, frontend] : tables.frontends4) {
+      if (frontend.backend_count != 0) backends[frontend.backend_base] = frontend.backend_count;
+      if (frontend.ring_size != 0) rings[frontend.ring_base] = ring_blocks(frontend.ring_size);
+    }
+    model::TableElements taken{.service_port_slots = tables.frontends4.size()};
+    for (const auto& [base, count] : backends) taken.backends += count;
+    for (const auto& [base, count] : rings) taken.ring_blocks += count;
+    ASSERT_EQ(model::TableRoom(table_sizes(random.world.limits), random.world.state).sum(), taken) << "change " << i;
+    with_rings += rings.empty() ? 0 : 1;
+  }
+  EXPECT_GT(with_rings, 100U);
 }
 
 TEST(RandomHistory, NeverMixesTheTenants) {

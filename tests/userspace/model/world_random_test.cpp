@@ -101,6 +101,7 @@ class RandomEdits {
     Service made = service(network, numbered("s", 4));
     if (const auto address = static_address(network)) made.address4 = ip(*address);
     if (made.address4 && pick(3) == 0) made.address4 = ip("10.96.0.1");
+    if (pick(2) == 0) made.selector = {{"app", numbered("v", 3)}};
     made.ports = {port(static_cast<std::uint16_t>(80 + pick(2)), pick(3) == 0 ? Protocol::kUdp : Protocol::kTcp)};
     if (pick(2) == 0) made.floating_ip = numbered("f", 4);
     return made;
@@ -149,6 +150,8 @@ void expect_rules(const World& world) {
   std::uint64_t guaranteed = 0;
   for (const auto& [name, value] : world.state().networks) guaranteed += value.guaranteed_flows;
   EXPECT_LE(guaranteed, world.capacity().flow_pairs);
+  EXPECT_LE(world.elements().backends, world.capacity().tables.backends);
+  EXPECT_LE(world.elements().service_port_slots, world.capacity().tables.service_port_slots);
 }
 
 /// The same as former values, of everything that a World has.
@@ -215,6 +218,7 @@ bool expect_same(World& world, World& other, const std::vector<Edit>& edits, con
   }
   EXPECT_EQ(made->keys(), same->keys());
   EXPECT_EQ(picture(world), picture(other));
+  EXPECT_EQ(world.elements(), other.elements());
   if (keep) {
     made->keep();
     same->keep();
@@ -225,12 +229,15 @@ bool expect_same(World& world, World& other, const std::vector<Edit>& edits, con
 class WorldUnderRandomChanges : public testing::TestWithParam<unsigned> {};
 
 TEST_P(WorldUnderRandomChanges, IsWhatItWasOrWhatAStoreWouldGiveBack) {
-  const Capacity capacity{1'000, {{"public", {Cidr4::parse("203.0.113.0/31").value()}}}};
+  const Capacity capacity{1'000,
+                          {{"public", {Cidr4::parse("203.0.113.0/31").value()}}},
+                          {.service_port_slots = 10, .backends = 12, .slots_per_backend = 30}};
   World world(capacity);
   RandomEdits random(GetParam());
   int kept = 0;
   int taken_back = 0;
   int refused = 0;
+  int without_room = 0;
   for (int step = 0; step < 3'000 && !testing::Test::HasFailure(); step++) {
     const std::vector<Edit> edits = random.next();
     const EditOptions options = random.options();
@@ -243,12 +250,14 @@ TEST_P(WorldUnderRandomChanges, IsWhatItWasOrWhatAStoreWouldGiveBack) {
     } else {
       EXPECT_FALSE(made.error().empty());
       refused++;
+      without_room += made.error().front().code == ErrorCode::kExhausted ? 1 : 0;
     }
     EXPECT_EQ(picture(world), before) << "taken back or refused";
     expect_same(world, copy, edits, options, false);  // nothing that one does not see has stayed
     EXPECT_EQ(picture(world), before);
     World stored = rebuilt(world);
     EXPECT_EQ(picture(stored), before);
+    EXPECT_EQ(world.elements(), stored.elements());
     const bool made = expect_same(world, stored, edits, options, keep);
     kept += made && keep ? 1 : 0;
     taken_back += made && !keep ? 1 : 0;
@@ -258,6 +267,7 @@ TEST_P(WorldUnderRandomChanges, IsWhatItWasOrWhatAStoreWouldGiveBack) {
   EXPECT_GT(kept, 100);
   EXPECT_GT(taken_back, 100);
   EXPECT_GT(refused, 100);
+  EXPECT_GT(without_room, 10);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, WorldUnderRandomChanges, testing::Range(1U, 9U));

@@ -130,7 +130,7 @@ std::unique_ptr<Running> NodeTest::start(const Options& options, const datapath:
   parts.records = required(store::NodeRecords::open(state_folder()));
   parts.manifests = required(store::ManifestStore::open(folder_ / "manifests"));
   parts.repository = required(store::Repository::open(required(store::SqliteKeyValues::open(state_folder())),
-                                                      {.flow_pairs = options.limits.max_pairs, .pools = {}}));
+                                                      {.flow_pairs = options.limits.max_pairs}));
   datapath::Options with_uuid = datapath_options;
   with_uuid.owner_uuid = parts.records->uuid();
   parts.datapath = load(with_uuid);

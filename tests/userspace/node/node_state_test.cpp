@@ -166,6 +166,7 @@ TEST_F(NodeState, StaysWhenItsTablesDoNotFit) {
   EXPECT_TRUE(attached) << text(attached);  // the last good state goes on
 }
 
+/// The World of these tests knows no sizes, so its store is one that was filled while the tables were larger.
 TEST_F(NodeState, ReachesTheMapsButForTheServiceThatHasNoRoomInThem) {
   const auto node = start();
   const auto write = [&node](model::Resource resource) {

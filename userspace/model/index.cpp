@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "compile/index.hpp"
+#include "model/index.hpp"
 
 #include <algorithm>
 
-#include "compile/records.hpp"
 #include "model/selection.hpp"
 
-namespace sluice::compile {
+namespace sluice::model {
 namespace {
 
 /// No label has a NUL.
@@ -26,12 +25,12 @@ void erase_from(Map& map, const std::string& key, const Value& value) {
 
 }  // namespace
 
-Index::Index(const model::State& state) {
+Index::Index(const State& state) {
   for (const auto& [name, pod] : state.pods) add_pod(pod);
   for (const auto& [name, service] : state.services) add_service(service);
 }
 
-void Index::update(const model::State& state, const model::Change& change) {
+void Index::update(const State& state, const Change& change) {
   for (const auto& [name, former] : change.pods) {
     if (former) remove_pod(former->pod);
     if (const auto now = state.pods.find(name); now != state.pods.end()) add_pod(now->second);
@@ -42,8 +41,19 @@ void Index::update(const model::State& state, const model::Change& change) {
   }
 }
 
+void Index::take_back(const State& state, const Change& change) {
+  for (const auto& [name, former] : change.pods) {
+    if (const auto now = state.pods.find(name); now != state.pods.end()) remove_pod(now->second);
+    if (former) add_pod(former->pod);
+  }
+  for (const auto& [name, former] : change.services) {
+    if (const auto now = state.services.find(name); now != state.services.end()) remove_service(now->second);
+    if (former) add_service(former->service);
+  }
+}
+
 /// A whole state comes in the order of names, so the hint is right then.
-void Index::add_pod(const model::Pod& pod) {
+void Index::add_pod(const Pod& pod) {
   if (pod.labels.empty()) return;
   Network& network = networks_[pod.name.network];
   for (const auto& [key, value] : pod.labels) {
@@ -52,7 +62,7 @@ void Index::add_pod(const model::Pod& pod) {
   }
 }
 
-void Index::remove_pod(const model::Pod& pod) {
+void Index::remove_pod(const Pod& pod) {
   const auto network = networks_.find(pod.name.network);
   if (network == networks_.end()) return;
   for (const auto& [key, value] : pod.labels) erase_from(network->second.pods, joined(key, value), pod.name.name);
@@ -60,7 +70,7 @@ void Index::remove_pod(const model::Pod& pod) {
 }
 
 /// Under the label that fewest other services are under: many services have a label in common and one of their own.
-void Index::add_service(const model::Service& service) {
+void Index::add_service(const Service& service) {
   if (service.floating_ip) floating_ips_[*service.floating_ip].insert(service.name);
   if (service.selector.empty()) return;
   Network& network = networks_[service.name.network];
@@ -78,7 +88,7 @@ void Index::add_service(const model::Service& service) {
   network.filed[service.name.name] = std::move(rarest);
 }
 
-void Index::remove_service(const model::Service& service) {
+void Index::remove_service(const Service& service) {
   if (service.floating_ip) erase_from(floating_ips_, *service.floating_ip, service.name);
   const auto network = networks_.find(service.name.network);
   if (network == networks_.end()) return;
@@ -94,7 +104,7 @@ void Index::forget_if_empty(const std::string& network) {
   if (found != networks_.end() && found->second.empty()) networks_.erase(found);
 }
 
-const Index::Names* Index::pods(const std::string& network, const model::Labels& selector) const {
+const Index::Names* Index::pods(const std::string& network, const Labels& selector) const {
   const auto in = networks_.find(network);
   if (in == networks_.end()) return nullptr;
   const Names* fewest = nullptr;
@@ -106,8 +116,8 @@ const Index::Names* Index::pods(const std::string& network, const model::Labels&
   return fewest;
 }
 
-void Index::find_services(const model::State& state, const std::string& network, const model::Labels& labels,
-                          std::set<model::Name>& found) const {
+void Index::find_services(const State& state, const std::string& network, const Labels& labels,
+                          std::set<Name>& found) const {
   const auto in = networks_.find(network);
   if (in == networks_.end()) return;
   for (const auto& [key, value] : labels) {
@@ -115,13 +125,12 @@ void Index::find_services(const model::State& state, const std::string& network,
     if (under == in->second.services.end()) continue;
     for (const std::string& name : under->second) {
       const auto service = state.services.find({network, name});
-      if (service != state.services.end() && model::matches(labels, service->second.selector))
-        found.insert(service->first);
+      if (service != state.services.end() && matches(labels, service->second.selector)) found.insert(service->first);
     }
   }
 }
 
-const std::set<model::Name>* Index::bound_to(const std::string& floating_ip) const {
+const std::set<Name>* Index::bound_to(const std::string& floating_ip) const {
   const auto found = floating_ips_.find(floating_ip);
   return found == floating_ips_.end() ? nullptr : &found->second;
 }
@@ -136,4 +145,4 @@ bool Index::operator==(const Index& other) const {
   });
 }
 
-}  // namespace sluice::compile
+}  // namespace sluice::model

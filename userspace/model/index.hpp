@@ -10,7 +10,7 @@
 #include "model/change.hpp"
 #include "model/resources.hpp"
 
-namespace sluice::compile {
+namespace sluice::model {
 
 class Index {
  public:
@@ -18,18 +18,19 @@ class Index {
 
   Index() = default;
   /// O(everything).
-  explicit Index(const model::State& state);
+  explicit Index(const State& state);
 
   /// `state` is the one after the change. Costs what the change names. Each change comes once, in order.
-  void update(const model::State& state, const model::Change& change);
+  void update(const State& state, const Change& change);
+  /// Undoes the last update(), called with the same.
+  void take_back(const State& state, const Change& change);
 
   /// Pods of the network among which are all that have the selector: those with its rarest label. nullptr: none.
-  [[nodiscard]] const Names* pods(const std::string& network, const model::Labels& selector) const;
+  [[nodiscard]] const Names* pods(const std::string& network, const Labels& selector) const;
   /// Adds to `found` the services of the network that select a pod with these labels.
-  void find_services(const model::State& state, const std::string& network, const model::Labels& labels,
-                     std::set<model::Name>& found) const;
+  void find_services(const State& state, const std::string& network, const Labels& labels, std::set<Name>& found) const;
   /// nullptr: none.
-  [[nodiscard]] const std::set<model::Name>* bound_to(const std::string& floating_ip) const;
+  [[nodiscard]] const std::set<Name>* bound_to(const std::string& floating_ip) const;
 
   /// True if both know the same resources. By which of its labels a service is found may differ.
   bool operator==(const Index& other) const;
@@ -45,14 +46,14 @@ class Index {
     [[nodiscard]] bool empty() const { return pods.empty() && filed.empty(); }
   };
 
-  void add_pod(const model::Pod& pod);
-  void remove_pod(const model::Pod& pod);
-  void add_service(const model::Service& service);
-  void remove_service(const model::Service& service);
+  void add_pod(const Pod& pod);
+  void remove_pod(const Pod& pod);
+  void add_service(const Service& service);
+  void remove_service(const Service& service);
   void forget_if_empty(const std::string& network);
 
   std::unordered_map<std::string, Network> networks_;
-  std::unordered_map<std::string, std::set<model::Name>> floating_ips_;
+  std::unordered_map<std::string, std::set<Name>> floating_ips_;
 };
 
-}  // namespace sluice::compile
+}  // namespace sluice::model
