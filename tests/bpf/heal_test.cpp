@@ -1,30 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a map operation that failed leaves behind: a record without its pair, a pair without a record, an index that
 // nobody has. No call of the kernel's can be made to fail here, so the states are built by hand; all of them must heal.
-#include <chrono>
 #include <functional>
-#include <thread>
 
-#include "harness/program_test.hpp"
+#include "harness/healing_test.hpp"
 
 namespace bpftest {
 namespace {
 
-class Heal : public ProgramTest {
+class Heal : public HealingTest {
  protected:
   Heal() { frontend = world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}}); }
-  void TearDown() override {
-    EXPECT_TRUE(eventually([&] { return inconsistency(datapath).empty(); })) << inconsistency(datapath);
-  }
-
-  static bool eventually(const std::function<bool()>& holds) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!holds()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return true;
-  }
   [[nodiscard]] Tuple there(std::uint16_t port) const { return {client.address, port, ip("172.16.1.1"), 80}; }
   [[nodiscard]] Tuple back(std::uint16_t port) const { return {server.address, 8080, client.address, port}; }
   Outcome packet(std::uint16_t port, unsigned flags) {
@@ -42,9 +28,6 @@ class Heal : public ProgramTest {
     datapath.put("flows4", record.self, record);
   }
 
-  Network network = world.network(7, 1);
-  Pod client = world.pod(network, "172.16.0.10");
-  Pod server = world.pod(network, "172.16.0.20");
   Frontend frontend;
 };
 

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sweep: idle limits by state, deletion in two phases, ended flows, repair of orphans and of counts.
-#include <chrono>
-#include <functional>
-#include <thread>
-
-#include "harness/program_test.hpp"
+#include "harness/healing_test.hpp"
 
 namespace bpftest {
 namespace {
@@ -13,7 +9,7 @@ constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint32_t kOpen = SLUICE_STATE_SYN | SLUICE_STATE_SYNACK;
 constexpr std::uint32_t kDone = kOpen | SLUICE_STATE_ESTABLISHED;
 
-class Sweep : public ProgramTest {
+class Sweep : public HealingTest {
  protected:
   Sweep() {
     world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
@@ -22,19 +18,6 @@ class Sweep : public ProgramTest {
     change_settings([](sluice_settings& s) { s.delete_grace = 20'000'000; });
   }
 
-  /// The sweep may be in the middle of a deletion when the test ends.
-  void TearDown() override {
-    EXPECT_TRUE(eventually([&] { return inconsistency(datapath).empty(); })) << inconsistency(datapath);
-  }
-
-  static bool eventually(const std::function<bool()>& holds) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!holds()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return true;
-  }
   /// Lets the sweep finish `rounds` whole rounds from now on.
   bool rounds(std::uint64_t rounds) {
     const std::uint64_t before = datapath.totals().rounds;
@@ -62,10 +45,6 @@ class Sweep : public ProgramTest {
                                            : echo_request(link, client.address, ip("172.16.1.1"), port);
     ASSERT_EQ(send(client, frame).reason, SLUICE_REASON_TO_BACKEND);
   }
-
-  Network network = world.network(7, 1);
-  Pod client = world.pod(network, "172.16.0.10");
-  Pod server = world.pod(network, "172.16.0.20");
 };
 
 struct Life {

@@ -4,7 +4,6 @@
 #include <sched.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -15,17 +14,13 @@
 #include "attach_report.hpp"
 #include "datapath/namespaces.hpp"
 #include "datapath/veth.hpp"
+#include "exit_status.hpp"
+#include "timing.hpp"
 
 namespace sluice::benchmark {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::size_t kAttachesOfStatus = 10;
-
-double milliseconds(Clock::duration duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
-}
 
 struct Options {
   std::string daemon;
@@ -208,9 +203,5 @@ int main(int argc, char** argv) {
               << options.pods + options.cold << "): each attached pod has a service of its own\n";
     return 2;
   }
-  if (const auto measured = measure(options); !measured) {
-    std::cerr << "sluice_attach_benchmark: " << measured.error().message << '\n';
-    return 1;
-  }
-  return 0;
+  return exit_status("sluice_attach_benchmark", measure(options));
 }

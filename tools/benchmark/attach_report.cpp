@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attach_report.hpp"
 
-#include <algorithm>
-#include <cmath>
 #include <iomanip>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <ostream>
 #include <string>
+
+#include "statistics.hpp"
 
 namespace sluice::benchmark {
 namespace {
@@ -16,13 +15,6 @@ namespace {
 constexpr double kTargetMedian = 10;
 constexpr double kTargetHigh = 30;
 constexpr double kTargetCold = 40;
-
-/// Nearest rank: a value that was measured.
-double percentile(std::vector<double> values, double percent) {
-  std::ranges::sort(values);
-  const auto rank = static_cast<std::size_t>(std::ceil(percent / 100 * static_cast<double>(values.size())));
-  return values.at(std::max<std::size_t>(rank, 1) - 1);
-}
 
 void row(std::ostream& out, const std::string& name, const std::vector<double>& values) {
   out << std::left << std::setw(46) << name << std::right << std::setw(6) << values.size();
@@ -45,10 +37,7 @@ nlohmann::json summary(const std::vector<double>& values) {
 }  // namespace
 
 void print_table(std::ostream& out, const AttachFigures& figures) {
-  const Environment& environment = figures.environment;
-  out << "kernel " << environment.kernel << ' ' << environment.machine << ", " << environment.cpus << " x "
-      << environment.cpu_model << ", load " << environment.load << ", " << environment.date << ", " << figures.services
-      << " services, " << figures.pods << " pods declared\n";
+  out << figures.environment << ", " << figures.services << " services, " << figures.pods << " pods declared\n";
   out << std::fixed << std::setprecision(2);
   out << std::left << std::setw(46) << "milliseconds" << std::right << std::setw(6) << "pods" << std::setw(9)
       << "median" << std::setw(9) << "p99" << std::setw(9) << "max" << '\n';
@@ -66,15 +55,8 @@ void print_table(std::ostream& out, const AttachFigures& figures) {
 }
 
 void print_json(std::ostream& out, const AttachFigures& figures) {
-  const Environment& environment = figures.environment;
   const nlohmann::json report = {
-      {"environment",
-       {{"kernel", environment.kernel},
-        {"machine", environment.machine},
-        {"cpu", environment.cpu_model},
-        {"cpus", environment.cpus},
-        {"date", environment.date},
-        {"load", environment.load}}},
+      {"environment", json_of(figures.environment)},
       {"services", figures.services},
       {"pods", figures.pods},
       {"unit", "ms"},

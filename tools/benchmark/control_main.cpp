@@ -6,9 +6,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -18,11 +15,12 @@
 #include "attach_daemon.hpp"
 #include "base/fd.hpp"
 #include "environment.hpp"
+#include "exit_status.hpp"
+#include "statistics.hpp"
+#include "timing.hpp"
 
 namespace sluice::benchmark {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t kWait = 60'000;  // milliseconds
 constexpr double kTargetMedian = 2;      // of issue 3: "API call to maps switched"
@@ -38,22 +36,13 @@ struct Options {
 };
 
 struct Figures {
+  Environment environment;
   std::vector<double> applied;  ///< milliseconds: the call, answered when the maps hold the change
   std::vector<double> stored;   ///< the call, answered when the change is durable
   std::vector<double> disk;     ///< one fdatasync of 4 KiB in the same folder, in turn with the calls
   double set = 0;               ///< milliseconds: the large set, until the maps hold it
   std::size_t set_resources = 0;
 };
-
-double milliseconds(Clock::duration duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
-}
-
-double percentile(std::vector<double> values, double percent) {
-  std::ranges::sort(values);
-  const auto rank = static_cast<std::size_t>(std::ceil(percent / 100 * static_cast<double>(values.size())));
-  return values.at(std::max<std::size_t>(rank, 1) - 1);
-}
 
 v1::Service service(const std::string& network, unsigned number, unsigned target) {
   v1::Service service;
@@ -123,23 +112,21 @@ Status measure_changes(const Options& options, Daemon& daemon, api::Client& clie
   return {};
 }
 
-Result<Figures> measure(const Options& options) {
+Status measure(const Options& options, Figures& figures) {
   if (::unshare(CLONE_NEWNET) != 0) return fail_errno("make a network namespace");
   auto daemon = Daemon::make_empty(options.daemon);
   if (!daemon) return std::unexpected(daemon.error());
-  if (auto started = (*daemon)->start(); !started) return std::unexpected(started.error());
+  if (auto started = (*daemon)->start(); !started) return started;
   auto client = (*daemon)->client();
   if (!client) return std::unexpected(client.error());
-  Figures figures;
-  if (auto done = measure_changes(options, **daemon, **client, figures); !done) return std::unexpected(done.error());
+  if (auto done = measure_changes(options, **daemon, **client, figures); !done) return done;
   const v1::ApplyRequest big = world("big", options.big, 5);
   figures.set_resources = static_cast<std::size_t>(big.edits_size());
   auto time = timed(**client, big);
   if (!time) return std::unexpected(time.error());
   figures.set = *time;
   client->reset();
-  if (auto stopped = (*daemon)->stop(); !stopped) return std::unexpected(stopped.error());
-  return figures;
+  return (*daemon)->stop();
 }
 
 void row(const std::string& name, const std::vector<double>& values) {
@@ -153,17 +140,12 @@ void verdict(const std::string& name, double value, double target) {
             << '\n';
 }
 
-void print(const Options& options, const Environment& environment, const Figures& figures) {
+void print(const Options& options, const Figures& figures) {
   if (options.json) {
     const auto list = [](const std::vector<double>& values) {
       return nlohmann::json{{"median", percentile(values, 50)}, {"p99", percentile(values, 99)}, {"values", values}};
     };
-    std::cout << nlohmann::json{{"environment",
-                                 {{"kernel", environment.kernel},
-                                  {"cpu", environment.cpu_model},
-                                  {"cpus", environment.cpus},
-                                  {"date", environment.date},
-                                  {"load", environment.load}}},
+    std::cout << nlohmann::json{{"environment", json_of(figures.environment)},
                                 {"unit", "ms"},
                                 {"services", options.services},
                                 {"applied", list(figures.applied)},
@@ -174,9 +156,7 @@ void print(const Options& options, const Environment& environment, const Figures
               << '\n';
     return;
   }
-  std::cout << "kernel " << environment.kernel << ' ' << environment.machine << ", " << environment.cpus << " x "
-            << environment.cpu_model << ", load " << environment.load << ", " << environment.date << ", "
-            << options.services << " services of 3 pods\n"
+  std::cout << figures.environment << ", " << options.services << " services of 3 pods\n"
             << std::fixed << std::setprecision(2) << std::left << std::setw(52) << "milliseconds" << std::right
             << std::setw(6) << "calls" << std::setw(9) << "median" << std::setw(9) << "p99" << std::setw(9) << "max"
             << '\n';
@@ -186,6 +166,14 @@ void print(const Options& options, const Environment& environment, const Figures
   verdict("call to maps, median", percentile(figures.applied, 50), kTargetMedian);
   verdict("call to maps, p99", percentile(figures.applied, 99), kTargetHigh);
   verdict("a set of " + std::to_string(figures.set_resources) + " resources to maps", figures.set, kTargetSet);
+}
+
+Status run(const Options& options) {
+  Figures figures;
+  figures.environment = read_environment();
+  if (auto done = measure(options, figures); !done) return done;
+  print(options, figures);
+  return {};
 }
 
 }  // namespace
@@ -202,12 +190,5 @@ int main(int argc, char** argv) {
   app.add_option("--changes", options.changes, "changes, one after the other")->check(CLI::Range(10, 10000));
   app.add_option("--big", options.big, "services of the large set, with five pods each")->check(CLI::Range(1, 10000));
   CLI11_PARSE(app, argc, argv);
-  const Environment environment = read_environment();
-  const auto figures = measure(options);
-  if (!figures) {
-    std::cerr << "sluice_control_benchmark: " << figures.error().message << '\n';
-    return 1;
-  }
-  print(options, environment, *figures);
-  return 0;
+  return exit_status("sluice_control_benchmark", run(options));
 }

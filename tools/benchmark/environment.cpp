@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
+#include <nlohmann/json.hpp>
+#include <ostream>
 
 namespace sluice::benchmark {
 
@@ -45,6 +47,16 @@ Environment read_environment() {
   std::array<double, 1> load{};
   if (getloadavg(load.data(), 1) == 1) environment.load = load[0];
   return environment;
+}
+
+std::ostream& operator<<(std::ostream& out, const Environment& environment) {
+  return out << "kernel " << environment.kernel << ' ' << environment.machine << ", " << environment.cpus << " x "
+             << environment.cpu_model << ", load " << environment.load << ", " << environment.date;
+}
+
+nlohmann::json json_of(const Environment& environment) {
+  return {{"kernel", environment.kernel}, {"machine", environment.machine}, {"cpu", environment.cpu_model},
+          {"cpus", environment.cpus},     {"date", environment.date},       {"load", environment.load}};
 }
 
 }  // namespace sluice::benchmark

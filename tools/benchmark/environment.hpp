@@ -2,6 +2,8 @@
 // What a figure depends on besides the code.
 #pragma once
 
+#include <iosfwd>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace sluice::benchmark {
@@ -16,5 +18,9 @@ struct Environment {
 };
 
 Environment read_environment();
+
+/// In one line, which the caller goes on with.
+std::ostream& operator<<(std::ostream& out, const Environment& environment);
+nlohmann::json json_of(const Environment& environment);
 
 }  // namespace sluice::benchmark

@@ -11,6 +11,7 @@
 #include "cases.hpp"
 #include "devices.hpp"
 #include "environment.hpp"
+#include "exit_status.hpp"
 #include "report.hpp"
 
 namespace sluice::benchmark {
@@ -68,9 +69,5 @@ int main(int argc, char** argv) {
   app.add_option("--case", options.choice.name, "only cases with this in their name");
   app.add_option("--flows", options.choice.flows, "only with this many flows: 1, 1024, 65536 or 131072");
   CLI11_PARSE(app, argc, argv);
-  if (const auto measured = measure(options); !measured) {
-    std::cerr << "sluice_benchmark: " << measured.error().message << '\n';
-    return 1;
-  }
-  return 0;
+  return exit_status("sluice_benchmark", measure(options));
 }

@@ -89,16 +89,10 @@ void print_table(std::ostream& out, const Run& run, const Suite& suite) {
 }
 
 void print_json(std::ostream& out, const Run& run, const Suite& suite) {
-  const Environment& environment = run.environment;
   nlohmann::json document;
-  document["environment"] = {{"kernel", environment.kernel},
-                             {"machine", environment.machine},
-                             {"cpu_model", environment.cpu_model},
-                             {"cpus", environment.cpus},
-                             {"cpu_used", run.cpu},
-                             {"load", number(environment.load)},
-                             {"date", environment.date},
-                             {"rounds", run.rounds}};
+  document["environment"] = json_of(run.environment);
+  document["environment"]["cpu_used"] = run.cpu;
+  document["environment"]["rounds"] = run.rounds;
   document["results"] = nlohmann::json::array();
   for (const Row& row : rows(suite)) document["results"].push_back(json_of(row, run.rounds));
   out << document.dump(2) << '\n';

@@ -36,4 +36,10 @@ Summary summarize(std::vector<double> values) {
   return summary;
 }
 
+double percentile(std::vector<double> values, double percent) {
+  std::ranges::sort(values);
+  const auto rank = static_cast<std::size_t>(std::ceil(percent / 100 * static_cast<double>(values.size())));
+  return values.at(std::max<std::size_t>(rank, 1) - 1);
+}
+
 }  // namespace sluice::benchmark

@@ -18,4 +18,7 @@ struct Summary {
 /// `values` must not be empty.
 Summary summarize(std::vector<double> values);
 
+/// Nearest rank: a value that was measured. `values` must not be empty.
+double percentile(std::vector<double> values, double percent);
+
 }  // namespace sluice::benchmark

@@ -4,28 +4,23 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "exit_status.hpp"
 #include "store/repository.hpp"
 #include "store/sqlite_key_values.hpp"
 #include "store_report.hpp"
+#include "timing.hpp"
 
 namespace sluice::benchmark {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
 constexpr unsigned kPodsOfNetwork = 1000;
-
-double milliseconds(Clock::duration duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
-}
 
 struct Options {
   std::string folder = "/var/tmp";
@@ -198,9 +193,5 @@ int main(int argc, char** argv) {
   app.add_option("--writes", options.writes, "single writes")->check(CLI::Range(10, 1'000'000));
   app.add_option("--loads", options.loads, "times that the store is opened")->check(CLI::Range(1, 100));
   CLI11_PARSE(app, argc, argv);
-  if (const auto measured = measure(options); !measured) {
-    std::cerr << "sluice_store_benchmark: " << measured.error().message << '\n';
-    return 1;
-  }
-  return 0;
+  return exit_status("sluice_store_benchmark", measure(options));
 }

@@ -4,15 +4,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <iomanip>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <ostream>
 
 #include "base/fd.hpp"
+#include "statistics.hpp"
+#include "timing.hpp"
 
 namespace sluice::benchmark {
 namespace {
@@ -28,13 +27,6 @@ double total(const std::vector<double>& values) {
 
 double a_second(double objects, const std::vector<double>& times) {
   return objects / total(times) * 1000;
-}
-
-/// Nearest rank: a value that was measured.
-double percentile(std::vector<double> values, double percent) {
-  std::ranges::sort(values);
-  const auto rank = static_cast<std::size_t>(std::ceil(percent / 100 * static_cast<double>(values.size())));
-  return values.at(std::max<std::size_t>(rank, 1) - 1);
 }
 
 void row(std::ostream& out, const std::string& name, const std::vector<double>& values) {
@@ -62,20 +54,16 @@ Status measure_disk(const std::filesystem::path& folder, StoreFigures& figures) 
   if (!file.valid()) return fail_errno((folder / "sync").string());
   const std::string page(4096, 's');
   for (int i = 0; i < kSyncs; i++) {
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = Clock::now();
     if (write(file.get(), page.data(), page.size()) != static_cast<ssize_t>(page.size())) return fail_errno("write");
     if (fdatasync(file.get()) != 0) return fail_errno("fdatasync");
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
-    figures.sync_milliseconds.push_back(took.count());
+    figures.sync_milliseconds.push_back(milliseconds(Clock::now() - begin));
   }
   return {};
 }
 
 void print_table(std::ostream& out, const StoreFigures& figures) {
-  const Environment& environment = figures.environment;
-  out << "kernel " << environment.kernel << ' ' << environment.machine << ", " << environment.cpus << " x "
-      << environment.cpu_model << ", load " << environment.load << ", " << environment.date << ", disk below "
-      << figures.folder << '\n';
+  out << figures.environment << ", disk below " << figures.folder << '\n';
   out << std::fixed << std::setprecision(2);
   out << std::left << std::setw(46) << "milliseconds" << std::right << std::setw(7) << "times" << std::setw(10)
       << "median" << std::setw(10) << "p99" << std::setw(10) << "max" << '\n';
@@ -98,15 +86,8 @@ void print_table(std::ostream& out, const StoreFigures& figures) {
 }
 
 void print_json(std::ostream& out, const StoreFigures& figures) {
-  const Environment& environment = figures.environment;
   const nlohmann::json report = {
-      {"environment",
-       {{"kernel", environment.kernel},
-        {"machine", environment.machine},
-        {"cpu", environment.cpu_model},
-        {"cpus", environment.cpus},
-        {"date", environment.date},
-        {"load", environment.load}}},
+      {"environment", json_of(figures.environment)},
       {"folder", figures.folder},
       {"objects", figures.objects},
       {"set", figures.set},

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/convert.hpp"
 
-#include <array>
 #include <chrono>
 #include <string_view>
 #include <variant>
 
+#include "base/text.hpp"
 #include "wire/convert.hpp"
 
 namespace sluice::api {
@@ -26,18 +26,6 @@ Status check_name(std::string_view field, const std::string& value) {
     return fail(ErrorCode::kInvalid, std::string(field) + ": " + shown(value) + " is longer than 63 characters");
   }
   return {};
-}
-
-/// RFC 9562's form.
-std::string uuid_text(const std::array<std::uint8_t, 16>& bytes) {
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i++) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    text += kDigits[bytes.at(i) >> 4];
-    text += kDigits[bytes.at(i) & 0xF];
-  }
-  return text;
 }
 
 std::string_view text_of(node::Severity severity) {

@@ -13,12 +13,6 @@
 
 namespace sluice::api {
 
-Status NodeApi::may_write(const char* call) const {
-  if (!peer_.read_only) return {};
-  return fail(ErrorCode::kPermission,
-              std::string(call) + ": this socket is for reading; use the one that takes writes");
-}
-
 grpc::Status NodeApi::answer(grpc::ServerContext* context, const char* call, const std::string& what,
                              const Status& outcome) const {
   audit(peer_, call, what, outcome ? nullptr : &outcome.error());
@@ -29,7 +23,7 @@ grpc::Status NodeApi::AttachPod(grpc::ServerContext* context, const v1::AttachPo
                                 v1::AttachPodResponse* response) {
   const std::string what = model::printable(request->network() + "/" + request->name()) + " netns " +
                            model::escaped(request->netns().substr(0, 256));
-  if (auto may = may_write("AttachPod"); !may) return answer(context, "AttachPod", what, may);
+  if (auto may = may_write(peer_, "AttachPod"); !may) return answer(context, "AttachPod", what, may);
   auto wanted = from_message(*request);
   if (!wanted) return answer(context, "AttachPod", what, std::unexpected(wanted.error()));
   auto reply = node_.attach(*wanted);
@@ -41,7 +35,7 @@ grpc::Status NodeApi::AttachPod(grpc::ServerContext* context, const v1::AttachPo
 grpc::Status NodeApi::DetachPod(grpc::ServerContext* context, const v1::DetachPodRequest* request,
                                 v1::DetachPodResponse*) {
   const std::string what = model::printable(request->network() + "/" + request->name());
-  if (auto may = may_write("DetachPod"); !may) return answer(context, "DetachPod", what, may);
+  if (auto may = may_write(peer_, "DetachPod"); !may) return answer(context, "DetachPod", what, may);
   auto pod = pod_name(request->network(), request->name());
   if (!pod) return answer(context, "DetachPod", what, std::unexpected(pod.error()));
   return answer(context, "DetachPod", what, node_.detach(*pod));
@@ -71,7 +65,8 @@ grpc::Status NodeApi::SetLogLevel(grpc::ServerContext* context, const v1::SetLog
                                   v1::SetLogLevelResponse* response) {
   static constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warn", "error"};
   const std::string& level = request->level();
-  if (auto may = may_write("SetLogLevel"); !may) return answer(context, "SetLogLevel", model::printable(level), may);
+  if (auto may = may_write(peer_, "SetLogLevel"); !may)
+    return answer(context, "SetLogLevel", model::printable(level), may);
   if (std::ranges::find(kLevels, level) == kLevels.end()) {
     Error error{ErrorCode::kInvalid,
                 "log level: level: " + model::quoted(level) + " is unknown; choose debug, info, warn or error"};
@@ -86,7 +81,7 @@ grpc::Status NodeApi::SetLogLevel(grpc::ServerContext* context, const v1::SetLog
 
 grpc::Status NodeApi::AdoptStore(grpc::ServerContext* context, const v1::AdoptStoreRequest*,
                                  v1::AdoptStoreResponse* response) {
-  if (auto may = may_write("AdoptStore"); !may) return answer(context, "AdoptStore", "", may);
+  if (auto may = may_write(peer_, "AdoptStore"); !may) return answer(context, "AdoptStore", "", may);
   auto former = node_.adopt_store();
   if (!former) return answer(context, "AdoptStore", "", std::unexpected(former.error()));
   response->set_former_reason(*former);

@@ -29,8 +29,6 @@ class NodeApi final : public v1::NodeService::Service {
                           v1::AdoptStoreResponse* response) override;
 
  private:
-  /// OK unless the peer came by the read-only socket.
-  Status may_write(const char* call) const;
   grpc::Status answer(grpc::ServerContext* context, const char* call, const std::string& what,
                       const Status& outcome) const;
 

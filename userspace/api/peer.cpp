@@ -8,6 +8,12 @@
 
 namespace sluice::api {
 
+Status may_write(const Peer& peer, const char* call) {
+  if (!peer.read_only) return {};
+  return fail(ErrorCode::kPermission,
+              std::string(call) + ": this socket is for reading; use the one that takes writes");
+}
+
 void audit(const Peer& peer, const char* call, const std::string& what, const Error* refused) {
   constexpr std::size_t kLongest = 1000;
   // The daemon may have given the audit log a place of its own. Past the logger's level, which an operator (or a

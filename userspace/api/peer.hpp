@@ -20,6 +20,9 @@ struct Peer {
   auto operator<=>(const Peer&) const = default;
 };
 
+/// kPermission if the peer came by the read-only socket.
+Status may_write(const Peer& peer, const char* call);
+
 /// Writes down every call that changes something, refused ones included: one line with who, what and the outcome.
 void audit(const Peer& peer, const char* call, const std::string& what, const Error* refused);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "api/status_codes.hpp"
+#include "base/text.hpp"
 #include "wire/convert.hpp"
 
 namespace sluice::api {
@@ -95,13 +96,10 @@ Result<store::WriteRequest> from_message(const v1::DeleteRequest& message) {
 /// The first few resources, for the audit log.
 std::string summary(const store::WriteRequest& request) {
   constexpr std::size_t kShown = 10;
-  std::string text = request.dry_run ? "dry run: " : "";
-  for (std::size_t i = 0; i < std::min(request.edits.size(), kShown); i++) {
-    const auto& edit = request.edits[i].edit;
-    text += (i == 0 ? "" : ", ") + std::string(edit.resource ? "put " : "delete ") + model::describe(edit.key);
-  }
-  if (request.edits.size() > kShown) text += " and " + std::to_string(request.edits.size() - kShown) + " more";
-  return text;
+  return (request.dry_run ? "dry run: " : "") + listed(request.edits.size(), kShown, [&request](std::size_t i) {
+           const model::Edit& edit = request.edits[i].edit;
+           return (edit.resource ? "put " : "delete ") + model::describe(edit.key);
+         });
 }
 
 }  // namespace
@@ -126,12 +124,12 @@ grpc::Status ResourceApi::List(grpc::ServerContext* context, const v1::ListReque
   return grpc::Status::OK;
 }
 
-/// Before the request is looked at: it may be as large as it likes.
-grpc::Status ResourceApi::refuse_to_write(grpc::ServerContext* context, const char* call) const {
-  const Error error{ErrorCode::kPermission,
-                    std::string(call) + ": this socket is for reading; use the one that takes writes"};
-  audit(peer_, call, "", &error);
-  return finish(*context, error);
+/// Before the request is looked at: it may be as large as it likes. OK: it may write.
+grpc::Status ResourceApi::refuse_readers(grpc::ServerContext* context, const char* call) const {
+  const Status may = may_write(peer_, call);
+  if (may) return grpc::Status::OK;
+  audit(peer_, call, "", &may.error());
+  return finish(*context, may.error());
 }
 
 grpc::Status ResourceApi::write(grpc::ServerContext* context, const char* call, Result<store::WriteRequest> request,
@@ -169,13 +167,13 @@ grpc::Status ResourceApi::write(grpc::ServerContext* context, const char* call, 
 
 grpc::Status ResourceApi::Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                                 v1::ApplyResponse* response) {
-  if (peer_.read_only) return refuse_to_write(context, "Apply");
+  if (auto refused = refuse_readers(context, "Apply"); !refused.ok()) return refused;
   return write(context, "Apply", from_message(*request), request->wait_milliseconds(), response);
 }
 
 grpc::Status ResourceApi::Delete(grpc::ServerContext* context, const v1::DeleteRequest* request,
                                  v1::ApplyResponse* response) {
-  if (peer_.read_only) return refuse_to_write(context, "Delete");
+  if (auto refused = refuse_readers(context, "Delete"); !refused.ok()) return refused;
   return write(context, "Delete", from_message(*request), request->wait_milliseconds(), response);
 }
 

@@ -28,7 +28,7 @@ class ResourceApi final : public v1::ResourceService::WithCallbackMethod_Watch<v
                                                      const v1::WatchRequest* request) override;
 
  private:
-  grpc::Status refuse_to_write(grpc::ServerContext* context, const char* call) const;
+  grpc::Status refuse_readers(grpc::ServerContext* context, const char* call) const;
   grpc::Status write(grpc::ServerContext* context, const char* call, Result<store::WriteRequest> request,
                      std::uint32_t wait_milliseconds, v1::ApplyResponse* response);
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "base/text.hpp"
 #include "wire/convert.hpp"
 
 namespace sluice::api {
@@ -58,7 +59,7 @@ v1::Problems cut_problems(const Error& error) {
     cut_down.add_problems()->Swap(&problem);
   }
   const int left = all.problems_size() - cut_down.problems_size();
-  if (left > 0) cut_down.add_problems()->set_problem("and " + std::to_string(left) + " more problems");
+  if (left > 0) cut_down.add_problems()->set_problem(and_more(static_cast<std::size_t>(left), "problems"));
   return cut_down;
 }
 

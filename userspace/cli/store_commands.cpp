@@ -8,6 +8,7 @@
 #include <ostream>
 #include <string>
 
+#include "base/text.hpp"
 #include "cli/calls.hpp"
 #include "cli/report.hpp"
 #include "store/store_files.hpp"
@@ -26,17 +27,6 @@ struct StoreCommand {
   Format format = Format::kTable;
 };
 using Shared = std::shared_ptr<StoreCommand>;
-
-std::string uuid_text(const std::array<std::uint8_t, 16>& bytes) {
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i++) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    std::array<char, 3> digits{};
-    std::snprintf(digits.data(), digits.size(), "%02x", bytes[i]);
-    text += digits.data();
-  }
-  return text;
-}
 
 std::string summary(const store::StoreInfo& info) {
   return "revision " + std::to_string(info.revision) + ", " + std::to_string(info.keys) + " keys, epoch " +

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "compile/build.hpp"
+#include "model/validate.hpp"
 
 namespace sluice::compile {
 
@@ -22,24 +23,9 @@ Builder::Builder(const Input& input, const Tables& previous, const model::Index&
       secret_{input.settings.secret[0], input.settings.secret[1]} {}
 
 Status Builder::check_guarantees() const {
-  std::uint64_t sum = 0;
-  std::vector<std::pair<std::uint32_t, std::string>> networks;
-  for (const auto& [name, network] : input_.state.networks) {
-    sum += network.guaranteed_flows;
-    networks.emplace_back(network.guaranteed_flows, name);
-  }
-  if (sum <= input_.limits.max_pairs) return {};
-  std::ranges::sort(networks, std::greater<>{});
-  constexpr std::size_t kShown = 5;
-  std::string list;
-  for (std::size_t i = 0; i < std::min(networks.size(), kShown); i++) {
-    list += (i == 0 ? "" : ", ") + networks[i].second + " " + std::to_string(networks[i].first);
-  }
-  if (networks.size() > kShown) list += " and " + std::to_string(networks.size() - kShown) + " more";
-  return fail(ErrorCode::kExhausted, "guaranteed_flows of the networks (" + list + ") add up to " +
-                                         std::to_string(sum) + ", but the flow table has " +
-                                         std::to_string(input_.limits.max_pairs) +
-                                         " pairs; lower guaranteed_flows or raise the table's size");
+  const auto excess = model::excess_of_guarantees(input_.state.networks, input_.limits.max_pairs);
+  if (!excess) return {};
+  return fail(ErrorCode::kExhausted, "networks: limits.guaranteed_flows: " + *excess);
 }
 
 Status Builder::add_network(const model::Network& network) {

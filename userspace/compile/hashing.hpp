@@ -20,7 +20,6 @@ namespace sluice::compile {
 using Secret = std::array<std::uint64_t, 2>;
 
 // Sizes are a matter of the model (model/ring_size.hpp); whoever makes a ring finds everything here.
-using model::kMaxBackends;
 using model::ring_blocks;
 using model::ring_size;
 using model::ring_sizes;

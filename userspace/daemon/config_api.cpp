@@ -19,27 +19,33 @@
 namespace sluice::daemon {
 namespace {
 
-/// A name or a number, as chown(1) takes it.
-std::optional<gid_t> group_of(const store::Fields& fields, std::string_view field) {
+/// A name or a number, as chown(1) takes it. `look_up`: the id of that name, if there is one.
+template <typename Id>
+std::optional<Id> id_of(const store::Fields& fields, std::string_view field, std::string_view what,
+                        std::optional<Id> (*look_up)(const char* name)) {
   const auto name = fields.text(field);
   if (!name) return std::nullopt;
-  if (const group* found = ::getgrnam(name->c_str())) return found->gr_gid;
-  gid_t id = 0;
+  if (const auto found = look_up(name->c_str())) return found;
+  Id id = 0;
   const auto [stop, error] = std::from_chars(name->data(), name->data() + name->size(), id);
   if (error == std::errc{} && stop == name->data() + name->size() && !name->empty()) return id;
-  fields.problem(field, model::quoted(*name) + " is no group of this machine; make it, or name another");
+  fields.problem(field,
+                 model::quoted(*name) + " is no " + std::string(what) + " of this machine; make it, or name another");
   return std::nullopt;
 }
 
+std::optional<gid_t> group_of(const store::Fields& fields, std::string_view field) {
+  return id_of<gid_t>(fields, field, "group", [](const char* name) {
+    const group* found = ::getgrnam(name);
+    return found == nullptr ? std::optional<gid_t>() : found->gr_gid;
+  });
+}
+
 std::optional<uid_t> user_of(const store::Fields& fields, std::string_view field) {
-  const auto name = fields.text(field);
-  if (!name) return std::nullopt;
-  if (const passwd* found = ::getpwnam(name->c_str())) return found->pw_uid;
-  uid_t id = 0;
-  const auto [stop, error] = std::from_chars(name->data(), name->data() + name->size(), id);
-  if (error == std::errc{} && stop == name->data() + name->size() && !name->empty()) return id;
-  fields.problem(field, model::quoted(*name) + " is no user of this machine; make it, or name another");
-  return std::nullopt;
+  return id_of<uid_t>(fields, field, "user", [](const char* name) {
+    const passwd* found = ::getpwnam(name);
+    return found == nullptr ? std::optional<uid_t>() : found->pw_uid;
+  });
 }
 
 void read_path(const store::Fields& fields, std::string_view field, std::filesystem::path& path) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "base/text.hpp"
 #include "model/names.hpp"
 #include "model/validate.hpp"
 
@@ -125,7 +126,7 @@ void Editor::remove(const Key& key) {
       return remove_floating_ip(key.name.name);
     case Kind::kNode:
       note_former(key);
-      return erase([](World& world) -> auto& { return world.state_.nodes; }, key.name.name);
+      return erase(nodes, key.name.name);
     case Kind::kPod:
     case Kind::kService:
       return remove_in_network(key);
@@ -158,18 +159,9 @@ void Editor::put_all(const std::vector<Edit>& edits) {
 void Editor::check_guarantees(std::uint64_t before) {
   const std::uint64_t capacity = world_.capacity_.flow_pairs;
   if (world_.guaranteed_ <= capacity || world_.guaranteed_ <= before) return;
-  std::vector<std::pair<std::uint32_t, std::string>> networks;
-  for (const auto& [name, network] : world_.state_.networks) networks.emplace_back(network.guaranteed_flows, name);
-  std::ranges::sort(networks, std::greater<>{});
-  constexpr std::size_t kShown = 5;
-  std::string list;
-  for (std::size_t i = 0; i < std::min(networks.size(), kShown); i++) {
-    list += (i == 0 ? "" : ", ") + networks[i].second + " " + std::to_string(networks[i].first);
-  }
-  if (networks.size() > kShown) list += " and " + std::to_string(networks.size() - kShown) + " more";
-  problems_.add(ErrorCode::kExhausted, "networks", "limits.guaranteed_flows",
-                list + " add up to " + std::to_string(world_.guaranteed_) + ", but the flow table has " +
-                    std::to_string(capacity) + " pairs; lower guaranteed_flows or raise the table's size",
+  const auto excess = excess_of_guarantees(world_.state_.networks, capacity);
+  if (!excess) return;
+  problems_.add(ErrorCode::kExhausted, "networks", "limits.guaranteed_flows", *excess,
                 std::to_string(world_.guaranteed_));
 }
 
@@ -180,8 +172,8 @@ void Editor::check_after(const std::vector<Key>& removed) {
     const auto users = world_.users_.find(key.name.name);
     if (users == world_.users_.end() || users->second.empty()) continue;
     problem(ErrorCode::kPrecondition, key, "name", key.name.name,
-            "is in use by " + describe_service(*users->second.begin()) +
-                (users->second.size() > 1 ? " and " + std::to_string(users->second.size() - 1) + " more" : ""),
+            "is in use by " + listed(users->second.size(), 1,
+                                     [&users](std::size_t) { return describe_service(*users->second.begin()); }),
             "take floating_ip out of the service first");
   }
   const auto too_many = [&](const std::string& resource, std::string_view what, std::size_t count, std::size_t limit) {

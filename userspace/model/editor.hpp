@@ -73,15 +73,29 @@ class Editor {
   std::optional<Ipv4> next_pool_address(const FloatingIp& floating_ip, std::string& pool);
   std::optional<Ipv4> next_in_prefix(const Cidr4& prefix);
 
+  // The maps of a World, as put() and erase() want them.
+  static auto& network_ids(World& world) { return world.assignments_.network_ids; }
+  static auto& network_slots(World& world) { return world.assignments_.network_slots; }
+  static auto& books(World& world) { return world.books_; }
+  static auto& networks(World& world) { return world.state_.networks; }
+  static auto& floating_ips(World& world) { return world.state_.floating_ips; }
+  static auto& floating_addresses(World& world) { return world.floating_addresses_; }
+  static auto& nodes(World& world) { return world.state_.nodes; }
+  static auto& pod_addresses(World& world) { return world.assignments_.pod_addresses; }
+  static auto& pods(World& world) { return world.state_.pods; }
+  static auto& service_addresses(World& world) { return world.assignments_.service_addresses; }
+  static auto& services(World& world) { return world.state_.services; }
+  static auto& bindings(World& world) { return world.bindings_; }
+
   /// Calls undo later, in the opposite order.
   void on_undo(std::function<void(World&)> undo) {
     if (transaction_ != nullptr) transaction_->undo_.push_back(std::move(undo));
   }
   /// Sets map[key]; `map` is a function World& -> the map.
   template <typename Map, typename Key, typename Value>
-  void put(Map map, const Key& key, Value value);
+  void put(const Map& map, const Key& key, Value value);
   template <typename Map, typename Key>
-  void erase(Map map, const Key& key);
+  void erase(const Map& map, const Key& key);
 
   void problem(ErrorCode code, const Key& key, std::string_view field, std::string_view value, const std::string& text,
                const std::string& remedy);
@@ -96,7 +110,7 @@ class Editor {
 };
 
 template <typename Map, typename Key, typename Value>
-void Editor::put(Map map, const Key& key, Value value) {
+void Editor::put(const Map& map, const Key& key, Value value) {
   auto& target = map(world_);
   const auto found = target.find(key);
   if (found == target.end()) {
@@ -109,7 +123,7 @@ void Editor::put(Map map, const Key& key, Value value) {
 }
 
 template <typename Map, typename Key>
-void Editor::erase(Map map, const Key& key) {
+void Editor::erase(const Map& map, const Key& key) {
   auto& target = map(world_);
   const auto found = target.find(key);
   if (found == target.end()) return;

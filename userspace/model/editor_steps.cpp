@@ -3,9 +3,6 @@
 #include "model/editor.hpp"
 
 namespace sluice::model {
-// The maps of a World, as put() and erase() want them.
-#define SLUICE_MAP(member) [](World& world) -> auto& { return world.member; }
-
 void Editor::note_former(const Key& key) {
   if (transaction_ == nullptr) return;
   if (!transaction_->keys_.insert(key).second) return;
@@ -59,22 +56,22 @@ void Editor::insert_network(const Network& network, std::uint32_t id, std::uint3
       world.ids_.erase(id);
       world.slots_.erase(slot);
     });
-    put(SLUICE_MAP(assignments_.network_ids), name, id);
-    put(SLUICE_MAP(assignments_.network_slots), name, slot);
-    put(SLUICE_MAP(books_), name, Book{});
+    put(network_ids, name, id);
+    put(network_slots, name, slot);
+    put(books, name, Book{});
   }
   world_.guaranteed_ += network.guaranteed_flows;
   on_undo([amount = network.guaranteed_flows](World& world) { world.guaranteed_ -= amount; });
-  put(SLUICE_MAP(state_.networks), name, network);
+  put(networks, name, network);
 }
 
 void Editor::insert_floating_ip(const FloatingIp& floating_ip) {
-  put(SLUICE_MAP(state_.floating_ips), floating_ip.name, floating_ip);
-  put(SLUICE_MAP(floating_addresses_), floating_ip.address, floating_ip.name);
+  put(floating_ips, floating_ip.name, floating_ip);
+  put(floating_addresses, floating_ip.address, floating_ip.name);
 }
 
 void Editor::insert_node(const Node& node) {
-  put(SLUICE_MAP(state_.nodes), node.name, node);
+  put(nodes, node.name, node);
 }
 
 void Editor::insert_pod(const Pod& pod, Ipv4 address) {
@@ -84,9 +81,9 @@ void Editor::insert_pod(const Pod& pod, Ipv4 address) {
     on_undo([network](World& world) { world.books_.at(network).pods--; });
     put([network](World& world) -> auto& { return world.books_.at(network).holders; }, address.value,
         Holder{Kind::kPod, pod.name.name});
-    put(SLUICE_MAP(assignments_.pod_addresses), pod.name, address);
+    put(pod_addresses, pod.name, address);
   }
-  put(SLUICE_MAP(state_.pods), pod.name, pod);
+  put(pods, pod.name, pod);
 }
 
 void Editor::insert_service(const Service& service, Ipv4 address) {
@@ -96,9 +93,9 @@ void Editor::insert_service(const Service& service, Ipv4 address) {
     on_undo([network](World& world) { world.books_.at(network).services--; });
     put([network](World& world) -> auto& { return world.books_.at(network).holders; }, address.value,
         Holder{Kind::kService, service.name.name});
-    put(SLUICE_MAP(assignments_.service_addresses), service.name, address);
+    put(service_addresses, service.name, address);
   }
-  put(SLUICE_MAP(state_.services), service.name, service);
+  put(services, service.name, service);
   bind(service);
 }
 
@@ -108,7 +105,7 @@ void Editor::bind(const Service& service) {
   add_user(world_, floating_ip, service.name);
   on_undo([floating_ip, name = service.name](World& world) { remove_user(world, floating_ip, name); });
   for (const ServicePort& port : service.ports) {
-    put(SLUICE_MAP(bindings_), World::Binding{floating_ip, port.protocol, port.port}, service.name);
+    put(bindings, World::Binding{floating_ip, port.protocol, port.port}, service.name);
   }
 }
 
@@ -135,17 +132,17 @@ void Editor::remove_network(const std::string& name) {
     world.slots_.insert(slot);
     world.guaranteed_ += amount;
   });
-  erase(SLUICE_MAP(assignments_.network_ids), name);
-  erase(SLUICE_MAP(assignments_.network_slots), name);
-  erase(SLUICE_MAP(books_), name);
-  erase(SLUICE_MAP(state_.networks), name);
+  erase(network_ids, name);
+  erase(network_slots, name);
+  erase(books, name);
+  erase(networks, name);
 }
 
 void Editor::remove_floating_ip(const std::string& name) {
   note_former({Kind::kFloatingIp, {"", name}});
   const Ipv4 address = world_.state_.floating_ips.at(name).address;
-  erase(SLUICE_MAP(floating_addresses_), address);
-  erase(SLUICE_MAP(state_.floating_ips), name);
+  erase(floating_addresses, address);
+  erase(floating_ips, name);
 }
 
 void Editor::unbind(const Service& service) {
@@ -154,7 +151,7 @@ void Editor::unbind(const Service& service) {
   for (const ServicePort& port : service.ports) {
     const World::Binding binding{floating_ip, port.protocol, port.port};
     const auto found = world_.bindings_.find(binding);
-    if (found != world_.bindings_.end() && found->second == service.name) erase(SLUICE_MAP(bindings_), binding);
+    if (found != world_.bindings_.end() && found->second == service.name) erase(bindings, binding);
   }
   if (!remove_user(world_, floating_ip, service.name)) return;
   on_undo([floating_ip, name = service.name](World& world) { add_user(world, floating_ip, name); });
@@ -182,14 +179,14 @@ void Editor::remove_in_network(const Key& key) {
   if (pod) {
     world_.books_.at(network).pods--;
     on_undo([network](World& world) { world.books_.at(network).pods++; });
-    erase(SLUICE_MAP(assignments_.pod_addresses), key.name);
-    erase(SLUICE_MAP(state_.pods), key.name);
+    erase(pod_addresses, key.name);
+    erase(pods, key.name);
   } else {
     unbind(Service(world_.state_.services.at(key.name)));
     world_.books_.at(network).services--;
     on_undo([network](World& world) { world.books_.at(network).services++; });
-    erase(SLUICE_MAP(assignments_.service_addresses), key.name);
-    erase(SLUICE_MAP(state_.services), key.name);
+    erase(service_addresses, key.name);
+    erase(services, key.name);
   }
 }
 

@@ -2,7 +2,10 @@
 #include "model/validate.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
+#include "base/text.hpp"
 #include "model/names.hpp"
 #include "model/problems.hpp"
 #include "model/world.hpp"
@@ -39,6 +42,23 @@ void add_default_network(State& state) {
   Network network;
   network.name = name;
   state.networks.emplace(name, std::move(network));
+}
+
+std::optional<std::string> excess_of_guarantees(const std::map<std::string, Network>& networks, std::uint64_t pairs) {
+  std::uint64_t sum = 0;
+  std::vector<std::pair<std::uint32_t, std::string_view>> greediest;
+  for (const auto& [name, network] : networks) {
+    sum += network.guaranteed_flows;
+    greediest.emplace_back(network.guaranteed_flows, name);
+  }
+  if (sum <= pairs) return std::nullopt;
+  std::ranges::sort(greediest, std::greater<>{});
+  constexpr std::size_t kShown = 5;
+  const auto text = [&greediest](std::size_t i) {
+    return std::string(greediest[i].second) + ' ' + std::to_string(greediest[i].first);
+  };
+  return listed(greediest.size(), kShown, text) + " add up to " + std::to_string(sum) + ", but the flow table has " +
+         std::to_string(pairs) + " pairs; lower guaranteed_flows or raise the table's size";
 }
 
 bool is_unicast(Ipv4 address) {

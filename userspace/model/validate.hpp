@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,9 @@ std::string describe(const Service& service);
 std::string describe(const FloatingIp& floating_ip);
 std::string describe_pod(const Name& name);
 std::string describe_service(const Name& name);
+
+/// What is wrong, and the remedy, if the guaranteed flows of all networks do not fit a table of that many pairs.
+std::optional<std::string> excess_of_guarantees(const std::map<std::string, Network>& networks, std::uint64_t pairs);
 
 /// Every problem that the state would have as one change to an empty World, empty if it is valid. Each message reads
 /// "resource: field: what is wrong with which value; remedy".

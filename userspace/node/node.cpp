@@ -4,9 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
+#include "base/text.hpp"
 #include "node/log.hpp"
 
 namespace sluice::node {
@@ -18,16 +18,6 @@ sluice_settings complete(sluice_settings settings, const store::NodeRecords& rec
   settings.secret[1] = secret[1];
   settings.max_pairs = limits.max_pairs;
   return settings;
-}
-
-std::string hex(const std::array<std::uint8_t, 16>& bytes) {
-  std::string text;
-  for (const std::uint8_t byte : bytes) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 0xF];
-  }
-  return text;
 }
 
 }  // namespace
@@ -98,7 +88,7 @@ Status Node::check_mark() {
   if (mark->uuid == decltype(mark->uuid){}) {
     // New maps: nobody's yet.
   } else if (mark->uuid != identity.uuid) {
-    hold_ = "the maps were made by store " + hex(mark->uuid) + ", this is store " + hex(identity.uuid);
+    hold_ = "the maps were made by store " + uuid_text(mark->uuid) + ", this is store " + uuid_text(identity.uuid);
   } else if (mark->epoch != identity.epoch) {
     hold_ = "the maps were made in epoch " + std::to_string(mark->epoch) + " of the store, this is epoch " +
             std::to_string(identity.epoch);

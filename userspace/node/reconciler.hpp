@@ -81,7 +81,7 @@ class Reconciler {
   compile::Tables actual_;
   std::optional<compile::Tables> wanted_;  ///< of a run whose plan was not applied in full
   std::optional<compile::Space> space_;    ///< of actual_; made when it is needed
-  std::optional<model::Index> index_;    ///< of the state of the last run, if that succeeded
+  std::optional<model::Index> index_;      ///< of the state of the last run, if that succeeded
   std::map<model::Name, std::string> left_out_;
   std::size_t last_plan_ = 0;
   bool known_ = false;  ///< actual_ is what the maps hold

@@ -6,6 +6,7 @@
 #include <functional>
 #include <utility>
 
+#include "base/text.hpp"
 #include "model/names.hpp"
 #include "model/validate.hpp"
 
@@ -358,8 +359,7 @@ Error summarize(const std::vector<Error>& errors) {
   }
   if (errors.size() > kShown) {
     const bool cut = errors.size() >= Report::kMaxProblems;
-    summary.message +=
-        "\nand " + std::string(cut ? "at least " : "") + std::to_string(errors.size() - kShown) + " more problems";
+    summary.message += '\n' + and_more(errors.size() - kShown, "problems", cut);
   }
   return summary;
 }
