@@ -105,8 +105,10 @@ def test_a_pool_gives_each_address_once_and_says_when_it_is_empty(node):
         if done.returncode:
             break
         given.append(floating(node, f"vip-{len(given)}")["address"])
-    assert done.returncode == 7 and "pool" in done.stderr and "--dangling" in done.stderr, done
-    assert len(set(given)) == len(given) == ipaddress.ip_network(POOL).num_addresses, given
+    size = ipaddress.ip_network(POOL).num_addresses
+    assert done.returncode == 7 and f"all {size} addresses of pool public are in use" in done.stderr, done
+    assert "--dangling" in done.stderr, done
+    assert len(set(given)) == len(given) == size, given
     node.ctl("fip", "release", "vip-3")
     node.ctl("fip", "allocate", "again", "--pool", "public")
     assert floating(node, "again")["address"] == given[3]

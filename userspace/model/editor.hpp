@@ -70,8 +70,9 @@ class Editor {
   bool static_address_is_free(const Key& key, const Network& network, Ipv4 address);
   bool floating_ip_exists(const Service& service);
   std::optional<Ipv4> next_address(Kind kind, const Network& network);
-  std::optional<Ipv4> next_pool_address(const FloatingIp& floating_ip, std::string& pool);
-  std::optional<Ipv4> next_in_prefix(const Cidr4& prefix);
+  bool allocate(FloatingIp& floating_ip);
+  [[nodiscard]] std::optional<Ipv4> next_in_pool(const Pool& pool) const;
+  [[nodiscard]] std::optional<Ipv4> lowest_free(std::uint64_t from, std::uint64_t end) const;
 
   // The maps of a World, as put() and erase() want them.
   static auto& network_ids(World& world) { return world.assignments_.network_ids; }
@@ -86,6 +87,7 @@ class Editor {
   static auto& service_addresses(World& world) { return world.assignments_.service_addresses; }
   static auto& services(World& world) { return world.state_.services; }
   static auto& bindings(World& world) { return world.bindings_; }
+  static auto& pool_cursors(World& world) { return world.pool_cursors_; }
 
   /// Calls undo later, in the opposite order.
   void on_undo(std::function<void(World&)> undo) {
@@ -106,7 +108,7 @@ class Editor {
   Problems problems_;
   // Nothing is freed any more when addresses are searched: what was in use then is so until the end.
   std::set<std::string> full_networks_;
-  std::map<Ipv4, std::uint64_t> searched_;  ///< all below are in use; by the first address of a pool's prefix
+  std::set<std::string> full_pools_;
 };
 
 template <typename Map, typename Key, typename Value>

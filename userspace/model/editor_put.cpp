@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "model/editor.hpp"
 #include "model/names.hpp"
 #include "model/validate.hpp"
@@ -27,6 +28,29 @@ std::optional<std::uint32_t> next_number(std::uint32_t cursor, std::uint32_t las
 
 Key key_of_holder(const std::string& network, Kind kind, const std::string& name) {
   return {kind, {network, name}};
+}
+
+/// One past the last address.
+std::uint64_t end_of(const Cidr4& prefix) {
+  return std::uint64_t{prefix.last().value} + 1;
+}
+
+std::uint64_t size_of(const Pool& pool) {
+  std::uint64_t size = 0;
+  for (const Cidr4& prefix : pool.prefixes) size += end_of(prefix) - prefix.first().value;
+  return size;
+}
+
+/// "all 16 addresses of pool east", of several "all 24 addresses of the pools east (16), west (8)".
+std::string all_addresses_of(const std::vector<const Pool*>& pools) {
+  std::uint64_t sum = 0;
+  for (const Pool* pool : pools) sum += size_of(*pool);
+  std::string text = "all " + std::to_string(sum) + " addresses of ";
+  if (pools.size() == 1) return text + "pool " + printable(pools.front()->name);
+  constexpr std::size_t kShown = 5;
+  return text + "the pools " + listed(pools.size(), kShown, [&pools](std::size_t i) {
+           return printable(pools[i]->name) + " (" + std::to_string(size_of(*pools[i])) + ")";
+         });
 }
 
 }  // namespace
@@ -94,51 +118,75 @@ void Editor::put_network(const Network& network) {
   insert_network(network, *id, *slot);
 }
 
-std::optional<Ipv4> Editor::next_pool_address(const FloatingIp& floating_ip, std::string& pool) {
-  for (const Pool& candidate : world_.capacity_.pools) {
-    if (!floating_ip.pool.empty() && candidate.name != floating_ip.pool) continue;
-    for (const Cidr4& prefix : candidate.prefixes) {
-      const auto address = next_in_prefix(prefix);
-      if (!address) continue;
-      pool = candidate.name;
-      return address;
-    }
+/// From `from` on, before `end`.
+std::optional<Ipv4> Editor::lowest_free(std::uint64_t from, std::uint64_t end) const {
+  if (from >= end) return std::nullopt;
+  const auto& taken = world_.floating_addresses_;
+  for (auto next = taken.lower_bound(Ipv4{static_cast<std::uint32_t>(from)}); from < end; from++, next++) {
+    if (next == taken.end() || next->first.value != from) return Ipv4{static_cast<std::uint32_t>(from)};
   }
   return std::nullopt;
 }
 
-/// The lowest one that is free.
-std::optional<Ipv4> Editor::next_in_prefix(const Cidr4& prefix) {
-  std::uint64_t& at = searched_.emplace(prefix.first(), prefix.first().value).first->second;
-  if (at > prefix.last().value) return std::nullopt;
-  const auto& taken = world_.floating_addresses_;
-  auto next = taken.lower_bound(Ipv4{static_cast<std::uint32_t>(at)});
-  for (; next != taken.end() && next->first.value == at; next++) at++;
-  if (at > prefix.last().value) return std::nullopt;
-  return Ipv4{static_cast<std::uint32_t>(at++)};
+/// On from where the last search ended, prefix by prefix and around the end: an address that was released rests until
+/// all others were given.
+std::optional<Ipv4> Editor::next_in_pool(const Pool& pool) const {
+  const std::size_t count = pool.prefixes.size();
+  std::size_t begin = 0;
+  std::uint64_t from = count == 0 ? 0 : pool.prefixes.front().first().value;
+  if (const auto cursor = world_.pool_cursors_.find(pool.name); cursor != world_.pool_cursors_.end()) {
+    const auto in = std::ranges::find_if(pool.prefixes, [&](const Cidr4& p) { return p.contains(cursor->second); });
+    if (in != pool.prefixes.end()) {
+      begin = static_cast<std::size_t>(in - pool.prefixes.begin());
+      from = std::uint64_t{cursor->second.value} + 1;
+    }
+  }
+  for (std::size_t step = 0; step < count; step++) {
+    const Cidr4& prefix = pool.prefixes[(begin + step) % count];
+    if (const auto free = lowest_free(step == 0 ? from : prefix.first().value, end_of(prefix))) return free;
+  }
+  return count == 0 ? std::nullopt : lowest_free(pool.prefixes[begin].first().value, from);
+}
+
+/// Gives it an address of the pool that it names, or of the first that has one.
+bool Editor::allocate(FloatingIp& floating_ip) {
+  const Key key{Kind::kFloatingIp, {"", floating_ip.name}};
+  const std::string wanted = floating_ip.pool;
+  std::vector<const Pool*> pools;
+  for (const Pool& pool : world_.capacity_.pools) {
+    if (wanted.empty() || pool.name == wanted) pools.push_back(&pool);
+  }
+  if (pools.empty()) {
+    problem(
+        ErrorCode::kNotFound, key, wanted.empty() ? "address" : "pool", wanted,
+        wanted.empty() ? "is missing, and no pool is configured" : "'" + printable(wanted) + "' is no configured pool",
+        "give an address, or add the pool to floating_ip_pools of the daemon's configuration");
+    return false;
+  }
+  for (const Pool* pool : pools) {
+    if (full_pools_.contains(pool->name)) continue;
+    const auto address = next_in_pool(*pool);
+    if (!address) {
+      full_pools_.insert(pool->name);
+      continue;
+    }
+    put(pool_cursors, pool->name, *address);
+    transaction_->cursor_pools_.insert(pool->name);
+    floating_ip.address = *address;
+    floating_ip.pool = pool->name;
+    return true;
+  }
+  problem(ErrorCode::kExhausted, key, "pool", wanted, all_addresses_of(pools) + " are in use",
+          "release a floating IP that is not used (sluicectl fip list --dangling), or add a prefix to "
+          "floating_ip_pools of the daemon's configuration");
+  return false;
 }
 
 void Editor::put_floating_ip(const FloatingIp& floating_ip) {
   const Key key{Kind::kFloatingIp, {"", floating_ip.name}};
   FloatingIp made = floating_ip;
   if (made.address == Ipv4{}) {
-    const bool known = made.pool.empty() || std::ranges::any_of(world_.capacity_.pools, [&](const Pool& pool) {
-                         return pool.name == made.pool;
-                       });
-    if (!known || world_.capacity_.pools.empty()) {
-      problem(ErrorCode::kNotFound, key, made.pool.empty() ? "address" : "pool", made.pool,
-              made.pool.empty() ? "is missing, and no pool is configured"
-                                : "'" + printable(made.pool) + "' is no configured pool",
-              "give an address, or add the pool to floating_ip_pools of the daemon's configuration");
-      return;
-    }
-    const auto address = next_pool_address(floating_ip, made.pool);
-    if (!address) {
-      problem(ErrorCode::kExhausted, key, "pool", floating_ip.pool, "no address of the pool is free",
-              "release a floating IP that is not used (sluicectl fip list --dangling), or enlarge the pool");
-      return;
-    }
-    made.address = *address;
+    if (!allocate(made)) return;
   } else if (!world_.state_.floating_ips.contains(made.name)) {
     made.pool.clear();
   }

@@ -62,6 +62,9 @@ struct NetworkCursors {
   std::uint32_t service = 0;  ///< downward from the top
   bool operator==(const NetworkCursors&) const = default;
 };
+/// Of each pool, by its name, the address that was given last. That of a pool that is configured no more is kept: it
+/// may come back.
+using PoolCursors = std::map<std::string, Ipv4>;
 
 class World {
  public:
@@ -73,6 +76,7 @@ class World {
   void set_pools(std::vector<Pool> pools) { capacity_.pools = std::move(pools); }
   [[nodiscard]] Cursors cursors() const { return cursors_; }
   [[nodiscard]] NetworkCursors cursors(const std::string& network) const;
+  [[nodiscard]] const PoolCursors& pool_cursors() const { return pool_cursors_; }
   [[nodiscard]] std::optional<Resource> find(const Key& key) const;
   /// What all services take of the tables.
   [[nodiscard]] TableElements elements() const;
@@ -88,7 +92,8 @@ class World {
           change_(std::move(other.change_)),
           room_step_(std::move(other.room_step_)),
           keys_(std::move(other.keys_)),
-          cursor_networks_(std::move(other.cursor_networks_)) {}
+          cursor_networks_(std::move(other.cursor_networks_)),
+          cursor_pools_(std::move(other.cursor_pools_)) {}
     Transaction& operator=(Transaction&&) = delete;
     ~Transaction() { roll_back(); }
 
@@ -97,6 +102,8 @@ class World {
     [[nodiscard]] const std::set<Key>& keys() const { return keys_; }
     /// Networks whose cursors have moved.
     [[nodiscard]] const std::set<std::string>& cursor_networks() const { return cursor_networks_; }
+    /// Pools of which an address was given.
+    [[nodiscard]] const std::set<std::string>& cursor_pools() const { return cursor_pools_; }
     void keep() {
       undo_.clear();
       room_step_.reset();
@@ -114,6 +121,7 @@ class World {
     std::optional<TableRoom::Step> room_step_;  ///< nothing: not looked at yet
     std::set<Key> keys_;
     std::set<std::string> cursor_networks_;
+    std::set<std::string> cursor_pools_;
   };
 
   /// Judges and makes all edits (each key at most once) or, with any problem, none. Reports every problem that it
@@ -127,6 +135,7 @@ class World {
   Status restore(const Resource& resource, std::optional<Ipv4> address, std::uint32_t id = 0, std::uint32_t slot = 0);
   void restore(const Cursors& cursors) { cursors_ = cursors; }
   void restore(const std::string& network, const NetworkCursors& cursors);
+  void restore_pool(const std::string& pool, Ipv4 last) { pool_cursors_[pool] = last; }
 
  private:
   friend class Editor;
@@ -151,6 +160,7 @@ class World {
   State state_;
   Assignments assignments_;
   Cursors cursors_;
+  PoolCursors pool_cursors_;
   std::map<std::string, Book> books_;
   std::set<std::uint32_t> ids_;
   std::set<std::uint32_t> slots_;

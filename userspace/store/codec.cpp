@@ -22,6 +22,10 @@ std::string serialized(const Message& message) {
   return bytes;
 }
 
+std::unexpected<Error> damaged(std::string_view key) {
+  return fail(ErrorCode::kInvalid, std::string(key) + ": is damaged; restore a backup");
+}
+
 }  // namespace
 
 std::string key_text(const model::Key& key) {
@@ -99,18 +103,30 @@ std::string encode(const model::NetworkCursors& cursors) {
   return serialized(message);
 }
 
+std::string encode_pool_cursor(Ipv4 last) {
+  v1::PoolCursor message;
+  message.set_address4(last.text());
+  return serialized(message);
+}
+
 Result<model::Cursors> decode_cursors(std::string_view value) {
   v1::Cursors message;
-  if (!message.ParseFromArray(value.data(), static_cast<int>(value.size())))
-    return fail(ErrorCode::kInvalid, std::string(kCursors) + ": is damaged; restore a backup");
+  if (!message.ParseFromArray(value.data(), static_cast<int>(value.size()))) return damaged(kCursors);
   return model::Cursors{message.network_id(), message.network_slot()};
 }
 
 Result<model::NetworkCursors> decode_network_cursors(const KeyValue& pair) {
   v1::NetworkCursors message;
-  if (!message.ParseFromArray(pair.value.data(), static_cast<int>(pair.value.size())))
-    return fail(ErrorCode::kInvalid, pair.key + ": is damaged; restore a backup");
+  if (!message.ParseFromArray(pair.value.data(), static_cast<int>(pair.value.size()))) return damaged(pair.key);
   return model::NetworkCursors{message.pod(), message.service()};
+}
+
+Result<Ipv4> decode_pool_cursor(const KeyValue& pair) {
+  v1::PoolCursor message;
+  if (!message.ParseFromArray(pair.value.data(), static_cast<int>(pair.value.size()))) return damaged(pair.key);
+  const auto last = Ipv4::parse(message.address4());
+  if (!last) return damaged(pair.key);
+  return *last;
 }
 
 }  // namespace sluice::store

@@ -25,6 +25,7 @@ struct Stored {
 inline constexpr std::string_view kResources = "r/";
 inline constexpr std::string_view kCursors = "i/cursors";
 inline constexpr std::string_view kNetworkCursors = "i/network/";
+inline constexpr std::string_view kPoolCursors = "i/pool/";
 
 std::string key_text(const model::Key& key);
 /// Nothing if it is the key of no resource.
@@ -37,7 +38,9 @@ Result<Stored> decode(std::string_view value);
 
 std::string encode(const model::Cursors& cursors);
 std::string encode(const model::NetworkCursors& cursors);
+std::string encode_pool_cursor(Ipv4 last);
 Result<model::Cursors> decode_cursors(std::string_view value);
 Result<model::NetworkCursors> decode_network_cursors(const KeyValue& pair);
+Result<Ipv4> decode_pool_cursor(const KeyValue& pair);
 
 }  // namespace sluice::store

@@ -38,6 +38,10 @@ Status restore_cursors(const KeyValue& pair, model::World& world) {
     const auto cursors = decode_network_cursors(pair);
     if (!cursors) return std::unexpected(cursors.error());
     world.restore(pair.key.substr(kNetworkCursors.size()), *cursors);
+  } else if (pair.key.starts_with(kPoolCursors)) {
+    const auto last = decode_pool_cursor(pair);
+    if (!last) return std::unexpected(last.error());
+    world.restore_pool(pair.key.substr(kPoolCursors.size()), *last);
   }
   return {};
 }

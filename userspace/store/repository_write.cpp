@@ -100,6 +100,10 @@ Result<std::uint64_t> Repository::commit(const model::World::Transaction& transa
       request.operations.push_back({Operation::Kind::kDelete, key, {}});
     }
   }
+  for (const std::string& pool : transaction.cursor_pools()) {
+    const std::string key = std::string(kPoolCursors) + pool;
+    request.operations.push_back({Operation::Kind::kPut, key, encode_pool_cursor(world_.pool_cursors().at(pool))});
+  }
   auto reply = key_values_->commit(request);
   if (!reply) return fail_in("store", reply);
   return reply->revision;

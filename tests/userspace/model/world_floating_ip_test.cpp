@@ -87,15 +87,47 @@ TEST_F(WorldRules, AllocateFromPoolsUntilTheyAreExhausted) {
   EXPECT_EQ(address_of("a"), ip("203.0.113.0")) << "single addresses: the first and the last count";
   EXPECT_EQ(address_of("b"), ip("203.0.113.1"));
   const std::string remedy =
-      "release a floating IP that is not used (sluicectl fip list --dangling), or enlarge the pool";
+      "release a floating IP that is not used (sluicectl fip list --dangling), or add a prefix to floating_ip_pools of "
+      "the daemon's configuration";
   expect_refused({put(floating_ip("c", {}, "public"))}, ErrorCode::kExhausted,
-                 {"floating IP c", "pool", "public", "no address of the pool is free", remedy});
+                 {"floating IP c", "pool", "public", "all 2 addresses of pool public are in use", remedy});
   edit({put(floating_ip("c", {}))});  // any pool
   EXPECT_EQ(world_.state().floating_ips.at("c").pool, "spare");
-  expect_refused({put(floating_ip("d", {}))}, ErrorCode::kExhausted,
-                 {"floating IP d", "pool", "", "no address of the pool is free", remedy});
+  expect_refused(
+      {put(floating_ip("d", {}))}, ErrorCode::kExhausted,
+      {"floating IP d", "pool", "", "all 3 addresses of the pools public (2), spare (1) are in use", remedy});
   edit({erase(Kind::kFloatingIp, "a"), put(floating_ip("d", {}))});
   EXPECT_EQ(address_of("d"), ip("203.0.113.0"));
+}
+
+TEST_F(WorldRules, LetAReleasedPoolAddressRestUntilAllOthersWereGiven) {
+  world_.set_pools({{"public", {Cidr4::parse("203.0.113.8/30").value(), Cidr4::parse("203.0.113.1/32").value()}}});
+  const auto given = [this](const std::string& name) {
+    edit({put(floating_ip(name, {}, "public"))});
+    const std::string address = address_of(name).text();
+    edit({erase(Kind::kFloatingIp, name)});
+    return address;
+  };
+  edit({put(floating_ip("chosen", "203.0.113.10"))});
+  for (const std::string address : {"203.0.113.8", "203.0.113.9", "203.0.113.11", "203.0.113.1", "203.0.113.8"})
+    EXPECT_EQ(given("a"), address) << "prefix by prefix, without what somebody has, and around the end";
+  const auto refused = world_.edit({put(floating_ip("b", {}, "public")), put(floating_ip("a", "203.0.113.10"))});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(given("a"), "203.0.113.9") << "what was refused has moved nothing";
+  world_.set_pools({{"public", {Cidr4::parse("203.0.113.64/30").value()}}});
+  EXPECT_EQ(given("a"), "203.0.113.64") << "another range: from its beginning";
+}
+
+TEST_F(WorldRules, GiveEveryAddressOfAPoolInOneChange) {
+  world_.set_pools({{"public", {Cidr4::parse("203.0.113.8/30").value(), Cidr4::parse("203.0.113.64/30").value()}}});
+  edit({put(floating_ip("first", {}, "public"))});
+  edit({put(floating_ip("second", {}, "public"))});
+  edit({erase(Kind::kFloatingIp, "first")});
+  std::vector<Edit> all;
+  for (int i = 0; i < 7; i++) all.push_back(put(floating_ip("f" + std::to_string(i), {}, "public")));
+  edit(all);
+  EXPECT_EQ(address_of("f6"), ip("203.0.113.8")) << "the one that was released, last of all";
+  EXPECT_FALSE(world_.edit({put(floating_ip("more", {}, "public")), put(floating_ip("again", {}, "public"))}));
 }
 
 TEST_F(WorldRules, RefuseAPoolThatIsNotConfigured) {

@@ -198,6 +198,11 @@ void expect_change(const World::Transaction& transaction, const Picture& before,
     const bool moved = former == before.network_cursors.end() ? cursors != NetworkCursors{} : former->second != cursors;
     EXPECT_TRUE(!moved || transaction.cursor_networks().contains(name)) << "a cursor moved unseen";
   }
+  for (const auto& [pool, last] : after.pool_cursors) {
+    const auto former = before.pool_cursors.find(pool);
+    const bool moved = former == before.pool_cursors.end() || former->second != last;
+    EXPECT_TRUE(!moved || transaction.cursor_pools().contains(pool)) << "a pool's cursor moved unseen";
+  }
 }
 
 std::vector<std::string> messages(const std::vector<Error>& errors) {
@@ -229,9 +234,10 @@ bool expect_same(World& world, World& other, const std::vector<Edit>& edits, con
 class WorldUnderRandomChanges : public testing::TestWithParam<unsigned> {};
 
 TEST_P(WorldUnderRandomChanges, IsWhatItWasOrWhatAStoreWouldGiveBack) {
-  const Capacity capacity{1'000,
-                          {{"public", {Cidr4::parse("203.0.113.0/31").value()}}},
-                          {.service_port_slots = 10, .backends = 12, .slots_per_backend = 30}};
+  const Capacity capacity{
+      1'000,
+      {{"public", {Cidr4::parse("203.0.113.0/31").value(), Cidr4::parse("203.0.113.3/32").value()}}},
+      {.service_port_slots = 10, .backends = 12, .slots_per_backend = 30}};
   World world(capacity);
   RandomEdits random(GetParam());
   int kept = 0;

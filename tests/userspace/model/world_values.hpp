@@ -75,12 +75,13 @@ struct Picture {
   Assignments assignments;
   Cursors cursors;
   std::map<std::string, NetworkCursors> network_cursors;
+  PoolCursors pool_cursors;
   std::map<std::string, std::set<Name>> users;
   bool operator==(const Picture&) const = default;
 };
 
 inline Picture picture(const World& world) {
-  Picture shown{world.state(), world.assignments(), world.cursors(), {}, {}};
+  Picture shown{world.state(), world.assignments(), world.cursors(), {}, world.pool_cursors(), {}};
   for (const auto& [name, value] : world.state().networks) shown.network_cursors[name] = world.cursors(name);
   for (const auto& [name, value] : world.state().floating_ips) shown.users[name] = world.users_of(name);
   return shown;
@@ -102,6 +103,7 @@ inline World rebuilt(const World& world) {
   for (const auto& [name, value] : world.state().pods) restore(value, assignments.pod_addresses.at(name));
   for (const auto& [name, value] : world.state().services) restore(value, assignments.service_addresses.at(name));
   made.restore(world.cursors());
+  for (const auto& [pool, last] : world.pool_cursors()) made.restore_pool(pool, last);
   for (const auto& [name, value] : world.state().networks) made.restore(name, world.cursors(name));
   return made;
 }

@@ -106,6 +106,30 @@ TEST_F(RepositoryAddresses, DoesNotReuseAFreedAddressIdOrSlotAtOnceEvenAfterARes
   EXPECT_NE(after.network_slots.at("new"), before.network_slots.at("old"));
 }
 
+TEST_F(RepositoryAddresses, LetsAReleasedAddressOfAPoolRestAlsoOverARestart) {
+  capacity_.pools = {{"public", {Cidr4::parse("203.0.113.0/30").value()}}};
+  reopen();
+  const auto write = [this](WriteRequest::Edit edit) {
+    WriteRequest request;
+    request.edits = {std::move(edit)};
+    const auto written = repository_->write(std::move(request));
+    ASSERT_TRUE(written) << written.error().message;
+  };
+  const model::Key key{model::Kind::kFloatingIp, {"", "vip"}};
+  std::vector<std::string> given;
+  for (int i = 0; i < 5; i++) {
+    model::FloatingIp vip;
+    vip.name = "vip";
+    vip.pool = "public";
+    write(put_edit(vip));
+    given.push_back(std::get<model::FloatingIp>(repository_->get(key).value().resource).address.text());
+    write(delete_edit(key));
+    reopen();
+  }
+  EXPECT_EQ(given,
+            (std::vector<std::string>{"203.0.113.0", "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.0"}));
+}
+
 TEST_F(RepositoryAddresses, NeverHandsOutReservedAddressesAndUsesEveryOther) {
   add_network(state_, "tiny", "10.0.0.0/29", "10.0.0.3");
   for (const std::string name : {"a", "b", "c", "d"}) add_pod(state_, "tiny", name);

@@ -287,6 +287,8 @@ TEST_F(RepositoryDamage, IsRefusedWithTheKeyAndARemedy) {
   EXPECT_TRUE(network.starts_with("store: r/network/shop: ") && network.ends_with(damaged)) << network;
   EXPECT_EQ(opening_error("i/cursors", "\xFF"), "store: i/cursors: is damaged; restore a backup");
   EXPECT_EQ(opening_error("i/network/shop", "\xFF"), "store: i/network/shop: is damaged; restore a backup");
+  EXPECT_EQ(opening_error("i/pool/public", "\xFF"), "store: i/pool/public: is damaged; restore a backup");
+  EXPECT_EQ(opening_error("i/pool/public", ""), "store: i/pool/public: is damaged; restore a backup");
 }
 
 }  // namespace
