@@ -3,9 +3,11 @@
 
 #include <bpf/libbpf.h>
 
+#include <functional>
 #include <memory>
 #include <ostream>
 
+#include "cli/calls.hpp"
 #include "cli/inspect.hpp"
 
 namespace sluice::cli {
@@ -17,7 +19,7 @@ struct BpfCommand {
   Format format = Format::kTable;
   bool explain = false;
   Filters filters;
-  Result<Report> (*inspect)(const PinnedMaps&, const Filters&) = nullptr;
+  std::function<Result<Report>(const PinnedMaps&, const Filters&)> inspect;
 
   [[nodiscard]] ExitStatus run(const Streams& streams) const {
     libbpf_set_print(nullptr);  // our messages say it with the path and the remedy
@@ -29,11 +31,10 @@ struct BpfCommand {
     if (report->matched == 0 && filters.names_something()) {
       return complain(streams, "nothing matches the filters", ExitStatus::kNotFound);
     }
-    if (!report->problems.empty()) {
-      for (const std::string& problem : report->problems) complain(streams, problem, ExitStatus::kNotFound);
-      return ExitStatus::kNotFound;
-    }
-    return ExitStatus::kOk;
+    ExitStatus status = ExitStatus::kOk;
+    for (const std::string& doubt : report->doubts) status = complain(streams, doubt, ExitStatus::kFailed);
+    for (const std::string& problem : report->problems) status = complain(streams, problem, ExitStatus::kNotFound);
+    return status;
   }
 };
 
@@ -80,9 +81,9 @@ struct Added {
 };
 
 Added add_command(CLI::App& bpf, Invocation& invocation, const std::string& name, const std::string& help,
-                  Result<Report> (*inspect)(const PinnedMaps&, const Filters&)) {
+                  std::function<Result<Report>(const PinnedMaps&, const Filters&)> inspect) {
   auto command = std::make_shared<BpfCommand>();
-  command->inspect = inspect;
+  command->inspect = std::move(inspect);
   CLI::App& app = *bpf.add_subcommand(name, help);
   add_output_option(app, command->format, true);
   app.add_option("--pin-root", command->pin_root, "Folder on a BPF file system in which sluiced pins its maps")
@@ -119,6 +120,13 @@ void add_frontend_filters(const Added& added) {
   add_service(added.app, added.command, "Only this service port or floating IP port");
 }
 
+/// The daemon is asked where the maps do not tell.
+Result<PodWeights> weights_of_daemon(const Invocation& invocation) {
+  const auto client = open_client(invocation);
+  if (!client) return std::unexpected(client.error());
+  return read_weights(**client);
+}
+
 void add_service_tables(CLI::App& bpf, Invocation& invocation) {
   add_frontend_filters(
       add_command(bpf, invocation, "frontends", "Service ports and floating IP ports", inspect_frontends));
@@ -131,12 +139,17 @@ void add_service_tables(CLI::App& bpf, Invocation& invocation) {
   add_slot(backends.app, backends.command, "Only the pod with this slot");
   add_service(backends.app, backends.command, "Only backends of this service port or floating IP port");
 
-  const Added rings = add_command(bpf, invocation, "rings",
-                                  "Maglev rings: each backend's share of the slots of its service port", inspect_rings);
+  const Added rings =
+      add_command(bpf, invocation, "rings", "Maglev rings: each backend's share of the slots of its service port",
+                  [&invocation](const PinnedMaps& maps, const Filters& filters) {
+                    return inspect_rings(maps, filters, [&invocation] { return weights_of_daemon(invocation); });
+                  });
   add_frontend_filters(rings);
   rings.app.add_flag("--slots", rings.command->filters.slots, "Show every slot with its backend");
-  rings.app.add_flag("--verify", rings.command->filters.verify,
-                     "Build each ring anew from backends and secret and compare; exit status 1 if one differs");
+  rings.app.add_flag(
+      "--verify", rings.command->filters.verify,
+      "Build each ring anew from backends, weights and secret and compare; exit status 1 if one differs");
+  add_socket_option(rings.app, invocation);
 }
 
 void add_packet_tables(CLI::App& bpf, Invocation& invocation) {

@@ -69,13 +69,20 @@ ExitStatus get(const GetCommand& command, api::Client& client, const Streams& st
     if (one_kind) return get_named(command, client, streams);
     return complain(streams, "names stand with one kind and without --labels", ExitStatus::kUsage);
   }
+  GetCommand narrowed = command;
+  if (command.kinds.size() == 1) {
+    const Status good = check_network_option(command.kinds.front(), command.network);
+    if (!good) return complain(streams, good.error().message, ExitStatus::kUsage);
+  } else if (!command.network.empty()) {  // all of a network is what is in it
+    std::erase_if(narrowed.kinds, [](model::Kind kind) { return !model::is_in_network(kind); });
+  }
   std::vector<Resources> by_kind;
-  for (const model::Kind kind : command.kinds) {
+  for (const model::Kind kind : narrowed.kinds) {
     auto listed = list(client, kind, command.network, command.labels);
     if (!listed) return complain_about_call(streams, listed.error());
     by_kind.push_back(std::move(*listed));
   }
-  print_resources(command, by_kind, streams);
+  print_resources(narrowed, by_kind, streams);
   return ExitStatus::kOk;
 }
 

@@ -7,6 +7,7 @@
 #include "cli/filters.hpp"
 #include "cli/pinned_maps.hpp"
 #include "cli/report.hpp"
+#include "cli/verify_rings.hpp"
 
 namespace sluice::cli {
 
@@ -14,7 +15,8 @@ Result<Report> inspect_ports(const PinnedMaps& maps, const Filters& filters);
 Result<Report> inspect_endpoints(const PinnedMaps& maps, const Filters& filters);
 Result<Report> inspect_frontends(const PinnedMaps& maps, const Filters& filters);
 Result<Report> inspect_backends(const PinnedMaps& maps, const Filters& filters);
-Result<Report> inspect_rings(const PinnedMaps& maps, const Filters& filters);
+/// `ask` may be used for filters.verify.
+Result<Report> inspect_rings(const PinnedMaps& maps, const Filters& filters, RingVerifier::Ask ask);
 Result<Report> inspect_flows(const PinnedMaps& maps, const Filters& filters);
 Result<Report> inspect_counters(const PinnedMaps& maps, const Filters& filters);
 

@@ -12,17 +12,6 @@ namespace {
 
 using Align = Column::Align;
 
-/// A frontend with its regions of the two arenas; shorter than the record says where the record points outside.
-struct Ring {
-  const sluice_frontend4& frontend;
-  std::span<const sluice_backend> backends;
-  std::vector<std::uint16_t> slots;
-
-  [[nodiscard]] bool whole() const {
-    return backends.size() == frontend.backend_count && slots.size() == frontend.ring_size;
-  }
-};
-
 Ring ring_of(const sluice_frontend4& frontend, const std::vector<sluice_backend>& backends,
              const std::vector<sluice_ring_block>& blocks) {
   Ring ring{frontend, {}, {}};
@@ -44,27 +33,18 @@ std::string title_of(const sluice_frontend4_key& key) {
          protocol_name(key.protocol);
 }
 
-/// What is wrong with a ring: empty if it is exactly what its backends, its size and the secret make.
-std::string difference(const Ring& ring, const compile::Secret& secret) {
-  if (!ring.whole()) return "its record points outside the arenas";
-  std::vector<compile::RingMember> members;
-  for (const sluice_backend& backend : ring.backends) members.push_back({backend.identity, 1});
-  const std::uint64_t expected = compile::fingerprint(members, ring.frontend.ring_size, secret);
-  if (expected != ring.frontend.fingerprint) {
-    return "fingerprint is " + hex_text(ring.frontend.fingerprint, 16) + ", its inputs make " + hex_text(expected, 16);
+void add_judgement(Report& report, const Ring& ring, const Judgement& judgement, Json& json) {
+  json["verified"] = judgement.verdict == Judgement::Verdict::kRight;
+  if (judgement.verdict == Judgement::Verdict::kRight) return;
+  const std::string problem = "ring of " + title_of(ring.frontend.self) + ": " + judgement.why;
+  if (judgement.verdict == Judgement::Verdict::kWrong) {
+    json["difference"] = judgement.why;
+    report.problems.push_back(problem);
+  } else {
+    json["verified"] = nullptr;
+    json["unknown"] = judgement.why;
+    report.doubts.push_back(problem);
   }
-  const std::vector<std::uint16_t> built = compile::build_ring(members, ring.frontend.ring_size, secret);
-  std::size_t different = 0;
-  std::size_t first = 0;
-  for (std::size_t slot = built.size(); slot-- > 0;) {
-    if (built[slot] == ring.slots[slot]) continue;
-    different++;
-    first = slot;
-  }
-  if (different == 0) return {};
-  return std::to_string(different) + " of " + std::to_string(built.size()) + " slots differ; the first is slot " +
-         std::to_string(first) + ": backend " + std::to_string(ring.slots[first]) + ", its inputs make backend " +
-         std::to_string(built[first]);
 }
 
 std::string percent(std::size_t part, std::size_t whole) {
@@ -179,7 +159,7 @@ Result<compile::Secret> read_secret(const PinnedMaps& maps) {
 
 }  // namespace
 
-Result<Report> inspect_rings(const PinnedMaps& maps, const Filters& filters) {
+Result<Report> inspect_rings(const PinnedMaps& maps, const Filters& filters, RingVerifier::Ask ask) {
   const auto frontends = read_frontends(maps, filters);
   if (!frontends) return std::unexpected(frontends.error());
   const auto backends = maps.read_array<sluice_backend>("backends");
@@ -189,21 +169,15 @@ Result<Report> inspect_rings(const PinnedMaps& maps, const Filters& filters) {
   const Result<compile::Secret> secret = read_secret(maps);
   if (!secret) return std::unexpected(secret.error());
 
-  Report report{document_of(maps), columns(filters.slots), {}, 0, {}};
+  Report report{document_of(maps), columns(filters.slots), {}, 0, {}, {}};
   report.document["rings"] = Json::array();
+  RingVerifier verifier(*secret, std::move(ask));
   for (const sluice_frontend4& frontend : *frontends) {
     if (frontend.ring_size == 0) continue;  // up to SLUICE_RENDEZVOUS_MAX backends need no ring
     const Ring ring = ring_of(frontend, *backends, *blocks);
     const Shares shares = shares_of(ring);
     Json json = ring_json(ring, shares, filters.slots);
-    if (filters.verify) {
-      const std::string wrong = difference(ring, *secret);
-      json["verified"] = wrong.empty();
-      if (!wrong.empty()) {
-        json["difference"] = wrong;
-        report.problems.push_back("ring of " + title_of(frontend.self) + ": " + wrong);
-      }
-    }
+    if (filters.verify) add_judgement(report, ring, verifier.judge(ring), json);
     report.document["rings"].push_back(std::move(json));
     if (filters.slots) {
       add_slot_rows(report, ring);

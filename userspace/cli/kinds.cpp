@@ -101,7 +101,13 @@ Result<model::Name> parse_service_name(std::string_view text) {
   return parse_name("service", text, "NETWORK/SERVICE, like shop/web");
 }
 
+Status check_network_option(Kind kind, const std::string& network) {
+  if (network.empty() || model::is_in_network(kind)) return {};
+  return fail(ErrorCode::kInvalid, plural(kind) + " are in no network: leave out --network " + quoted(network));
+}
+
 Result<model::Key> parse_key(Kind kind, std::string_view text, const std::string& network) {
+  if (const Status good = check_network_option(kind, network); !good) return std::unexpected(good.error());
   model::Key key{kind, {"", std::string(text)}};
   if (model::is_in_network(kind)) {
     key.name.network = network.empty() ? std::string(model::kDefaultNetwork) : network;

@@ -24,6 +24,8 @@ Result<model::Kind> parse_kind(std::string_view text);
 /// NETWORK/NAME alone.
 Result<model::Name> parse_pod_name(std::string_view text);
 Result<model::Name> parse_service_name(std::string_view text);
+/// kInvalid if the kind is outside of networks and a network is given all the same.
+Status check_network_option(model::Kind kind, const std::string& network);
 /// NETWORK/NAME, or NAME in `network` (empty: the network `default`); NAME alone for kinds outside of networks.
 Result<model::Key> parse_key(model::Kind kind, std::string_view text, const std::string& network);
 /// "key=value,..."

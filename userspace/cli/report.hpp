@@ -28,7 +28,8 @@ struct Report {
   std::vector<Column> columns;
   std::vector<std::vector<std::string>> rows;  ///< one cell for each column, wide ones included
   std::size_t matched = 0;                     ///< records that passed the filters
-  std::vector<std::string> problems;           ///< what a comparison found; makes the exit status 1
+  std::vector<std::string> problems{};         ///< what a comparison found; makes the exit status 1
+  std::vector<std::string> doubts{};           ///< what could not be compared; makes it 6, without a problem
 };
 
 /// Prints the report. Control characters in a cell are printed as \xNN, so that no text can steer a terminal.

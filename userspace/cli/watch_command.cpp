@@ -179,6 +179,11 @@ void add_watch_command(CLI::App& root, Invocation& invocation) {
                     "Format: table (default; a line for each change) or json (an object on a line for each)");
   add_socket_option(app, invocation);
   run_with_client(app, invocation, [command](api::Client& client, const Streams& streams) {
+    for (const model::Kind kind : command->kinds) {
+      if (kind == model::Kind::kNetwork) continue;  // --network is one of them
+      const Status good = check_network_option(kind, command->network);
+      if (!good) return complain(streams, good.error().message, ExitStatus::kUsage);
+    }
     return Watcher(*command, streams).run(client);
   });
 }

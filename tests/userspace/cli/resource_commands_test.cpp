@@ -98,6 +98,23 @@ TEST_F(ResourceCommands, GetNarrowsByNetworkLabelsAndName) {
   EXPECT_EQ(json["resources"][0]["ports"][0]["protocol"], "UDP");
 }
 
+TEST_F(ResourceCommands, ANetworkIsRefusedWhereWhatIsAskedForIsInNone) {
+  resources_.present = {resource_of(kPod), resource_of(kNetwork)};
+  for (const auto& [kind, plural] :
+       {std::pair{"nodes", "nodes"}, std::pair{"network", "networks"}, std::pair{"fip", "floatingips"}}) {
+    for (const std::string command : {"get", "describe", "edit", "delete"}) {
+      std::vector<std::string> arguments = {command, kind, "shop", "-n", "shop"};
+      const Outcome outcome = run(arguments);
+      EXPECT_EQ(outcome.status, 2) << command;
+      EXPECT_EQ(outcome.err, "sluicectl: " + std::string(plural) + " are in no network: leave out --network 'shop'\n");
+    }
+    EXPECT_EQ(run({"get", kind, "-n", "shop"}).status, 2) << kind;
+  }
+  EXPECT_EQ(run({"watch", "nodes", "-n", "shop"}).status, 2);
+  EXPECT_TRUE(resources_.listed.empty() && resources_.deleted.empty() && resources_.watched.empty());
+  EXPECT_EQ(run({"get", "all", "-n", "shop", "-o", "name"}).out, "shop/web-1\n") << "all that is in it";
+}
+
 TEST_F(ResourceCommands, AMissingNameIsAnExitStatusAndTheNearestIsNamed) {
   resources_.present = {resource_of(kPod)};
   const Outcome outcome = run({"get", "pod", "shop/web-2", "shop/web-1", "-o", "name"});

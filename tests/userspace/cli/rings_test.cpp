@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <grpcpp/grpcpp.h>
+
+#include "api/sluice.grpc.pb.h"
 #include "compile/hashing.hpp"
 #include "pinned_fixture.hpp"
 
@@ -56,8 +59,56 @@ class Rings : public PinnedMapsTest {
     for (std::uint32_t i = 0; i < blocks.size(); i++) put("rings", kRingBase + i, blocks[i]);
   }
 
+  /// Makes the ring that the backends have with these weights.
+  void weigh(const std::vector<std::uint32_t>& weights) {
+    std::vector<compile::RingMember> members;
+    for (std::uint32_t i = 0; i < kBackends; i++) members.push_back({1000 + i, weights[i]});
+    compile::simplify_weights(members);
+    constexpr std::uint32_t kWeighedSize = 1021;
+    ring_ = compile::build_ring(members, kWeighedSize, kSecret);
+    put_ring();
+    frontend_.ring_size = kWeighedSize;
+    frontend_.fingerprint = compile::fingerprint(members, kWeighedSize, kSecret);
+    put_self("frontends4", frontend_);
+  }
+
   std::vector<std::uint16_t> ring_;
   sluice_frontend4 frontend_{};
+};
+
+/// So close to each other that 1,021 slots cannot tell them apart.
+const std::vector<std::uint32_t> kSecretive = {211, 223, 227, 229, 233, 239, 241, 251, 256};
+
+/// A daemon that knows the pods behind the backends.
+class Pods final : public v1::ResourceService::Service {
+ public:
+  Pods(std::vector<std::uint32_t> of, const std::string& socket) : weights(std::move(of)) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+
+  grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request, v1::ListResponse* response) override {
+    if (request->kind() == v1::NETWORK) {
+      v1::Network* network = response->add_resources()->mutable_network();
+      network->set_name("shop");
+      network->set_id(7);
+    } else {
+      for (std::uint32_t i = 0; i < weights.size(); i++) {
+        v1::Pod* pod = response->add_resources()->mutable_pod();
+        pod->set_network("shop");
+        pod->set_weight(weights[i]);
+        pod->mutable_status()->set_address4("172.16.1." + std::to_string(i));
+      }
+    }
+    return grpc::Status::OK;
+  }
+
+  std::vector<std::uint32_t> weights;
+
+ private:
+  std::unique_ptr<grpc::Server> server_;
 };
 
 TEST_F(Rings, SharesOfTheBackendsAddUpToTheRing) {
@@ -107,6 +158,46 @@ TEST_F(Rings, VerifyAcceptsARingThatItsInputsMake) {
   const Outcome outcome = bpf({"rings", "--verify", "-o", "json"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(Json::parse(outcome.out)["rings"][0]["verified"], true);
+}
+
+TEST_F(Rings, VerifyFindsTheWeightsOfARingInItsSlots) {
+  for (const std::vector<std::uint32_t>& weights :
+       std::vector<std::vector<std::uint32_t>>{{1, 2, 1, 1, 1, 1, 1, 1, 1}, {5, 0, 3, 3, 3, 7, 1, 2, 10}}) {
+    weigh(weights);
+    const Outcome outcome = bpf({"rings", "--verify", "-o", "json"});
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_EQ(Json::parse(outcome.out)["rings"][0]["verified"], true);
+    const std::uint16_t right = ring_[7];
+    ring_[7] = static_cast<std::uint16_t>((right + 1) % kBackends);
+    put_ring();
+    const Outcome wrong = bpf({"rings", "--verify"});
+    EXPECT_EQ(wrong.status, 1);
+    EXPECT_NE(wrong.err.find("1 of 1021 slots differ; the first is slot 7"), std::string::npos) << wrong.err;
+  }
+}
+
+TEST_F(Rings, VerifyAsksTheDaemonForWeightsThatTheSlotsDoNotTell) {
+  weigh(kSecretive);
+  const std::string socket = (std::filesystem::temp_directory_path() / "sluicectl-rings-test.sock").string();
+  const Outcome alone = bpf({"rings", "--verify", "-o", "json", "--socket", socket});
+  EXPECT_EQ(alone.status, 6) << "neither right nor wrong";
+  EXPECT_NE(alone.err.find("172.16.0.10:80/TCP: cannot be judged: weights unknown: "), std::string::npos) << alone.err;
+  EXPECT_NE(alone.err.find(socket), std::string::npos) << alone.err;
+  const Json unknown = Json::parse(alone.out)["rings"][0];
+  EXPECT_TRUE(unknown["verified"].is_null());
+  EXPECT_FALSE(unknown.contains("difference"));
+
+  Pods pods(kSecretive, socket);
+  const Outcome outcome = bpf({"rings", "--verify", "-o", "json", "--socket", socket});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(Json::parse(outcome.out)["rings"][0]["verified"], true);
+  ring_[7] = static_cast<std::uint16_t>((ring_[7] + 1) % kBackends);
+  put_ring();
+  EXPECT_EQ(bpf({"rings", "--verify", "--socket", socket}).status, 1);
+  pods.weights.back() = 1;
+  const Outcome stale = bpf({"rings", "--verify", "--socket", socket});
+  EXPECT_EQ(stale.status, 6);
+  EXPECT_NE(stale.err.find("the pods' do not make its fingerprint"), std::string::npos) << stale.err;
 }
 
 TEST_F(Rings, VerifyFindsOneWrongSlot) {
