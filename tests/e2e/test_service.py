@@ -208,6 +208,17 @@ def test_a_loop_that_hangs_feeds_the_watchdog_no_more(supervised):
         manager.socket.recv(4096)
 
 
+def test_a_caller_waits_for_a_daemon_that_is_slow_to_greet():
+    with Node(manifests.two_tenants()) as node:
+        node.start()
+        node.process.send_signal(signal.SIGSTOP)
+        caller = subprocess.Popen([SLUICECTL, "--socket", node.config["socket"], "status"], stdout=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            caller.wait(timeout=LONG)
+        node.process.send_signal(signal.SIGCONT)
+        assert caller.wait(timeout=20) == 0
+
+
 # ---- reload ------------------------------------------------------------------------------------------------------
 
 

@@ -19,9 +19,9 @@ using Node = v1::NodeService::Stub;
 std::shared_ptr<grpc::Channel> make_channel(const std::filesystem::path& socket) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  // A daemon that starts anew is found within a moment.
+  // A daemon that starts anew is found within a moment. GRPC_ARG_MIN_RECONNECT_BACKOFF_MS stays as it is: it is also
+  // how long a connection may take that the daemon has not greeted yet, and a busy machine takes its time.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   return grpc::CreateCustomChannel("unix:" + socket.string(), grpc::InsecureChannelCredentials(), arguments);
 }
