@@ -2,8 +2,8 @@
 """confined.py UNIT WRITABLE[:WRITABLE...] COMMAND...: runs the command as systemd would run it by that unit file.
 
 It reads the unit's own lines, so that the tests run with what is shipped: CapabilityBoundingSet, NoNewPrivileges,
-ProtectSystem=strict with ReadWritePaths, ProtectHome, RestrictNamespaces, RestrictAddressFamilies,
-MemoryDenyWriteExecute and SystemCallFilter. WRITABLE stands for the unit's own directories, which tests have elsewhere.
+ProtectSystem=strict, ProtectHome, RestrictNamespaces, RestrictAddressFamilies, MemoryDenyWriteExecute and
+SystemCallFilter. WRITABLE stands for the unit's own directories and ReadWritePaths, which tests have elsewhere.
 WITHOUT=CAP_X in the environment takes one capability more.
 """
 
@@ -131,11 +131,10 @@ def protect_files(unit, writable):
     assert lines["ProtectSystem"] == ["strict"] and lines["ProtectHome"] == ["yes"]
     checked(libc.unshare(CLONE_NEWNS), "unshare")
     checked(libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None), "make / a slave")
-    paths = lines["ReadWritePaths"][0].split() + writable
-    for path in paths:
+    for path in writable:
         checked(libc.mount(path.encode(), path.encode(), None, MS_BIND | MS_REC, None), f"bind {path}")
     set_read_only("/", True)
-    for path in paths:
+    for path in writable:
         set_read_only(path, False)
     for home in ("/home", "/root"):
         checked(libc.mount(b"tmpfs", home.encode(), b"tmpfs", MS_RDONLY, None), f"hide {home}")

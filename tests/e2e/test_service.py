@@ -27,7 +27,8 @@ def sandboxed(node):
     """A script that runs the daemon as the unit does; the unit's own folders are the node's here."""
     script = node.folder / "confined"
     here = pathlib.Path(__file__).with_name("confined.py")
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} {here} {UNIT} {node.folder} {SLUICED} "$@"\n')
+    script.write_text(f'#!/bin/sh\nmkdir -p -m 0700 {node.pin_root}\n'
+                      f'exec {sys.executable} {here} {UNIT} {node.folder}:{node.pin_root} {SLUICED} "$@"\n')
     script.chmod(0o755)
     node.sluiced = script
     return node
