@@ -3,7 +3,8 @@
 
 It reads the unit's own lines, so that the tests run with what is shipped: CapabilityBoundingSet, NoNewPrivileges,
 ProtectSystem=strict, ProtectHome, RestrictNamespaces, RestrictAddressFamilies, MemoryDenyWriteExecute and
-SystemCallFilter. WRITABLE stands for the unit's own directories and ReadWritePaths, which tests have elsewhere.
+SystemCallFilter. WRITABLE stands for the unit's own directories and ReadWritePaths, which tests have elsewhere. What only
+systemd can do is tested under systemd: vmtests/unit.
 WITHOUT=CAP_X in the environment takes one capability more.
 """
 
