@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* ARP (RFC 826), answered by the datapath: a pod never sees another's request, let alone another network's. */
-#ifndef SLUICE_BPF_ARP_H
-#define SLUICE_BPF_ARP_H
 
 struct arp_ipv4 {
   __be16 hardware;
@@ -42,18 +40,19 @@ static __always_inline void arp_turn_around(struct ethhdr* ethernet, struct arp_
   copy_mac(ethernet->h_source, mac);
 }
 
-static __noinline int arp_from_pod(struct __sk_buff* skb, struct packet* p) {
+OUTLINE int arp_from_pod(struct __sk_buff* skb, PACKET* p) {
   struct ethhdr* ethernet = (void*)(long)skb->data;
   struct arp_ipv4* arp = (void*)(ethernet + 1);
   if ((void*)(arp + 1) > (void*)(long)skb->data_end) return drop(p, SLUICE_REASON_TRUNCATED);
   if (!arp_well_formed(arp)) return drop(p, SLUICE_REASON_ARP_MALFORMED);
   bool request = arp->operation == bpf_htons(ARP_REQUEST);
   __be32 sender = join_address(arp->sender_address);
+  if (is_unspecified(p->own_address)) return drop(p, SLUICE_REASON_NO_FAMILY);
   if (!same_mac(arp->sender_mac, p->own_mac) || (sender != p->own_address && (sender || !request)))
     return drop(p, SLUICE_REASON_SPOOFED_ARP);
-  struct sluice_endpoint4_key key = {.network = p->network, .address = join_address(arp->target_address)};
+  ENDPOINT_KEY key = {.network = p->network, .address = join_address(arp->target_address)};
   if (!request || key.address == p->own_address) return drop(p, SLUICE_REASON_ARP_OWN_ADDRESS);
-  const struct sluice_endpoint4* endpoint = bpf_map_lookup_elem(&endpoints4, &key);
+  const ENDPOINT* endpoint = bpf_map_lookup_elem(&ENDPOINTS, &key);
   if (!endpoint) return drop(p, SLUICE_REASON_ARP_NO_TARGET);
   __u8 mac[6];
   copy_mac(mac, endpoint->mac);
@@ -65,7 +64,7 @@ static __noinline int arp_from_pod(struct __sk_buff* skb, struct packet* p) {
 }
 
 /* On the uplink only requests for a floating IP concern us; every other ARP packet is the host's. */
-static __noinline int arp_from_uplink(struct __sk_buff* skb, struct packet* p) {
+OUTLINE int arp_from_uplink(struct __sk_buff* skb, PACKET* p) {
   struct ethhdr* ethernet = (void*)(long)skb->data;
   struct arp_ipv4* arp = (void*)(ethernet + 1);
   if ((void*)(arp + 1) > (void*)(long)skb->data_end || !arp_well_formed(arp) ||
@@ -73,13 +72,8 @@ static __noinline int arp_from_uplink(struct __sk_buff* skb, struct packet* p) {
     return pass(p, SLUICE_REASON_FOREIGN);
   __be32 target = join_address(arp->target_address);
   if (target == join_address(arp->sender_address) || !is_floating(target)) return pass(p, SLUICE_REASON_FOREIGN);
-  const struct sluice_port* port = bpf_map_lookup_elem(&ports, &p->ifindex);
-  if (!port || port->kind != SLUICE_PORT_UPLINK) return drop(p, SLUICE_REASON_NO_PORT);
   __u8 mac[6];
-  copy_mac(mac, port->mac);
-  if (!is_port(port, p->ifindex)) return drop(p, SLUICE_REASON_NO_PORT);
+  if (!uplink_mac(p, mac)) return drop(p, SLUICE_REASON_NO_PORT);
   arp_turn_around(ethernet, arp, mac);
   return forward(p, bpf_redirect(p->ifindex, 0), SLUICE_REASON_ARP_ANSWERED);
 }
-
-#endif

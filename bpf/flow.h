@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* flow: an established packet's whole way. One hash lookup, two array loads for the generations. */
-#ifndef SLUICE_BPF_FLOW_H
-#define SLUICE_BPF_FLOW_H
-
-/* How far above the expected acknowledgement the first ACK of a client may be: the server may have sent data. */
-#define HANDSHAKE_WINDOW (1U << 20)
-
-/* How far beyond what the other side has acknowledged a segment may be that ends a connection: more than any window in
- * flight, and still one guess in 256 for somebody who does not see the connection (RFC 5961 sections 3 and 4). */
-#define ENDING_WINDOW (1U << 24)
 
 /* The other record of the pair. */
-static __always_inline struct sluice_flow4* partner_of(const struct sluice_flow4* flow) {
+INLINE FLOW* partner_of(const FLOW* flow) {
   __u32 index = flow->pair;
-  const struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
-  if (!pair) return 0;
-  struct sluice_flow4* other =
-      bpf_map_lookup_elem(&flows4, flow->role == SLUICE_FLOW_FORWARD ? &pair->reverse : &pair->forward);
+  const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &index);
+  if (!keys) return 0;
+  FLOW* other = bpf_map_lookup_elem(&FLOWS, flow->role == SLUICE_FLOW_FORWARD ? &keys->reverse : &keys->forward);
   return other && other->pair == index ? other : 0;
 }
 
 /* SYN+ACK of the backend: from now on the ACK that answers it proves that the client is where it says. */
-static __noinline int note_synack(const struct sluice_flow4* flow, const struct packet* p) {
-  struct sluice_flow4* other = partner_of(flow);
+OUTLINE int note_synack(const FLOW* flow, const PACKET* p) {
+  FLOW* other = partner_of(flow);
   if (!other || (other->state & SLUICE_STATE_ESTABLISHED)) return 0;
   other->acknowledged = p->sequence + 1;
   __sync_fetch_and_or(&other->state, SLUICE_STATE_SYNACK);
@@ -30,14 +20,14 @@ static __noinline int note_synack(const struct sluice_flow4* flow, const struct 
 }
 
 /* The first answer of UDP or ICMP. */
-static __noinline int note_reply(struct sluice_flow4* flow) {
+OUTLINE int note_reply(FLOW* flow) {
   __sync_fetch_and_or(&flow->state, SLUICE_STATE_ESTABLISHED);
-  struct sluice_flow4* other = partner_of(flow);
+  FLOW* other = partner_of(flow);
   if (other) discharge_half_open(other);
   return 0;
 }
 
-static __noinline int finish_handshake(struct sluice_flow4* flow, const struct packet* p) {
+OUTLINE int finish_handshake(FLOW* flow, const PACKET* p) {
   if (!(flow->state & SLUICE_STATE_SYNACK) || (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK) return 0;
   if (p->acknowledgement - flow->acknowledged > HANDSHAKE_WINDOW) return 0;
   __sync_fetch_and_or(&flow->state, SLUICE_STATE_ESTABLISHED);
@@ -47,17 +37,17 @@ static __noinline int finish_handshake(struct sluice_flow4* flow, const struct p
 
 /* May this FIN or RST end the connection? Of an established one only if its sequence number fits what the other side
  * has acknowledged: anybody can send such a segment from outside, hardly anybody knows the numbers. */
-static __noinline bool may_end(const struct sluice_flow4* flow, const struct packet* p) {
-  const struct sluice_flow4* other = partner_of(flow);
+OUTLINE bool may_end(const FLOW* flow, const PACKET* p) {
+  const FLOW* other = partner_of(flow);
   if (!other) return true;
-  const struct sluice_flow4* ahead = flow->role == SLUICE_FLOW_FORWARD ? flow : other;
+  const FLOW* ahead = flow->role == SLUICE_FLOW_FORWARD ? flow : other;
   if (!(ahead->state & SLUICE_STATE_ESTABLISHED)) return true;
   return p->sequence + 1 - other->acknowledged <= ENDING_WINDOW;
 }
 
 /* TCP state of this direction. A reset that is followed by ordinary traffic of the same direction was not the end of
  * the connection, so its mark goes again. */
-static __always_inline void track_tcp(struct sluice_flow4* flow, const struct packet* p) {
+INLINE void track_tcp(FLOW* flow, const PACKET* p) {
   __u32 state = flow->state;
   __u32 seen = (p->tcp_flags & TCP_FIN ? SLUICE_STATE_FIN : 0) | (p->tcp_flags & TCP_RST ? SLUICE_STATE_RST : 0);
   if ((seen & ~state) && may_end(flow, p)) __sync_fetch_and_or(&flow->state, seen);
@@ -72,12 +62,12 @@ static __always_inline void track_tcp(struct sluice_flow4* flow, const struct pa
 }
 
 /* Has either side ended the connection? Then it makes room for a SYN. */
-static __noinline bool is_closing(const struct sluice_flow4* flow) {
-  const struct sluice_flow4* other = partner_of(flow);
+OUTLINE bool is_closing(const FLOW* flow) {
+  const FLOW* other = partner_of(flow);
   return (flow->state | (other ? other->state : 0)) & (SLUICE_STATE_FIN | SLUICE_STATE_RST);
 }
 
-static __always_inline void track(struct sluice_flow4* flow, const struct packet* p) {
+INLINE void track(FLOW* flow, const PACKET* p) {
   __u32 tick = (__u32)bpf_jiffies64(); /* inlined by the verifier; the clock is a call */
   if (flow->last_tick != tick) {
     flow->last_tick = tick;
@@ -91,21 +81,20 @@ static __always_inline void track(struct sluice_flow4* flow, const struct packet
     note_reply(flow);
 }
 
-static __always_inline void copy_action(struct packet* p, const struct sluice_flow4* flow) {
-  _Static_assert(sizeof(struct action) == 32, "action is a part of struct sluice_flow4");
+INLINE void copy_action(PACKET* p, const FLOW* flow) {
+  _Static_assert(sizeof(ACTION) ==
+                     __builtin_offsetof(FLOW, source) - __builtin_offsetof(FLOW, new_source),
+                 "an action is a part of a flow record");
   __u64* to = (__u64*)&p->action;
   const __u64* from = (const __u64*)&flow->new_source;
-  to[0] = from[0];
-  to[1] = from[1];
-  to[2] = from[2];
-  to[3] = from[3];
+  for (int i = 0; i < (int)(sizeof(ACTION) / sizeof(*to)); i++) to[i] = from[i];
 }
 
 /* Looks the packet's tuple up and carries the record's action out. A miss continues; so does a record that a
  * generation has ended, which is noted so that a new flow can take its place. */
-static __always_inline int flow(struct __sk_buff* skb, struct packet* p) {
+INLINE int flow(struct __sk_buff* skb, PACKET* p) {
   if (!p->tracked) return CONTINUE;
-  struct sluice_flow4* found = bpf_map_lookup_elem(&flows4, &p->key);
+  FLOW* found = bpf_map_lookup_elem(&FLOWS, &p->key);
   if (!found) return CONTINUE;
   struct sluice_ref source = found->source, endpoint = found->endpoint, frontend = found->frontend;
   __u32 index = found->pair;
@@ -121,5 +110,3 @@ static __always_inline int flow(struct __sk_buff* skb, struct packet* p) {
   track(found, p);
   return carry_out(skb, p);
 }
-
-#endif

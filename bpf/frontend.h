@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What happens to a packet that no flow owns: a service, an address of the network, or nowhere. */
-#ifndef SLUICE_BPF_FRONTEND_H
-#define SLUICE_BPF_FRONTEND_H
 
 /* Only these can be asked of a frontend; echo replies and other ICMP types cannot. The filter comes first: a packet
  * from pod to pod costs no lookup here. */
-static __always_inline bool asks_frontend(const struct packet* p) {
+INLINE bool asks_frontend(const PACKET* p) {
   return in_frontend_filter(p->network, p->key.destination) && p->tracked &&
-         (p->protocol != IPPROTO_ICMP || p->icmp_type == ICMP_ECHO);
+         (p->protocol != ICMP_PROTOCOL || p->icmp_type == ECHO_REQUEST);
 }
 
 /* A frontend's new flow: select -> remember -> rewrite -> deliver. CONTINUE if there is no such frontend.
  * Asked only if asks_frontend() says so. */
-static __noinline int new_flow(struct __sk_buff* skb, struct packet* p) {
-  struct choice choice = {};
-  int result = find_frontend(p, &choice);
+OUTLINE int new_flow(struct __sk_buff* skb, PACKET* p) {
+  WORKSPACE* workspace = workspace_of(p);
+  if (!workspace) return drop(p, SLUICE_REASON_TABLE_CHANGED); /* cannot be */
+  CHOICE* choice = &workspace->choice;
+  int result = find_frontend(p, choice);
   if (result == MISSING) return CONTINUE;
-  if (result == CHANGED && find_frontend(p, &choice) != FOUND) return drop(p, SLUICE_REASON_TABLE_CHANGED);
-  STAGE(select_backend(skb, p, &choice));
-  STAGE(remember(p, &choice));
+  if (result == CHANGED && find_frontend(p, choice) != FOUND) return drop(p, SLUICE_REASON_TABLE_CHANGED);
+  STAGE(select_backend(skb, p, choice));
+  STAGE(remember(p, choice));
   return carry_out(skb, p);
 }
 
-static __always_inline int frontend(struct __sk_buff* skb, struct packet* p) {
+INLINE int frontend(struct __sk_buff* skb, PACKET* p) {
   return asks_frontend(p) ? new_flow(skb, p) : CONTINUE;
 }
 
-static __always_inline long to_pod(struct __sk_buff* skb, const struct packet* p, __u8 kind, __u32 ifindex,
+INLINE long to_pod(struct __sk_buff* skb, const PACKET* p, __u8 kind, __u32 ifindex,
                                    const __u8* mac) {
   static const __u8 router_mac[6] = SLUICE_ROUTER_MAC;
   struct ethhdr* ethernet = (void*)(long)skb->data;
@@ -35,31 +35,31 @@ static __always_inline long to_pod(struct __sk_buff* skb, const struct packet* p
     copy_mac(ethernet->h_dest, mac);
     copy_mac(ethernet->h_source, router_mac);
   }
-  struct action action = {
+  ACTION action = {
       .ifindex = ifindex,
       .delivery = kind == SLUICE_ENDPOINT_POD_DEVICE ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER,
   };
   return deliver(skb, &action);
 }
 
-static __always_inline int to_service(struct __sk_buff* skb, struct packet* p) {
-  if (p->protocol == IPPROTO_ICMP && p->tracked) return drop(p, SLUICE_REASON_PROTOCOL);
-  if (p->protocol == IPPROTO_ICMP) return drop(p, SLUICE_REASON_ICMP_ERROR);
+INLINE int to_service(struct __sk_buff* skb, PACKET* p) {
+  if (p->protocol == ICMP_PROTOCOL && p->tracked) return drop(p, SLUICE_REASON_PROTOCOL);
+  if (p->protocol == ICMP_PROTOCOL) return drop(p, SLUICE_REASON_ICMP_ERROR);
   return p->tracked ? refuse(skb, p) : drop(p, SLUICE_REASON_PROTOCOL);
 }
 
 /* A connection from pod to pod has no record. If the sender has one to the same backend through a service, from the
  * same source port, the answers of both are one tuple: those to this one would be translated. An error now beats a
  * hang. */
-static __noinline int check_direct_syn(const struct packet* p) {
-  struct sluice_flow4_key answer = {
+OUTLINE int check_direct_syn(const PACKET* p) {
+  FLOW_KEY answer = {
       .network_protocol = p->key.network_protocol,
       .source = p->key.destination,
       .destination = p->key.source,
       .source_port = p->key.destination_port,
       .destination_port = p->key.source_port,
   };
-  const struct sluice_flow4* found = bpf_map_lookup_elem(&flows4, &answer);
+  const FLOW* found = bpf_map_lookup_elem(&FLOWS, &answer);
   if (!found || found->role != SLUICE_FLOW_REVERSE || is_ended(found)) return 0;
   __u32 index = found->pair;
   bool closing = is_closing(found);
@@ -67,16 +67,22 @@ static __noinline int check_direct_syn(const struct packet* p) {
   return closing && delete_pair(p, index, &answer, END_CLOSING) ? 0 : SLUICE_REASON_FLOW_COLLISION;
 }
 
-static __always_inline bool is_tcp_syn(const struct packet* p) {
+INLINE bool is_tcp_syn(const PACKET* p) {
   return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
+/* Addresses are Sluice's to give: a pod that plays DHCP server is not heard (RFC 2131, RFC 8415). */
+INLINE bool is_dhcp_answer(const PACKET* p) {
+  __be16 server = bpf_htons(FAMILY == 6 ? 547 : 67), client = bpf_htons(FAMILY == 6 ? 546 : 68);
+  return p->protocol == IPPROTO_UDP && p->key.source_port == server && p->key.destination_port == client;
+}
+
 /* An address of the sender's own network. */
-static __always_inline int to_address(struct __sk_buff* skb, struct packet* p) {
-  struct sluice_endpoint4_key key = {.network = p->network, .address = p->key.destination};
-  const struct sluice_endpoint4* endpoint = bpf_map_lookup_elem(&endpoints4, &key);
+INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
+  ENDPOINT_KEY key = {.network = p->network, .address = p->key.destination};
+  const ENDPOINT* endpoint = bpf_map_lookup_elem(&ENDPOINTS, &key);
   if (!endpoint)
-    return drop(p, (key.address & p->mask4) == p->cidr4 ? SLUICE_REASON_NO_SUCH_ADDRESS : SLUICE_REASON_NO_EGRESS);
+    return drop(p, is_own_network(p, key.address) ? SLUICE_REASON_NO_SUCH_ADDRESS : SLUICE_REASON_NO_EGRESS);
   __u8 kind = endpoint->kind, mac[6];
   __u32 ifindex = endpoint->ifindex;
   copy_mac(mac, endpoint->mac);
@@ -85,12 +91,13 @@ static __always_inline int to_address(struct __sk_buff* skb, struct packet* p) {
     case SLUICE_ENDPOINT_POD_PEER:
     case SLUICE_ENDPOINT_POD_DEVICE:
       if (!ifindex) return drop(p, SLUICE_REASON_POD_DETACHED);
+      if (is_dhcp_answer(p)) return drop(p, SLUICE_REASON_SPOOFED_DHCP);
       if (is_tcp_syn(p) && check_direct_syn(p)) return drop(p, SLUICE_REASON_FLOW_COLLISION);
       return forward(p, to_pod(skb, p, kind, ifindex, mac), SLUICE_REASON_TO_POD);
     case SLUICE_ENDPOINT_SERVICE:
       return to_service(skb, p);
     case SLUICE_ENDPOINT_ROUTER:
-      if (p->tracked && p->icmp_type == ICMP_ECHO && p->protocol == IPPROTO_ICMP) return answer_echo(skb, p);
+      if (p->tracked && p->icmp_type == ECHO_REQUEST && p->protocol == ICMP_PROTOCOL) return answer_echo(skb, p);
       return drop(p, SLUICE_REASON_ROUTER_CLOSED);
     default:
       return drop(p, SLUICE_REASON_NO_SUCH_ADDRESS);
@@ -98,13 +105,11 @@ static __always_inline int to_address(struct __sk_buff* skb, struct packet* p) {
 }
 
 /* A floating IP's port that no service has bound. */
-static __noinline int to_floating(struct __sk_buff* skb, struct packet* p) {
-  if (p->protocol == IPPROTO_ICMP)
-    return p->tracked && p->icmp_type == ICMP_ECHO ? answer_echo(skb, p) : drop(p, SLUICE_REASON_ICMP_ERROR);
+OUTLINE int to_floating(struct __sk_buff* skb, PACKET* p) {
+  if (p->protocol == ICMP_PROTOCOL)
+    return p->tracked && p->icmp_type == ECHO_REQUEST ? answer_echo(skb, p) : drop(p, SLUICE_REASON_ICMP_ERROR);
   if (!p->tracked) return drop(p, SLUICE_REASON_PROTOCOL);
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
     return drop(p, SLUICE_REASON_NO_CONNECTION);
   return refuse(skb, p);
 }
-
-#endif

@@ -34,7 +34,9 @@ struct {
   __type(value, struct sluice_port_slot);
 } port_slots SEC(".maps");
 HASH_OF(endpoints4, struct sluice_endpoint4_key, struct sluice_endpoint4, 262144, BPF_F_NO_PREALLOC);
+HASH_OF(endpoints6, struct sluice_endpoint6_key, struct sluice_endpoint6, 262144, BPF_F_NO_PREALLOC);
 HASH_OF(frontends4, struct sluice_frontend4_key, struct sluice_frontend4, 262144, BPF_F_NO_PREALLOC);
+HASH_OF(frontends6, struct sluice_frontend6_key, struct sluice_frontend6, 262144, BPF_F_NO_PREALLOC);
 ARRAY_OF(backends, struct sluice_backend, 1048576); /* daemon */
 ARRAY_OF(rings, struct sluice_ring_block, 262144);  /* daemon */
 ARRAY_OF(endpoint_generations, __u32, SLUICE_MAX_ENDPOINT_SLOTS);
@@ -45,7 +47,10 @@ ARRAY_OF(refusal_windows, struct sluice_refusal_window, SLUICE_REFUSAL_WINDOWS);
 ARRAY_OF(network_usage, struct sluice_network_usage, SLUICE_MAX_NETWORK_SLOTS);
 /* Preallocated: an insert is twice as fast, and never fails for want of memory. Two records a pair, exactly. */
 HASH_OF(flows4, struct sluice_flow4_key, struct sluice_flow4, 2 * 262144, 0); /* daemon */
-ARRAY_OF(pairs4, struct sluice_pair4, 262144);                                /* daemon */
+HASH_OF(flows6, struct sluice_flow6_key, struct sluice_flow6, 2 * 262144, 0); /* daemon */
+ARRAY_OF(pairs, struct sluice_pair, 262144);                                  /* daemon */
+ARRAY_OF(pair_keys4, struct sluice_pair_keys4, 262144);                       /* daemon */
+ARRAY_OF(pair_keys6, struct sluice_pair_keys6, 262144);                       /* daemon */
 ARRAY_OF(flow_totals, struct sluice_flow_totals, 1);
 
 /* Pair indexes that were given back; those never used lie above flow_totals.high_water. */
@@ -53,7 +58,7 @@ struct {
   __uint(type, BPF_MAP_TYPE_STACK);
   __uint(max_entries, 262144); /* daemon */
   __type(value, __u32);
-} pairs4_free SEC(".maps");
+} pairs_free SEC(".maps");
 
 struct sweep_timer {
   struct bpf_timer timer;
@@ -67,13 +72,15 @@ struct {
   __type(value, struct sluice_counter);
 } counters SEC(".maps");
 
-/* Room for one record while it is made; not pinned. */
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, struct sluice_flow4);
-} scratch SEC(".maps");
+/* Room for what does not fit on the stack; not pinned. Programs run with bottom halves off, so that nobody else on
+ * this CPU is at it. */
+#define SCRATCH_OF(name, value_type)         \
+  struct {                                   \
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); \
+    __uint(max_entries, 1);                  \
+    __type(key, __u32);                      \
+    __type(value, value_type);               \
+  } name SEC(".maps")
 
 static __always_inline const struct sluice_settings* get_settings(void) {
   __u32 zero = 0;

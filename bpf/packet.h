@@ -1,23 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the stages share about one packet: values, never pointers into it. And the verdict. */
+/* What all stages of both families use: lengths, header parts, how a stage is written, and how a verdict is counted. */
 #ifndef SLUICE_BPF_PACKET_H
 #define SLUICE_BPF_PACKET_H
+
+/* Functions of stages are written once and compiled for each family: overloads, told apart by the packet or key that
+ * they get. */
+#define INLINE static __always_inline __attribute__((overloadable))
+#define OUTLINE static __noinline __attribute__((overloadable))
 
 #define CONTINUE (-100) /* a stage's "not decided here"; no TC_ACT_* or XDP_* has this value */
 
 #define ETHERNET_LENGTH 14
-#define IPV4_LENGTH 20
-#define L4_OFFSET (ETHERNET_LENGTH + IPV4_LENGTH) /* options are refused, so it is fixed */
 #define TCP_LENGTH 20
 #define UDP_LENGTH 8
 #define ICMP_LENGTH 8
-#define ARP_LENGTH 28
 
-/* RFC 792; <linux/icmp.h> drags the C library in. */
-#define ICMP_ECHOREPLY 0
-#define ICMP_DEST_UNREACH 3
-#define ICMP_PORT_UNREACH 3
-#define ICMP_ECHO 8
+/* By family; IP_LENGTH is its header's. */
+/* Headers that the parser may read: Ethernet, IP and TCP without options. */
+#define PARSE_LENGTH (ETHERNET_LENGTH + IP_LENGTH + TCP_LENGTH)
+/* Answers have no IP options and extension headers, so this is where their transport header begins. */
+#define ANSWER_OFFSET (ETHERNET_LENGTH + IP_LENGTH)
+/* What an unreachable quotes: the IP header and 64 bits of data, as RFC 792 has it; RFC 4443 allows more. */
+#define UNREACHABLE_QUOTE (IP_LENGTH + 8)
+#define UNREACHABLE_LENGTH (ICMP_LENGTH + UNREACHABLE_QUOTE)
+
+/* RFC 792, RFC 4443; <linux/icmp.h> drags the C library in. */
 struct icmp_header {
   __u8 type;
   __u8 code;
@@ -31,103 +38,40 @@ struct icmp_header {
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
-/* The part of a flow record that changes and sends a packet; the same layout as in struct sluice_flow4 from
- * new_source on, so that a hit copies four words. */
-struct action {
-  __be32 new_source;
-  __be32 new_destination;
-  __be16 new_source_port;
-  __be16 new_destination_port;
-  __u32 address_delta;
-  __u32 port_delta;
-  __u32 ifindex;
-  __u8 delivery;
-  __u8 role;
-  __u8 destination_mac[6];
-};
+static __always_inline bool same_mac(const __u8* a, const __u8* b) {
+  const __u16 *x = (const __u16*)a, *y = (const __u16*)b;
+  return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
+}
 
-/* What frontend and select have found for a new flow. */
-struct choice {
-  struct sluice_ref frontend;
-  struct sluice_ref backend;
-  __u32 backend_network;
-  __u32 backend_base;
-  __u32 backend_count;
-  __u32 ready_count;
-  __u32 ring_base;
-  __u32 ring_size;
-  __be32 router4;
-  __be32 mask4;   /* of the backend's network */
-  __be32 address; /* the backend's */
-  __be16 port;    /* target port */
-  __u16 network_slot;
-  __u8 algorithm;
-  __u8 kind; /* enum sluice_endpoint_kind of the backend */
+static __always_inline void copy_mac(__u8* to, const __u8* from) {
+  __u16* x = (__u16*)to;
+  const __u16* y = (const __u16*)from;
+  x[0] = y[0];
+  x[1] = y[1];
+  x[2] = y[2];
+}
+
+static __always_inline void swap_macs(struct ethhdr* ethernet) {
   __u8 mac[6];
-  __u32 ifindex;
-};
+  copy_mac(mac, ethernet->h_dest);
+  copy_mac(ethernet->h_dest, ethernet->h_source);
+  copy_mac(ethernet->h_source, mac);
+}
 
-struct packet {
-  struct sluice_flow4_key key; /* this packet's tuple; network_protocol set for every IPv4 packet */
-  struct action action;
-  struct sluice_ref source; /* the sending pod; {0, 0} from an uplink */
-  __u32 network;
-  __u32 length;                 /* of the frame */
-  __u32 ifindex;                /* the device it came in by */
-  __be32 cidr4, mask4, router4; /* of the sending pod's network */
-  __be32 own_address;           /* the sending pod's */
-  __u8 own_mac[6];
-  __u8 own_delivery; /* enum sluice_delivery: how a reply reaches the sender */
-  __u32 sequence;    /* TCP, host order */
-  __u32 acknowledgement;
-  __u32 payload;      /* TCP: bytes after the header */
-  __u32 stale_pair;   /* 1 + index of a pair whose ended record stands in this tuple's place */
-  __u16 network_slot; /* whose share and rate of refusals is used */
-  __u8 entry;         /* enum sluice_entry */
-  __u8 protocol;
-  __u8 tcp_flags;
-  __u8 icmp_type;
-  __u8 tracked; /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
-};
+static __always_inline __u64 sum_words(const void* from, int words) {
+  const __u16* word = from;
+  __u64 sum = 0;
+  for (int i = 0; i < words; i++) sum += word[i];
+  return sum;
+}
 
-static __always_inline void count(const struct packet* p, enum sluice_reason reason) {
-  __u32 index = p->entry * SLUICE_COUNTER_STRIDE + reason;
+static __always_inline void count_packet(__u8 entry, __u32 length, enum sluice_reason reason) {
+  __u32 index = entry * SLUICE_COUNTER_STRIDE + reason;
   struct sluice_counter* counter = bpf_map_lookup_elem(&counters, &index);
   if (counter) {
     counter->packets++;
-    counter->bytes += p->length;
+    counter->bytes += length;
   }
-}
-
-/* Where the answers to this packet are counted: inside and outside apart, so that nobody outside uses up what a
- * network's own pods get; without a service, by the floating IP that was asked. */
-static __always_inline struct sluice_refusal_window* refusal_window_of(const struct packet* p) {
-  if (p->entry == SLUICE_ENTRY_FROM_UPLINK && !p->network_slot) {
-    __u32 index = sluice_refusal_index(p->key.destination);
-    return bpf_map_lookup_elem(&refusal_windows, &index);
-  }
-  struct sluice_network_usage* usage = get_usage(p->network_slot);
-  if (!usage) return 0;
-  return p->entry == SLUICE_ENTRY_FROM_UPLINK ? &usage->outside : &usage->inside;
-}
-
-/* The three ways to end: every one names its reason, nothing else counts. */
-static __always_inline int drop(const struct packet* p, enum sluice_reason reason) {
-  count(p, reason);
-  return TC_ACT_SHOT;
-}
-
-/* TC_ACT_UNSPEC lets later programs and the stack have it, on TCX and clsact alike. */
-static __always_inline int pass(const struct packet* p, enum sluice_reason reason) {
-  count(p, reason);
-  return TC_ACT_UNSPEC;
-}
-
-/* `redirected` is what a redirect helper returned. */
-static __always_inline int forward(const struct packet* p, long redirected, enum sluice_reason reason) {
-  if (redirected != TC_ACT_REDIRECT) return drop(p, SLUICE_REASON_DELIVERY_FAILED);
-  count(p, reason);
-  return TC_ACT_REDIRECT;
 }
 
 /* One line of a program's table of contents. */

@@ -1,34 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* remember: makes the flow pair of a new flow. Two inserts are not atomic: the reverse record goes in first, then
  * the forward one, both only if absent; whatever fails takes back what was done. */
-#ifndef SLUICE_BPF_REMEMBER_H
-#define SLUICE_BPF_REMEMBER_H
-
-#define SUBSTITUTE_FIRST_PORT 61000
-#define SUBSTITUTE_PORTS (65536 - SUBSTITUTE_FIRST_PORT)
-#define SUBSTITUTE_TRIES 8
 
 /* What the two inserts and their undoing share. */
-struct making {
-  struct sluice_flow4_key reverse;
-  const struct choice* choice;
-  struct sluice_pair4* pair;
+MAKING {
+  FLOW_KEY reverse;
+  const CHOICE* choice;
+  struct sluice_pair* pair;
+  PAIR_KEYS* keys;
   __u64 now;
   __u32 index;
   bool kept; /* the pair could not be undone and stands */
 };
 
-enum insert_result {
-  INSERTED = 0,
-  TAKEN,   /* another flow owns the reverse tuple */
-  ADOPTED, /* this very flow was made by another CPU meanwhile */
-  FULL,
-};
-
-static __always_inline void make_forward_action(struct packet* p, const struct choice* choice) {
-  struct action* action = &p->action;
+INLINE void make_forward_action(PACKET* p, const CHOICE* choice) {
+  ACTION* action = &p->action;
   /* A pod's own stack drops packets from its own address, so it sees the service's instead. */
-  bool hairpin = p->source.slot && choice->backend_network == p->network && choice->address == p->key.source;
+  bool hairpin = p->source.slot && choice->backend_network == p->network && same_address(choice->address, p->key.source);
   action->new_source = hairpin ? p->key.destination : p->key.source;
   action->new_source_port = p->key.source_port;
   action->new_destination = choice->address;
@@ -39,8 +27,8 @@ static __always_inline void make_forward_action(struct packet* p, const struct c
   copy_mac(action->destination_mac, choice->mac);
 }
 
-static __always_inline void make_reverse_key(struct sluice_flow4_key* key, const struct packet* p,
-                                             const struct choice* choice) {
+INLINE void make_reverse_key(FLOW_KEY* key, const PACKET* p,
+                                             const CHOICE* choice) {
   key->network_protocol = choice->backend_network | (__u32)p->protocol << 24;
   key->source = p->action.new_destination;
   key->destination = p->action.new_source;
@@ -48,26 +36,22 @@ static __always_inline void make_reverse_key(struct sluice_flow4_key* key, const
   key->destination_port = p->action.new_source_port;
 }
 
-static __always_inline void copy_to_record(struct sluice_flow4* flow, const struct action* action) {
+INLINE void copy_to_record(FLOW* flow, const ACTION* action) {
   __u64* to = (__u64*)&flow->new_source;
   const __u64* from = (const __u64*)action;
-  to[0] = from[0];
-  to[1] = from[1];
-  to[2] = from[2];
-  to[3] = from[3];
+  for (int i = 0; i < (int)(sizeof(ACTION) / sizeof(*to)); i++) to[i] = from[i];
 }
 
-/* A zeroed record to fill. Not on the stack: the chain of calls has 512 bytes in all, and kernel 6.1 counts the
- * frames of all callers. Programs run with bottom halves off, so that nobody else on this CPU is at it. */
-static __always_inline struct sluice_flow4* blank_record(void) {
-  __u32 zero = 0;
-  struct sluice_flow4* flow = bpf_map_lookup_elem(&scratch, &zero);
-  if (flow) __builtin_memset(flow, 0, sizeof(*flow));
-  return flow;
+/* A zeroed record to fill. */
+INLINE FLOW* blank_record(const PACKET* p) {
+  WORKSPACE* workspace = workspace_of(p);
+  if (!workspace) return 0;
+  __builtin_memset(&workspace->record, 0, sizeof(workspace->record));
+  return &workspace->record;
 }
 
 /* What both records of a pair have alike. */
-static __always_inline void fill_record(struct sluice_flow4* flow, const struct making* making) {
+INLINE void fill_record(FLOW* flow, const MAKING* making) {
   flow->frontend = making->choice->frontend;
   flow->last_seen = making->now;
   flow->last_tick = (__u32)bpf_jiffies64();
@@ -76,10 +60,10 @@ static __always_inline void fill_record(struct sluice_flow4* flow, const struct 
   flow->network_slot = making->choice->network_slot;
 }
 
-static __noinline int insert_reverse(const struct packet* p, const struct making* making) {
-  struct sluice_flow4* flow = blank_record();
+OUTLINE int insert_reverse(const PACKET* p, const MAKING* making) {
+  FLOW* flow = blank_record(p);
   if (!flow) return -ENOMEM;
-  struct action* back = (struct action*)&flow->new_source;
+  ACTION* back = (ACTION*)&flow->new_source;
   back->new_source = p->key.destination;
   back->new_destination = p->key.source;
   back->new_source_port = p->key.destination_port;
@@ -93,15 +77,15 @@ static __noinline int insert_reverse(const struct packet* p, const struct making
   flow->source = making->choice->backend;
   flow->endpoint = p->source;
   fill_record(flow, making);
-  return (int)bpf_map_update_elem(&flows4, &making->reverse, flow, BPF_NOEXIST);
+  return (int)bpf_map_update_elem(&FLOWS, &making->reverse, flow, BPF_NOEXIST);
 }
 
-static __always_inline bool counts_half_open(const struct packet* p) {
+INLINE bool counts_half_open(const PACKET* p) {
   return p->entry == SLUICE_ENTRY_FROM_UPLINK;
 }
 
-static __noinline int insert_forward(const struct packet* p, const struct making* making) {
-  struct sluice_flow4* flow = blank_record();
+OUTLINE int insert_forward(const PACKET* p, const MAKING* making) {
+  FLOW* flow = blank_record(p);
   if (!flow) return -ENOMEM;
   copy_to_record(flow, &p->action);
   flow->self = p->key;
@@ -112,60 +96,57 @@ static __noinline int insert_forward(const struct packet* p, const struct making
   flow->bytes = p->length;
   flow->state =
       (p->protocol == IPPROTO_TCP ? SLUICE_STATE_SYN : 0) | (counts_half_open(p) ? SLUICE_STATE_HALF_OPEN_CHARGED : 0);
-  return (int)bpf_map_update_elem(&flows4, &p->key, flow, BPF_NOEXIST);
+  return (int)bpf_map_update_elem(&FLOWS, &p->key, flow, BPF_NOEXIST);
 }
 
 /* Is this flow being made by another CPU, or made already? A live pair without its forward record is neither. */
-static __always_inline bool is_being_made(const struct sluice_pair4* pair, const struct packet* p) {
-  if (!same_key(&pair->forward, &p->key)) return false;
-  return *(volatile const __u32*)&pair->state != SLUICE_PAIR_LIVE || bpf_map_lookup_elem(&flows4, &p->key);
+INLINE bool is_being_made(const struct sluice_pair* pair, const PAIR_KEYS* keys, const PACKET* p) {
+  if (*(volatile const __u8*)&pair->family != FAMILY || !same_key(&keys->forward, &p->key)) return false;
+  return *(volatile const __u32*)&pair->state != SLUICE_PAIR_LIVE || bpf_map_lookup_elem(&FLOWS, &p->key);
 }
 
 /* Who holds the reverse tuple? An ended flow is removed, as is what a failed deletion has left, and the insert tried
  * once more. */
-static __noinline int reverse_or_owner(const struct packet* p, const struct making* making) {
+OUTLINE int reverse_or_owner(const PACKET* p, const MAKING* making) {
   for (int attempt = 0; attempt < 2; attempt++) {
     int error = insert_reverse(p, making);
     if (!error) return INSERTED;
     if (error != -EEXIST) return FULL;
-    const struct sluice_flow4* owner = bpf_map_lookup_elem(&flows4, &making->reverse);
+    const FLOW* owner = bpf_map_lookup_elem(&FLOWS, &making->reverse);
     if (!owner) continue;
     __u32 index = owner->pair;
     bool ended = is_ended(owner);
     if (!still_self(owner, &making->reverse)) continue;
-    const struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
-    if (!pair) return TAKEN;
-    if (!ended && is_being_made(pair, p)) return ADOPTED;
-    if (!ended && names_key(pair, &making->reverse) && !same_key(&pair->forward, &p->key)) return TAKEN;
+    const struct sluice_pair* pair = bpf_map_lookup_elem(&pairs, &index);
+    const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &index);
+    if (!pair || !keys) return TAKEN;
+    if (!ended && is_being_made(pair, keys, p)) return ADOPTED;
+    if (!ended && names_key(pair, keys, &making->reverse) && !same_key(&keys->forward, &p->key)) return TAKEN;
     delete_pair(p, index, &making->reverse, END_STALE);
   }
   return TAKEN;
 }
 
-static __always_inline __be16 substitute_port(void) {
-  return bpf_htons((__u16)(SUBSTITUTE_FIRST_PORT + bpf_get_prandom_u32() % SUBSTITUTE_PORTS));
-}
-
 /* Does a packet from outside claim an address of the backend's network as its source? With it as it is, the reverse
  * tuple could be that of a connection between two pods, whose packets would then leave by the uplink. */
-static __noinline bool claims_inside(const struct packet* p, const struct choice* choice) {
+OUTLINE bool claims_inside(const PACKET* p, const CHOICE* choice) {
   if (p->entry != SLUICE_ENTRY_FROM_UPLINK) return false;
-  if (((p->key.source ^ choice->router4) & choice->mask4) == 0) return true;
-  struct sluice_endpoint4_key key = {.network = choice->backend_network, .address = p->key.source};
-  return bpf_map_lookup_elem(&endpoints4, &key); /* a service address outside the CIDR */
+  if (within_prefix(p->key.source, choice->router, choice->cidr_length)) return true;
+  ENDPOINT_KEY key = {.network = choice->backend_network, .address = p->key.source};
+  return bpf_map_lookup_elem(&ENDPOINTS, &key); /* a service address outside the CIDR */
 }
 
 /* Gives the flow the router's address and a free port as source, when its own would collide at the backend. */
-static __noinline int place_reverse(struct packet* p, struct making* making) {
+OUTLINE int place_reverse(PACKET* p, MAKING* making) {
   /* A pod that is its own backend on its own source port: the two directions would be one tuple. */
   bool barred = same_key(&making->reverse, &p->key) || claims_inside(p, making->choice);
   int result = barred ? TAKEN : reverse_or_owner(p, making);
-  if (result != TAKEN || p->protocol == IPPROTO_ICMP) return result;
-  p->action.new_source = making->choice->router4;
+  if (result != TAKEN || p->protocol == ICMP_PROTOCOL) return result;
+  p->action.new_source = making->choice->router;
   for (int attempt = 0; attempt < SUBSTITUTE_TRIES; attempt++) {
     p->action.new_source_port = substitute_port();
     make_reverse_key(&making->reverse, p, making->choice);
-    making->pair->reverse = making->reverse;
+    making->keys->reverse = making->reverse;
     int error = insert_reverse(p, making);
     if (!error) return INSERTED;
     if (error != -EEXIST) return FULL;
@@ -174,8 +155,8 @@ static __noinline int place_reverse(struct packet* p, struct making* making) {
 }
 
 /* Another CPU has made this flow with the same tuple: go by its record. */
-static __noinline int adopt(struct packet* p) {
-  struct sluice_flow4* winner = bpf_map_lookup_elem(&flows4, &p->key);
+OUTLINE int adopt(PACKET* p) {
+  FLOW* winner = bpf_map_lookup_elem(&FLOWS, &p->key);
   if (!winner) return SLUICE_REASON_FLOW_CONTENDED;
   struct sluice_ref source = winner->source;
   copy_action(p, winner);
@@ -187,12 +168,14 @@ static __noinline int adopt(struct packet* p) {
 
 /* Inserts both records. 0: done and the pair is live. Otherwise nothing of it is left; a negative value is the
  * reason of a failure, a positive one says that another CPU's record was adopted. */
-static __noinline int insert_pair(struct packet* p, struct making* making) {
+INLINE int insert_pair(PACKET* p, MAKING* making) {
   make_reverse_key(&making->reverse, p, making->choice);
-  making->pair->forward = p->key;
-  making->pair->reverse = making->reverse;
+  making->keys->forward = p->key;
+  making->keys->reverse = making->reverse;
   making->pair->mark = 0;
   making->pair->network_slot = making->choice->network_slot;
+  making->pair->protocol = p->protocol;
+  making->pair->family = FAMILY;
   int result = place_reverse(p, making);
   if (result == ADOPTED) {
     int reason = adopt(p);
@@ -215,19 +198,19 @@ static __noinline int insert_pair(struct packet* p, struct making* making) {
   return reason ? -reason : 1;
 }
 
-static __always_inline void uncharge_half_open(const struct packet* p, const struct choice* choice) {
+INLINE void uncharge_half_open(const PACKET* p, const CHOICE* choice) {
   struct sluice_network_usage* usage = get_usage(choice->network_slot);
   if (!usage || !counts_half_open(p)) return;
   usage->changes++;
   decrement(&usage->half_open);
 }
 
-static __always_inline void uncharge(const struct packet* p, const struct choice* choice) {
+INLINE void uncharge(const PACKET* p, const CHOICE* choice) {
   discharge_share(choice->network_slot);
   uncharge_half_open(p, choice);
 }
 
-static __always_inline int charge(const struct packet* p, const struct choice* choice) {
+INLINE int charge(const PACKET* p, const CHOICE* choice) {
   int reason = counts_half_open(p) ? charge_half_open(choice->network_slot) : 0;
   if (reason) return reason;
   reason = charge_share(choice->network_slot);
@@ -235,18 +218,19 @@ static __always_inline int charge(const struct packet* p, const struct choice* c
   return reason;
 }
 
-static __noinline int remember(struct packet* p, const struct choice* choice) {
+OUTLINE int remember(PACKET* p, const CHOICE* choice) {
   if (p->stale_pair && !delete_pair(p, p->stale_pair - 1, &p->key, END_STALE))
     return drop(p, SLUICE_REASON_FLOW_CONTENDED);
   int reason = charge(p, choice);
   if (reason) return drop(p, reason);
-  struct making making = {.choice = choice, .now = bpf_ktime_get_coarse_ns()};
+  MAKING making = {.choice = choice, .now = bpf_ktime_get_coarse_ns()};
   if (take_pair_index(&making.index)) {
     uncharge(p, choice);
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL);
   }
-  making.pair = bpf_map_lookup_elem(&pairs4, &making.index);
-  if (!making.pair) return drop(p, SLUICE_REASON_FLOW_TABLE_FULL); /* cannot be: indexes stay below max_pairs */
+  making.pair = bpf_map_lookup_elem(&pairs, &making.index);
+  making.keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &making.index);
+  if (!making.pair || !making.keys) return drop(p, SLUICE_REASON_FLOW_TABLE_FULL); /* cannot be: indexes stay below max_pairs */
   make_forward_action(p, choice);
   int result = insert_pair(p, &making);
   if (!result) return CONTINUE;
@@ -257,5 +241,3 @@ static __noinline int remember(struct packet* p, const struct choice* choice) {
   }
   return result > 0 ? CONTINUE : drop(p, -result);
 }
-
-#endif

@@ -1,42 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* rewrite and deliver: carries out an action. Checksums are changed by precomputed differences (RFC 1624). */
-#ifndef SLUICE_BPF_REWRITE_H
-#define SLUICE_BPF_REWRITE_H
 
-static __always_inline void set_action_deltas(struct action* action, const struct sluice_flow4_key* key) {
-  __u32 old_ports = (__u32)(__u16)key->source_port | (__u32)(__u16)key->destination_port << 16;
-  __u32 new_ports = (__u32)(__u16)action->new_source_port | (__u32)(__u16)action->new_destination_port << 16;
+INLINE void set_action_deltas(ACTION* action, const FLOW_KEY* key) {
+  __u32 old_ports = sluice_ports_word(key->source_port, key->destination_port);
+  __u32 new_ports = sluice_ports_word(action->new_source_port, action->new_destination_port);
   action->address_delta =
-      checksum_difference(key->source, key->destination, action->new_source, action->new_destination);
+      addresses_difference(key->source, key->destination, action->new_source, action->new_destination);
   action->port_delta = old_ports == new_ports ? 0 : checksum_difference(old_ports, 0xFFFFFFFF, new_ports, 0);
 }
 
 /* By the kernel's helpers, which know what the checksum field holds. Addresses are part of the pseudo header, ports are
  * not, hence two calls. */
-static __always_inline int rewrite_checksum_by_helper(struct __sk_buff* skb, const struct packet* p, __u32 offset) {
-  const struct action* action = &p->action;
+INLINE int rewrite_checksum_by_helper(struct __sk_buff* skb, const PACKET* p, __u32 offset) {
+  const ACTION* action = &p->action;
   __u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
   if (bpf_l4_csum_replace(skb, offset, 0, action->address_delta, flags | BPF_F_PSEUDO_HDR)) return -1;
+#if FAMILY == 6
+  /* With CHECKSUM_COMPLETE the helper makes up for an IPv4 header checksum, which IPv6 does not have (mended by kernel
+   * commit ead7f9b8de65, "bpf: Fix L4 csum update on IPv6 in CHECKSUM_COMPLETE"). */
+  bpf_csum_update(skb, action->address_delta);
+#endif
   return action->port_delta ? (int)bpf_l4_csum_replace(skb, offset, 0, action->port_delta, flags) : 0;
 }
 
 /* By hand it is the same, for a tenth of what the two calls cost. With CHECKSUM_PARTIAL the field holds the sum of the
  * pseudo header alone, not complemented, and whoever sends the packet adds the rest: the new ports will be in it. With
- * CHECKSUM_COMPLETE the kernel keeps the sum of the packet, which changes by what the field does not make up for. */
-static __always_inline int rewrite_transport_checksum(struct __sk_buff* skb, const struct packet* p) {
-  const struct action* action = &p->action;
+ * CHECKSUM_COMPLETE the kernel keeps the sum of the packet from the IP header on, which changes by what no checksum in it
+ * makes up for: in IPv4 the header's and the transport's both do for the addresses, one too many. */
+INLINE int rewrite_transport_checksum(struct __sk_buff* skb, const PACKET* p) {
+  const ACTION* action = &p->action;
   bool udp = p->protocol == IPPROTO_UDP;
-  __u32 offset =
-      L4_OFFSET + (udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check));
-  __u16* check = (void*)(long)skb->data + offset;
+  __u32 field = udp                             ? __builtin_offsetof(struct udphdr, check)
+                : p->protocol == ICMP_PROTOCOL ? __builtin_offsetof(struct icmp_header, checksum)
+                                               : __builtin_offsetof(struct tcphdr, check);
+  __u16* check = (void*)(long)skb->data + l4_offset(p) + field;
   if ((void*)(check + 1) > (void*)(long)skb->data_end) return -1;
   __u32 state = checksum_state(skb);
   if (udp && *check == 0) { /* none, and stays so; the call does nothing unless the state is CHECKSUM_COMPLETE */
-    if (state == CHECKSUM_COMPLETE || state == CHECKSUM_UNKNOWN) bpf_csum_update(skb, action->port_delta);
+    __u64 change = (__u64)action->port_delta + (FAMILY == 6 ? action->address_delta : 0);
+    if (state == CHECKSUM_COMPLETE || state == CHECKSUM_UNKNOWN) bpf_csum_update(skb, checksum_fold32(change));
     return 0;
   }
-  if (state == CHECKSUM_UNKNOWN) return rewrite_checksum_by_helper(skb, p, offset);
-  if (state == CHECKSUM_COMPLETE) bpf_csum_update(skb, ~action->address_delta);
+  if (state == CHECKSUM_UNKNOWN) return rewrite_checksum_by_helper(skb, p, l4_offset(p) + field);
+  if (FAMILY == 4 && state == CHECKSUM_COMPLETE) bpf_csum_update(skb, ~action->address_delta);
   __u16 changed = state == CHECKSUM_PARTIAL
                       ? checksum_fold((__u64)*check + action->address_delta)
                       : ~checksum_fold((__u64)(__u16) ~*check + action->address_delta + action->port_delta);
@@ -45,18 +51,18 @@ static __always_inline int rewrite_transport_checksum(struct __sk_buff* skb, con
 }
 
 /* Addresses, ports, IP header checksum; Ethernet addresses when the receiver is a pod. 0, or a reason. */
-static __always_inline int rewrite(struct __sk_buff* skb, const struct packet* p) {
+INLINE int rewrite(struct __sk_buff* skb, const PACKET* p) {
   static const __u8 router_mac[6] = SLUICE_ROUTER_MAC;
-  const struct action* action = &p->action;
-  bool ports = p->protocol != IPPROTO_ICMP;
-  if (ports && rewrite_transport_checksum(skb, p)) return SLUICE_REASON_REWRITE_FAILED;
+  const ACTION* action = &p->action;
+  bool ports = p->protocol != ICMP_PROTOCOL;
+  /* ICMPv6 has the addresses in its checksum, ICMP does not. */
+  if ((ports || FAMILY == 6) && rewrite_transport_checksum(skb, p)) return SLUICE_REASON_REWRITE_FAILED;
   struct ethhdr* ethernet = (void*)(long)skb->data;
-  struct iphdr* ip = (void*)(ethernet + 1);
-  __be16* port = (void*)(ip + 1);
+  IP_HEADER* ip = (void*)(ethernet + 1);
+  __be16* port = (void*)(long)skb->data + l4_offset(p);
+  if ((void*)(ip + 1) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
   if ((void*)(port + 2) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
-  ip->check = (__u16)~checksum_fold((__u64)(__u16)~ip->check + action->address_delta);
-  ip->saddr = action->new_source;
-  ip->daddr = action->new_destination;
+  write_addresses(ip, action->new_source, action->new_destination, action->address_delta);
   if (ports) {
     port[0] = action->new_source_port;
     port[1] = action->new_destination_port;
@@ -70,7 +76,7 @@ static __always_inline int rewrite(struct __sk_buff* skb, const struct packet* p
 
 /* Sends to action's device. The stack of the receiving namespace looks at the packet type that eth_type_trans
  * chose for the first device; bpf_redirect_peer keeps it, so it must say "for this host". */
-static __always_inline long deliver(struct __sk_buff* skb, const struct action* action) {
+INLINE long deliver(struct __sk_buff* skb, const ACTION* action) {
   switch (action->delivery) {
     case SLUICE_DELIVER_PEER:
       if (skb->pkt_type != PACKET_HOST) bpf_skb_change_type(skb, PACKET_HOST);
@@ -84,7 +90,7 @@ static __always_inline long deliver(struct __sk_buff* skb, const struct action* 
   }
 }
 
-static __always_inline int carry_out(struct __sk_buff* skb, struct packet* p) {
+INLINE int carry_out(struct __sk_buff* skb, PACKET* p) {
   int failed = rewrite(skb, p);
   if (failed) return drop(p, failed);
   int reason = SLUICE_REASON_TO_BACKEND;
@@ -92,5 +98,3 @@ static __always_inline int carry_out(struct __sk_buff* skb, struct packet* p) {
     reason = p->action.delivery == SLUICE_DELIVER_UPLINK ? SLUICE_REASON_TO_UPLINK : SLUICE_REASON_TO_CLIENT;
   return forward(p, deliver(skb, &p->action), reason);
 }
-
-#endif

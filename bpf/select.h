@@ -1,27 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* frontend and select: does the tuple name a service port, and which backend gets the new flow. The hash
  * functions and the order of attempts are in sluice/select.h. */
-#ifndef SLUICE_BPF_SELECT_H
-#define SLUICE_BPF_SELECT_H
 
-/* Fills `choice` if the packet's destination is a frontend of the network it came from. An update replaces the
- * whole element, so a reader may find the old one reused under its eyes: that is no miss, the key is alive. */
-enum lookup_result { FOUND, MISSING, CHANGED };
-
-static __always_inline bool is_frontend(const volatile struct sluice_frontend4_key* found,
-                                        const struct sluice_frontend4_key* key) {
-  return found->network == key->network && found->address == key->address && found->port == key->port &&
+INLINE bool is_frontend(const volatile FRONTEND_KEY* found,
+                                        const FRONTEND_KEY* key) {
+  return found->network == key->network && same_address(found->address, key->address) && found->port == key->port &&
          found->protocol == key->protocol;
 }
 
-static __noinline int find_frontend(const struct packet* p, struct choice* choice) {
-  struct sluice_frontend4_key key = {
+/* Fills `choice` if the packet's destination is a frontend of the network it came from. */
+OUTLINE int find_frontend(const PACKET* p, CHOICE* choice) {
+  FRONTEND_KEY key = {
       .network = p->network,
       .address = p->key.destination,
       .port = p->key.destination_port,
       .protocol = p->protocol,
   };
-  const struct sluice_frontend4* record = bpf_map_lookup_elem(&frontends4, &key);
+  const FRONTEND* record = bpf_map_lookup_elem(&FRONTENDS, &key);
   if (!record) return MISSING;
   choice->frontend = record->ref;
   choice->backend_network = record->backend_network;
@@ -30,27 +25,25 @@ static __noinline int find_frontend(const struct packet* p, struct choice* choic
   choice->ready_count = record->ready_count;
   choice->ring_base = record->ring_base;
   choice->ring_size = record->ring_size;
-  choice->router4 = record->router4;
-  choice->mask4 = record->cidr_length ? bpf_htonl(0xFFFFFFFFU << (32 - (record->cidr_length & 31))) : 0xFFFFFFFFU;
+  choice->router = ROUTER_OF(record);
+  choice->cidr_length = record->cidr_length;
   choice->network_slot = record->network_slot;
   choice->algorithm = record->algorithm;
   barrier();
   return is_frontend(&record->self, &key) && is_frontend(&record->self_end, &key) ? FOUND : CHANGED;
 }
 
-static __always_inline const struct sluice_backend* backend_at(const struct choice* choice, __u32 local) {
+INLINE const struct sluice_backend* backend_at(const CHOICE* choice, __u32 local) {
   __u32 index = choice->backend_base + local;
   return local < choice->backend_count ? bpf_map_lookup_elem(&backends, &index) : 0;
 }
 
-static __always_inline bool is_ready(const struct choice* choice, __u32 local) {
+INLINE bool is_ready(const CHOICE* choice, __u32 local) {
   const struct sluice_backend* backend = backend_at(choice, local);
   return backend && backend->state == SLUICE_BACKEND_READY;
 }
 
-#define NO_LOCAL 0xFFFFFFFFU
-
-static __noinline __u32 select_rendezvous(const struct choice* choice, __u64 hash) {
+OUTLINE __u32 select_rendezvous(const CHOICE* choice, __u64 hash) {
   __u32 best = NO_LOCAL;
   __u64 best_score = 0;
   for (__u32 local = 0; local < SLUICE_RENDEZVOUS_MAX; local++) {
@@ -65,13 +58,13 @@ static __noinline __u32 select_rendezvous(const struct choice* choice, __u64 has
   return best;
 }
 
-struct list_search {
-  const struct choice* choice;
+LIST_SEARCH {
+  const CHOICE* choice;
   __u32 from;
   __u32 found;
 };
 
-static long try_in_order(__u32 step, struct list_search* search) {
+static long TRY_IN_ORDER(__u32 step, LIST_SEARCH* search) {
   __u32 local = search->from + step;
   if (local >= search->choice->backend_count) local -= search->choice->backend_count;
   if (!is_ready(search->choice, local)) return 0;
@@ -80,20 +73,20 @@ static long try_in_order(__u32 step, struct list_search* search) {
 }
 
 /* The first ready one after `local` in the list, around its end. */
-static __noinline __u32 next_ready(const struct choice* choice, __u32 local) {
-  struct list_search search = {.choice = choice, .from = local + 1, .found = NO_LOCAL};
+OUTLINE __u32 next_ready(const CHOICE* choice, __u32 local) {
+  LIST_SEARCH search = {.choice = choice, .from = local + 1, .found = NO_LOCAL};
   if (search.from >= choice->backend_count) search.from = 0;
-  bpf_loop(choice->backend_count & 0xFFFF, try_in_order, &search, 0);
+  bpf_loop(choice->backend_count & 0xFFFF, TRY_IN_ORDER, &search, 0);
   return search.found;
 }
 
-static __always_inline __u32 ring_entry(const struct choice* choice, __u32 slot) {
+INLINE __u32 ring_entry(const CHOICE* choice, __u32 slot) {
   __u32 index = choice->ring_base + slot / SLUICE_RING_BLOCK;
   const struct sluice_ring_block* block = bpf_map_lookup_elem(&rings, &index);
   return block ? block->entries[slot % SLUICE_RING_BLOCK] : 0;
 }
 
-static __noinline __u32 select_ring(const struct choice* choice, __u64 hash) {
+OUTLINE __u32 select_ring(const CHOICE* choice, __u64 hash) {
   __u32 local = 0;
   for (__u32 attempt = 0; attempt <= SLUICE_SELECT_ATTEMPTS; attempt++) {
     local = ring_entry(choice, sluice_ring_slot(hash, attempt, choice->ring_size));
@@ -102,31 +95,30 @@ static __noinline __u32 select_ring(const struct choice* choice, __u64 hash) {
   return next_ready(choice, local);
 }
 
-static __noinline __u64 hash_for(const struct packet* p, const struct choice* choice) {
+OUTLINE __u64 hash_for(const PACKET* p, const CHOICE* choice) {
   const struct sluice_settings* set = get_settings();
   if (!set || choice->algorithm == SLUICE_ALGORITHM_RANDOM)
     return (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
   if (choice->algorithm == SLUICE_ALGORITHM_SOURCE)
-    return sluice_source_hash(set->secret, p->network, p->key.source, p->key.destination);
-  return sluice_flow_hash(set->secret, p->network, p->key.source, p->key.destination, p->key.source_port,
-                          p->key.destination_port, p->protocol);
+    return source_hash(set->secret, p->network, &p->key);
+  return flow_hash(set->secret, p->network, &p->key, p->protocol);
 }
 
-static __always_inline __u32 select_local(const struct packet* p, const struct choice* choice) {
+INLINE __u32 select_local(const PACKET* p, const CHOICE* choice) {
   if (choice->backend_count == 1) return 0;
   __u64 hash = hash_for(p, choice);
   return choice->ring_size ? select_ring(choice, hash) : select_rendezvous(choice, hash);
 }
 
 /* Where the chosen backend is now; 0 or a reason. */
-static __noinline int locate_backend(struct choice* choice, __u32 local) {
+OUTLINE int locate_backend(CHOICE* choice, __u32 local) {
   const struct sluice_backend* backend = backend_at(choice, local);
   if (!backend || backend->network != choice->backend_network) return SLUICE_REASON_TABLE_CHANGED;
-  choice->address = backend->address4;
+  choice->address = ADDRESS_OF(backend);
   choice->port = backend->port;
   choice->backend = backend->endpoint;
-  struct sluice_endpoint4_key key = {.network = choice->backend_network, .address = choice->address};
-  const struct sluice_endpoint4* endpoint = bpf_map_lookup_elem(&endpoints4, &key);
+  ENDPOINT_KEY key = {.network = choice->backend_network, .address = choice->address};
+  const ENDPOINT* endpoint = bpf_map_lookup_elem(&ENDPOINTS, &key);
   if (!endpoint) return SLUICE_REASON_STALE_ENDPOINT;
   struct sluice_ref ref = endpoint->ref;
   choice->kind = endpoint->kind;
@@ -140,7 +132,7 @@ static __noinline int locate_backend(struct choice* choice, __u32 local) {
 }
 
 /* Picks a backend for a new flow, or ends the packet. */
-static __noinline int select_backend(struct __sk_buff* skb, struct packet* p, struct choice* choice) {
+OUTLINE int select_backend(struct __sk_buff* skb, PACKET* p, CHOICE* choice) {
   p->network_slot = choice->network_slot; /* shares and refusals are the tenant's, also behind a floating IP */
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
     return p->entry == SLUICE_ENTRY_FROM_POD ? refuse(skb, p) : drop(p, SLUICE_REASON_NO_CONNECTION);
@@ -155,5 +147,3 @@ static __noinline int select_backend(struct __sk_buff* skb, struct packet* p, st
   }
   return reason ? drop(p, reason) : CONTINUE;
 }
-
-#endif

@@ -6,6 +6,7 @@
 #include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
@@ -23,49 +24,101 @@
 /* clang-format off */
 #include "maps.h"
 #include "packet.h"
-#include "parse.h"
-#include "admit.h"
-#include "arp.h"
+#include "ports.h"
 #include "checksum.h"
-#include "rewrite.h"
-#include "pair.h"
-#include "flow.h"
-#include "refuse.h"
-#include "select.h"
-#include "remember.h"
-#include "frontend.h"
-#include "uplink.h"
+#include "share.h"
+#include "rules.h"
+#include "idle.h"
+
+#include "family4.h"
+#include "stages.h"
+#include "family_end.h"
+
+#include "family6.h"
+#include "stages.h"
+#include "family_end.h"
+
 #include "sweep.h"
 /* clang-format on */
 
-SEC("tc")
-int from_pod(struct __sk_buff* skb) {
-  struct packet p = {.entry = SLUICE_ENTRY_FROM_POD, .length = skb->len};
+static __noinline int from_pod4(struct __sk_buff* skb) {
+  struct packet4 p = {.entry = SLUICE_ENTRY_FROM_POD, .length = skb->len};
   __be16 ethertype = 0;
   STAGE(port_of(skb, &p));
   STAGE(admit_frame(skb, &p, &ethertype));
   if (ethertype == bpf_htons(ETH_P_ARP)) return arp_from_pod(skb, &p);
-  STAGE(admit_ipv4(skb, &p));
+  if (ethertype != bpf_htons(ETH_P_IP)) return drop(&p, ethertype_reason(ethertype));
+  STAGE(admit_ip(skb, &p));
   STAGE(flow(skb, &p));
   STAGE(frontend(skb, &p));
   return to_address(skb, &p);
 }
 
-SEC("tc")
-int from_uplink(struct __sk_buff* skb) {
-  struct packet p = {.entry = SLUICE_ENTRY_FROM_UPLINK, .length = skb->len, .own_delivery = SLUICE_DELIVER_UPLINK};
-  __u32 total = 0;
+static __noinline int from_pod6(struct __sk_buff* skb) {
+  struct packet6* p = blank_packet6(SLUICE_ENTRY_FROM_POD, skb->len);
+  __be16 ethertype = 0;
+  __u32 length = 0;
+  bool group = false;
+  if (!p) return TC_ACT_SHOT; /* cannot be */
+  STAGE(port_of(skb, p));
+  STAGE(admit_frame(skb, p, &ethertype));
+  if (ethertype != bpf_htons(ETH_P_IPV6)) return drop(p, ethertype_reason(ethertype));
+  STAGE(admit_header(skb, p, &length, &group));
+  __u8 type = nd_type(skb, p);
+  if (type) return nd_from_pod(skb, p, length, group, type);
+  STAGE(admit_ip(skb, p, length, group));
+  STAGE(flow(skb, p));
+  STAGE(frontend(skb, p));
+  return to_address(skb, p);
+}
+
+static __noinline int from_uplink4(struct __sk_buff* skb) {
+  struct packet4 p = {.entry = SLUICE_ENTRY_FROM_UPLINK, .length = skb->len, .own_delivery = SLUICE_DELIVER_UPLINK};
+  __u32 length = 0;
   STAGE(ours_on_uplink(skb, &p));
-  STAGE(shape_on_uplink(skb, &p, &total));
+  STAGE(shape_on_uplink(skb, &p, &length));
   STAGE(flow(skb, &p));
   STAGE(admit_on_uplink(&p));
   STAGE(frontend(skb, &p));
   return to_floating(skb, &p);
 }
 
+static __noinline int from_uplink6(struct __sk_buff* skb) {
+  struct packet6* p = blank_packet6(SLUICE_ENTRY_FROM_UPLINK, skb->len);
+  __u32 length = 0;
+  if (!p) return TC_ACT_UNSPEC; /* cannot be */
+  p->own_delivery = SLUICE_DELIVER_UPLINK;
+  STAGE(ours_on_uplink(skb, p));
+  STAGE(shape_on_uplink(skb, p, &length));
+  STAGE(flow(skb, p));
+  STAGE(admit_on_uplink(p));
+  STAGE(frontend(skb, p));
+  return to_floating(skb, p);
+}
+
+/* The families part here, before either has put anything on the stack. */
+SEC("tc")
+int from_pod(struct __sk_buff* skb) {
+  return skb->protocol == bpf_htons(ETH_P_IPV6) ? from_pod6(skb) : from_pod4(skb);
+}
+
+SEC("tc")
+int from_uplink(struct __sk_buff* skb) {
+  return skb->protocol == bpf_htons(ETH_P_IPV6) ? from_uplink6(skb) : from_uplink4(skb);
+}
+
 SEC("xdp")
 int uplink_xdp(struct xdp_md* xdp) {
-  return xdp_early_drop(xdp);
+  const struct ethhdr* ethernet = (void*)(long)xdp->data;
+  __u32 length = (__u32)(xdp->data_end - xdp->data);
+  bool is_ethernet = (void*)(ethernet + 1) <= (void*)(long)xdp->data_end;
+  if (is_ethernet && ethernet->h_proto == bpf_htons(ETH_P_IPV6)) {
+    struct packet6* p = blank_packet6(SLUICE_ENTRY_UPLINK_XDP, length);
+    return p ? xdp_early_drop(xdp, p) : XDP_PASS;
+  }
+  struct packet4 p = {.entry = SLUICE_ENTRY_UPLINK_XDP, .length = length};
+  if (!is_ethernet || ethernet->h_proto != bpf_htons(ETH_P_IP)) return xdp_verdict(&p, SLUICE_REASON_FOREIGN, XDP_PASS);
+  return xdp_early_drop(xdp, &p);
 }
 
 /* Run once after load, with any packet: starts the sweep under this program. */

@@ -8,69 +8,6 @@
 #define CLOCK_MONOTONIC 1
 #endif
 
-struct sweep {
-  const struct sluice_settings* set;
-  struct sluice_flow_totals* totals;
-  __u64 now;
-  __u32 start;
-  __u32 limit;
-};
-
-/* Is more than half of what the network may have in use? Then what is probably of no more use goes sooner. */
-static __noinline bool is_short_of_pairs(const struct sweep* sweep, __u16 network_slot) {
-  __u32 index = network_slot;
-  const struct sluice_network_limits* limits = bpf_map_lookup_elem(&network_limits, &index);
-  const struct sluice_network_usage* usage = get_usage(network_slot);
-  if (!limits || !usage) return false;
-  return usage->pairs > limits->max_pairs / 2 || sweep->totals->shared_used > sweep->set->shared_pairs / 2;
-}
-
-static __noinline bool is_short_of_half_open(__u16 network_slot) {
-  __u32 index = network_slot;
-  const struct sluice_network_limits* limits = bpf_map_lookup_elem(&network_limits, &index);
-  const struct sluice_network_usage* usage = get_usage(network_slot);
-  return limits && usage && usage->half_open > limits->max_half_open_pairs / 2;
-}
-
-static __always_inline __u64 tcp_idle_limit(const struct sweep* sweep, __u16 network_slot, __u32 ahead, __u32 back) {
-  const struct sluice_settings* set = sweep->set;
-  if ((ahead | back) & SLUICE_STATE_RST) return set->tcp_reset;
-  if ((ahead & back) & SLUICE_STATE_FIN)
-    return set->tcp_reset < set->tcp_closed && is_short_of_pairs(sweep, network_slot) ? set->tcp_reset
-                                                                                      : set->tcp_closed;
-  if ((ahead | back) & SLUICE_STATE_FIN) return set->tcp_closing;
-  return ahead & SLUICE_STATE_ESTABLISHED ? set->tcp_established : set->tcp_half_open;
-}
-
-static __always_inline __u64 usual_limit(const struct sweep* sweep, const struct sluice_pair4* pair, __u32 ahead,
-                                         __u32 back) {
-  const struct sluice_settings* set = sweep->set;
-  __u8 protocol = pair->forward.network_protocol >> 24;
-  if (protocol == IPPROTO_TCP) return tcp_idle_limit(sweep, pair->network_slot, ahead, back);
-  if (protocol == IPPROTO_UDP) return back & SLUICE_STATE_ESTABLISHED ? set->udp_stream : set->udp_new;
-  return set->icmp;
-}
-
-static __always_inline __u64 idle_limit(const struct sweep* sweep, const struct sluice_pair4* pair, __u32 ahead,
-                                        __u32 back) {
-  __u64 limit = usual_limit(sweep, pair, ahead, back);
-  if (!(ahead & SLUICE_STATE_HALF_OPEN_CHARGED) || limit < SLUICE_SHORT_LIMIT) return limit;
-  return is_short_of_half_open(pair->network_slot) ? SLUICE_SHORT_LIMIT : limit;
-}
-
-enum pair_fate { PAIR_LIVES, PAIR_IDLE, PAIR_ENDED, PAIR_ORPHANED };
-
-static __noinline int judge(const struct sweep* sweep, struct sluice_pair4* pair, __u32 index, bool* half_open) {
-  const struct sluice_flow4* ahead = bpf_map_lookup_elem(&flows4, &pair->forward);
-  const struct sluice_flow4* back = bpf_map_lookup_elem(&flows4, &pair->reverse);
-  if (!ahead || !back || ahead->pair != index || back->pair != index) return PAIR_ORPHANED;
-  *half_open = ahead->state & SLUICE_STATE_HALF_OPEN_CHARGED;
-  if (is_ended(ahead) || is_ended(back)) return PAIR_ENDED;
-  __u64 seen = ahead->last_seen > back->last_seen ? ahead->last_seen : back->last_seen;
-  if (sweep->now < seen || sweep->now - seen < idle_limit(sweep, pair, ahead->state, back->state)) return PAIR_LIVES;
-  return PAIR_IDLE;
-}
-
 static __always_inline void recount(__u16 network_slot, bool half_open) {
   struct sluice_network_usage* usage = get_usage(network_slot);
   if (!usage) return;
@@ -87,16 +24,32 @@ static __always_inline void count_fate(struct sluice_flow_totals* totals, int fa
     totals->orphans++;
 }
 
+/* The two families from here on: a pair is of one. */
+static __always_inline int judge_pair(const struct sweep* sweep, const struct sluice_pair* pair, __u32 index,
+                                      bool* half_open) {
+  const struct sluice_pair_keys4* keys4 = bpf_map_lookup_elem(&pair_keys4, &index);
+  const struct sluice_pair_keys6* keys6 = bpf_map_lookup_elem(&pair_keys6, &index);
+  if (!keys4 || !keys6) return PAIR_LIVES;
+  return pair->family == 6 ? judge(sweep, pair, keys6, index, half_open) : judge(sweep, pair, keys4, index, half_open);
+}
+
+static __noinline bool release_any(struct sluice_pair* pair, __u32 index) {
+  const struct sluice_pair_keys4* keys4 = bpf_map_lookup_elem(&pair_keys4, &index);
+  const struct sluice_pair_keys6* keys6 = bpf_map_lookup_elem(&pair_keys6, &index);
+  if (!keys4 || !keys6) return false;
+  return pair->family == 6 ? release_pair(pair, keys6, index) : release_pair(pair, keys4, index);
+}
+
 /* Two phases: an expired pair is marked first and deleted a grace period later if nothing has used it since. */
 static long visit_pair(__u32 step, struct sweep* sweep) {
   __u32 index = sweep->start + step;
-  struct sluice_pair4* pair = bpf_map_lookup_elem(&pairs4, &index);
+  struct sluice_pair* pair = bpf_map_lookup_elem(&pairs, &index);
   if (!pair || index >= sweep->limit) return 1;
   __u32 state = *(volatile __u32*)&pair->state;
   if (state == SLUICE_PAIR_KEPT) give_pair_index(pair, index);
   if (state != SLUICE_PAIR_LIVE) return 0;
   bool half_open = false;
-  int fate = judge(sweep, pair, index, &half_open);
+  int fate = judge_pair(sweep, pair, index, &half_open);
   __u64 mark = pair->mark;
   recount(pair->network_slot, half_open);
   if (fate == PAIR_LIVES) {
@@ -108,11 +61,11 @@ static long visit_pair(__u32 step, struct sweep* sweep) {
     return 0;
   }
   if (sweep->now - mark < sweep->set->delete_grace || !claim_pair(pair)) return 0;
-  if (pair->mark != mark || judge(sweep, pair, index, &half_open) != fate) {
+  if (pair->mark != mark || judge_pair(sweep, pair, index, &half_open) != fate) {
     *(volatile __u32*)&pair->state = SLUICE_PAIR_LIVE; /* used again, or another flow's by now */
     return 0;
   }
-  if (release_pair(pair, index)) count_fate(sweep->totals, fate);
+  if (release_any(pair, index)) count_fate(sweep->totals, fate);
   return 0;
 }
 

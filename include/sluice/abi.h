@@ -2,7 +2,8 @@
 /* Every map key, map value and configuration struct that BPF programs and userspace share.
  *
  * Rules: only <linux/types.h>; every byte is named; sizes are asserted; __be16/__be32 are in network byte order,
- * everything else in host byte order. A change of any layout or meaning raises SLUICE_ABI_VERSION: pins live in
+ * everything else in host byte order. Keys and records that hold tenant addresses exist once a family, with the family's
+ * number in their names; whatever else they hold is the same. A change of any layout or meaning raises SLUICE_ABI_VERSION: pins live in
  * <bpffs>/abi-N/, so two versions never share a map.
  *
  * Slots and generations. Pods (endpoints) and service ports (frontends) have small dense slots. A slot's current
@@ -24,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 2
+#define SLUICE_ABI_VERSION 3
 
 #ifdef __cplusplus
 #define SLUICE_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " is part of the ABI")
@@ -34,6 +35,15 @@
 
 /* The router's MAC address in every network (locally administered, "slc" in the middle). */
 #define SLUICE_ROUTER_MAC {0x02, 0x73, 0x6c, 0x63, 0x00, 0x01}
+
+/* An IPv6 address as it stands in a packet; all zero where there is none. */
+struct sluice_address6 {
+  __be32 words[4];
+};
+SLUICE_ASSERT_SIZE(struct sluice_address6, 16);
+
+/* The router's link-local address: fe80::/64 with the modified EUI-64 of its MAC (RFC 4291 appendix A). */
+#define SLUICE_ROUTER_LINK_LOCAL {0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0x00, 0x73, 0x6c, 0xff, 0xfe, 0x63, 0x00, 0x01}
 
 /* ---- entry points and counters ---------------------------------------------------------------------------- */
 
@@ -47,7 +57,7 @@ enum sluice_entry {
 };
 
 /* counters: per-CPU array, index = entry * SLUICE_COUNTER_STRIDE + reason (reasons.h). */
-#define SLUICE_COUNTER_STRIDE 64
+#define SLUICE_COUNTER_STRIDE 128
 struct sluice_counter {
   __u64 packets;
   __u64 bytes; /* frame bytes from the Ethernet header on; GSO packets count their full size */
@@ -82,7 +92,7 @@ struct sluice_settings {
   __u64 sweep_interval;      /* between two slices of the sweep */
   __u64 delete_grace;        /* a pair marked for deletion is deleted no earlier than this after the mark */
   __u32 sweep_pairs;         /* pairs visited in one slice; sized for <= 1 ms */
-  __u32 max_pairs;           /* flow pairs in all; pairs4 has this many elements, flows4 at least twice */
+  __u32 max_pairs;           /* flow pairs of both families; pairs has this many elements, flows4 and flows6 twice */
   __u32 shared_pairs;        /* max_pairs minus the sum of all guarantees: what bursts share */
   __u32 refusals_per_second; /* RST, port unreachable and echo replies per network and second */
 };
@@ -147,7 +157,7 @@ struct sluice_port {
   __u32 self;                 /* the key: ifindex */
   __u32 network;              /* 24-bit id; 0 for an uplink */
   struct sluice_ref endpoint; /* the pod; {0, 0} for an uplink */
-  __be32 address4;            /* the pod's; 0 for an uplink */
+  __be32 address4;            /* the pod's; 0: it has none, or an uplink */
   __be32 cidr4;               /* the network's prefix; 0 for an uplink */
   __be32 mask4;
   __be32 router4;
@@ -155,10 +165,14 @@ struct sluice_port {
   __u8 kind;     /* enum sluice_port_kind */
   __u8 delivery; /* enum sluice_delivery: how replies reach the sender through this device */
   __u8 mac[6];   /* the pod's, or the uplink's own */
-  __u8 pad2[2];
+  __u8 cidr6_length;
+  __u8 pad;
+  struct sluice_address6 address6; /* the pod's; zero: it has none, or an uplink */
+  struct sluice_address6 cidr6;    /* the network's prefix */
+  struct sluice_address6 router6;
   __u32 self_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_port, 48);
+SLUICE_ASSERT_SIZE(struct sluice_port, 96);
 
 /* port_slots: the same records once more, in an array by ifindex % SLUICE_PORT_SLOTS, because an array costs a
  * packet nothing and a hash does. Of two ports with one slot the other is found in the hash alone.
@@ -169,10 +183,10 @@ SLUICE_ASSERT_SIZE(struct sluice_port, 48);
 #define SLUICE_PORT_SLOTS 4096
 struct sluice_port_slot {
   __u32 sequence;
-  struct sluice_port port;
-  __u32 pad[3]; /* to one cache line */
+  struct sluice_port port; /* what IPv4 needs lies in the first cache line */
+  __u32 pad[7];            /* to two cache lines */
 };
-SLUICE_ASSERT_SIZE(struct sluice_port_slot, 64);
+SLUICE_ASSERT_SIZE(struct sluice_port_slot, 128);
 
 /* ---- endpoints (hash): every address that somebody has -------------------------------------------------------------
  */
@@ -182,7 +196,7 @@ enum sluice_endpoint_kind {
   SLUICE_ENDPOINT_POD_DEVICE = 2, /* deliver with bpf_redirect to ifindex (a VM's tap) */
   SLUICE_ENDPOINT_ROUTER = 3,
   SLUICE_ENDPOINT_SERVICE = 4,    /* a service address, inside or outside the CIDR; mac is the router's */
-  SLUICE_ENDPOINT_FLOATING = 5,   /* a floating IP, network 0; ARP is answered with the uplink's MAC */
+  SLUICE_ENDPOINT_FLOATING = 5,   /* a floating IP, network 0; ARP and ND are answered with the uplink's MAC */
   SLUICE_ENDPOINT_POD_REMOTE = 6, /* reserved: a pod on another node */
 };
 
@@ -204,11 +218,31 @@ struct sluice_endpoint4 {
 };
 SLUICE_ASSERT_SIZE(struct sluice_endpoint4, 40);
 
+struct sluice_endpoint6_key {
+  __u32 network;
+  struct sluice_address6 address;
+};
+SLUICE_ASSERT_SIZE(struct sluice_endpoint6_key, 20);
+
+/* As struct sluice_endpoint4. A pod with both families has one slot and generation. */
+struct sluice_endpoint6 {
+  struct sluice_endpoint6_key self;
+  struct sluice_ref ref;
+  __u32 ifindex;
+  __u8 mac[6];
+  __u8 kind;
+  __u8 pad;
+  struct sluice_address6 node6; /* reserved */
+  struct sluice_endpoint6_key self_end;
+};
+SLUICE_ASSERT_SIZE(struct sluice_endpoint6, 76);
+
 /* ---- frontends (hash) and backends, rings (arenas) ------------------------------------------------------------------
  */
 
 /* A service port in network N, or a floating IP's port in network 0. ICMP echo to a service address is a frontend
- * with protocol 1 (IPPROTO_ICMP) and port 0 over the backends of the service's first port. */
+ * with protocol 1 (IPPROTO_ICMP; 58, IPPROTO_ICMPV6, in IPv6) and port 0 over the backends of the service's first
+ * port. */
 struct sluice_frontend4_key {
   __u32 network;
   __be32 address;
@@ -245,6 +279,36 @@ struct sluice_frontend4 {
 };
 SLUICE_ASSERT_SIZE(struct sluice_frontend4, 80);
 
+struct sluice_frontend6_key {
+  __u32 network;
+  struct sluice_address6 address;
+  __be16 port;
+  __u8 protocol;
+  __u8 pad;
+};
+SLUICE_ASSERT_SIZE(struct sluice_frontend6_key, 24);
+
+/* As struct sluice_frontend4. A service with both families has a record in each, with a slot of its own and with those
+ * backends that have the family. */
+struct sluice_frontend6 {
+  struct sluice_frontend6_key self;
+  __u32 backend_network;
+  struct sluice_ref ref;
+  __u32 backend_base;
+  __u32 backend_count;
+  __u32 ready_count;
+  __u32 ring_base;
+  __u32 ring_size;
+  struct sluice_address6 router6;
+  __u16 network_slot;
+  __u8 algorithm;
+  __u8 cidr_length;
+  __u32 owner;
+  __u64 fingerprint;
+  struct sluice_frontend6_key self_end;
+};
+SLUICE_ASSERT_SIZE(struct sluice_frontend6, 112);
+
 /* Up to this many backends are chosen by rendezvous hashing over the list; above it by a Maglev ring. */
 #define SLUICE_RENDEZVOUS_MAX 8
 /* Re-hash attempts past slots whose backend is down, before the list is searched in order. */
@@ -259,14 +323,15 @@ enum sluice_backend_state {
  * frontend uses changes only in `state`. */
 struct sluice_backend {
   __u32 network; /* equals the frontend's backend_network, or the record was reused: treat as a miss */
-  __be32 address4;
+  __be32 address4;            /* of an IPv4 frontend's backend; otherwise 0 */
   struct sluice_ref endpoint; /* the pod; must equal the endpoint record's */
   __be16 port;                /* target port; 0 for ICMP echo */
   __u8 state;                 /* enum sluice_backend_state */
   __u8 pad;
   __u32 identity; /* stable hash of (network, pod name, target port): what rendezvous hashing keys on */
+  struct sluice_address6 address6; /* of an IPv6 frontend's backend; otherwise zero */
 };
-SLUICE_ASSERT_SIZE(struct sluice_backend, 24);
+SLUICE_ASSERT_SIZE(struct sluice_backend, 40);
 
 /* rings: one arena of blocks; slot s of a ring is entries[s % 32] of block ring_base + s / 32, a local index
  * into the frontend's backends. */
@@ -285,15 +350,28 @@ static inline __u32 sluice_filter_bit(__u32 network, __be32 address) {
   return (__u32)(((__u32)address * 0x9E3779B1u + network * 0x85EBCA6Bu) >> 16); /* multiplicative hash to 16 bits */
 }
 
+static inline __u32 sluice_filter_bit6(__u32 network, const struct sluice_address6* address) {
+  __u32 hash = network * 0x85EBCA6Bu;
+  int i;
+  for (i = 0; i < 4; i++) {
+    hash = (hash ^ (__u32)address->words[i]) * 0x9E3779B1u;
+    hash ^= hash >> 15; /* the last octet stands in a word's highest byte, which a product moves nowhere */
+  }
+  return hash & (SLUICE_FILTER_BITS - 1);
+}
+
 static inline __u32 sluice_refusal_index(__be32 address) {
   /* the upper bits: the last octet of an address stands in its highest byte, which moves no lower ones */
   return sluice_filter_bit(0, address) / (SLUICE_FILTER_BITS / SLUICE_REFUSAL_WINDOWS);
+}
+static inline __u32 sluice_refusal_index6(const struct sluice_address6* address) {
+  return sluice_filter_bit6(0, address) % SLUICE_REFUSAL_WINDOWS;
 }
 
 /* ---- flows ---------------------------------------------------------------------------------------------------------
  */
 
-/* The tuple as it stands in a packet of this direction. ICMP echo: requests have source_port = id,
+/* The tuple as it stands in a packet of this direction. ICMP echo (also v6): requests have source_port = id,
  * destination_port = 0; replies the reverse. */
 struct sluice_flow4_key {
   __u32 network_protocol; /* network id | protocol << 24 */
@@ -303,6 +381,15 @@ struct sluice_flow4_key {
   __be16 destination_port;
 };
 SLUICE_ASSERT_SIZE(struct sluice_flow4_key, 16);
+
+struct sluice_flow6_key {
+  __u32 network_protocol;
+  struct sluice_address6 source;
+  struct sluice_address6 destination;
+  __be16 source_port;
+  __be16 destination_port;
+};
+SLUICE_ASSERT_SIZE(struct sluice_flow6_key, 40);
 
 enum sluice_delivery {
   SLUICE_DELIVER_PEER = 1,   /* bpf_redirect_peer(ifindex) */
@@ -332,7 +419,7 @@ enum sluice_flow_state {
 struct sluice_flow4 {
   struct sluice_flow4_key self;
   __u32 stamp; /* equals stamp_end, unless the record is being written */
-  __u32 pair;  /* index in pairs4 */
+  __u32 pair;  /* index in pairs */
   __be32 new_source;
   __be32 new_destination;
   __be16 new_source_port;
@@ -360,27 +447,71 @@ struct sluice_flow4 {
 };
 SLUICE_ASSERT_SIZE(struct sluice_flow4, 128);
 
+/* The same for IPv6. */
+struct sluice_flow6 {
+  struct sluice_flow6_key self;
+  __u32 stamp;
+  __u32 pair;
+  struct sluice_address6 new_source;
+  struct sluice_address6 new_destination;
+  __be16 new_source_port;
+  __be16 new_destination_port;
+  __u32 address_delta;
+  __u32 port_delta;
+  __u32 ifindex;
+  __u8 delivery;
+  __u8 role;
+  __u8 destination_mac[6];
+  struct sluice_ref source;
+  struct sluice_ref endpoint;
+  struct sluice_ref frontend;
+  __u32 state;
+  __u32 acknowledged;
+  __u64 last_seen;
+  __u64 packets;
+  __u64 bytes;
+  __u16 network_slot;
+  __u8 pad[2];
+  __u32 last_tick;
+  __u32 pad2;
+  __u32 stamp_end;
+};
+SLUICE_ASSERT_SIZE(struct sluice_flow6, 176);
+
 enum sluice_pair_state {
   SLUICE_PAIR_FREE = 0,
   SLUICE_PAIR_LIVE = 1,
   SLUICE_PAIR_DYING = 2, /* claimed by exactly one deleter */
-  SLUICE_PAIR_KEPT = 3,  /* free, but its index could not be pushed to pairs4_free: the sweep tries again */
+  SLUICE_PAIR_KEPT = 3,  /* free, but its index could not be pushed to pairs_free: the sweep tries again */
 };
 
-/* pairs4: array; the sweep walks it by index, so that aging goes in slices. */
-struct sluice_pair4 {
-  struct sluice_flow4_key forward;
-  struct sluice_flow4_key reverse;
+/* pairs: array; the sweep walks it by index, so that aging goes in slices. An index is of one family at a time; its
+ * tuples stand in that family's pair_keys. */
+struct sluice_pair {
   __u64 mark;  /* coarse ns when first found expired; 0: not marked */
   __u32 state; /* enum sluice_pair_state, changed by compare-and-swap only */
   __u16 network_slot;
-  __u16 pad;
+  __u8 family; /* 4 or 6 */
+  __u8 protocol;
 };
-SLUICE_ASSERT_SIZE(struct sluice_pair4, 48);
+SLUICE_ASSERT_SIZE(struct sluice_pair, 16);
+
+/* pair_keys4, pair_keys6: arrays by the same index. */
+struct sluice_pair_keys4 {
+  struct sluice_flow4_key forward;
+  struct sluice_flow4_key reverse;
+};
+SLUICE_ASSERT_SIZE(struct sluice_pair_keys4, 32);
+
+struct sluice_pair_keys6 {
+  struct sluice_flow6_key forward;
+  struct sluice_flow6_key reverse;
+};
+SLUICE_ASSERT_SIZE(struct sluice_pair_keys6, 80);
 
 /* flow_totals: array with one element, owned by the programs. */
 struct sluice_flow_totals {
-  __u32 high_water;      /* pair indexes handed out so far; freed ones come back through pairs4_free */
+  __u32 high_water;      /* pair indexes handed out so far; freed ones come back through pairs_free */
   __u32 shared_used;     /* sum of all networks' `shared` */
   __u32 cursor;          /* the sweep's next pair */
   __u32 recount_changes; /* sum of all networks' `changes` when the sweep's round began */

@@ -33,8 +33,8 @@
   X(IP_OPTIONS, ip_options, DROP, "IP options are not carried") \
   X(FRAGMENT, fragment, DROP, "IP fragments are not carried yet") \
   X(VLAN, vlan, DROP, "VLAN tagged frame from a pod") \
-  X(ETHERTYPE, ethertype, DROP, "neither IPv4 nor ARP") \
-  X(IPV6, ipv6, DROP, "IPv6 is not carried yet") \
+  X(ETHERTYPE, ethertype, DROP, "neither IPv4 nor IPv6 nor ARP") \
+  X(NO_FAMILY, no_family, DROP, "the pod has no address of this family (IPv4 or IPv6)") \
   X(MULTICAST, multicast, DROP, "multicast destination") \
   X(BROADCAST, broadcast, DROP, "broadcast destination") \
   X(SPOOFED_MAC, spoofed_mac, DROP, "source MAC is not the pod's own") \
@@ -62,7 +62,15 @@
   X(TABLE_CHANGED, table_changed, DROP, "a table record changed while it was read; the sender's retry passes") \
   X(STALE_ENDPOINT, stale_endpoint, DROP, "the chosen backend's pod was just removed or attached anew") \
   X(REWRITE_FAILED, rewrite_failed, DROP, "the kernel refused to change the packet") \
-  X(DELIVERY_FAILED, delivery_failed, DROP, "the kernel refused the redirect")
+  X(DELIVERY_FAILED, delivery_failed, DROP, "the kernel refused the redirect") \
+  X(ND_ANSWERED, nd_answered, REPLY, "IPv6 neighbour solicitation answered by the datapath") \
+  X(ROUTER_ADVERTISED, router_advertised, REPLY, "IPv6 router solicitation answered by the datapath") \
+  X(ND_MALFORMED, nd_malformed, DROP, "neighbour discovery message that RFC 4861 does not allow: hop limit, checksum, lengths") \
+  X(ND_NO_TARGET, nd_no_target, DROP, "neighbour solicitation for an address that nobody has in this network") \
+  X(ND_OWN_ADDRESS, nd_own_address, DROP, "solicitation or advertisement of the pod's own address: nothing to answer") \
+  X(SPOOFED_ND, spoofed_nd, DROP, "neighbour discovery in somebody else's name, router advertisement or redirect of a pod") \
+  X(SPOOFED_DHCP, spoofed_dhcp, DROP, "a pod plays DHCP server") \
+  X(EXTENSION_HEADER, extension_header, DROP, "IPv6 extension headers in a wrong order, too many, or a source route; or an answer to a packet with some was due")
 /* clang-format on */
 
 enum sluice_reason {

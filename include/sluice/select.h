@@ -48,22 +48,22 @@ SLUICE_SELECT_INLINE __u64 sluice_rotate_left(__u64 value, unsigned int bits) {
     (v2) = sluice_rotate_left(v2, 32);  \
   } while (0)
 
-/* SipHash-1-3 (Aumasson and Bernstein: one round a word, three at the end) of exactly 16 bytes, given as the two
- * 64-bit words that a little-endian machine loads from them. The key is such a pair as well. A tenant who does not
- * know the key cannot aim keys at one backend. */
-SLUICE_SELECT_INLINE __u64 sluice_siphash13(const __u64 secret[2], const __u64 words[2]) {
-  const __u64 length = (__u64)16 << 56; /* last block: no bytes left, total length on top */
+/* SipHash-1-3 (Aumasson and Bernstein: one round a word, three at the end) of exactly 8 * count bytes, given as the
+ * 64-bit words that a little-endian machine loads from them. The key is two such words as well. `count` is a constant,
+ * so that the loop is unrolled. A tenant who does not know the key cannot aim keys at one backend. */
+SLUICE_SELECT_INLINE __u64 sluice_siphash13(const __u64 secret[2], const __u64* words, int count) {
+  const __u64 length = (__u64)(8 * count) << 56; /* last block: no bytes left, total length on top */
   __u64 v0 = secret[0] ^ 0x736f6d6570736575ull;
   __u64 v1 = secret[1] ^ 0x646f72616e646f6dull;
   __u64 v2 = secret[0] ^ 0x6c7967656e657261ull;
   __u64 v3 = secret[1] ^ 0x7465646279746573ull;
+  int i;
 
-  v3 ^= words[0];
-  SLUICE_SIPROUND(v0, v1, v2, v3);
-  v0 ^= words[0];
-  v3 ^= words[1];
-  SLUICE_SIPROUND(v0, v1, v2, v3);
-  v0 ^= words[1];
+  for (i = 0; i < count; i++) {
+    v3 ^= words[i];
+    SLUICE_SIPROUND(v0, v1, v2, v3);
+    v0 ^= words[i];
+  }
   v3 ^= length;
   SLUICE_SIPROUND(v0, v1, v2, v3);
   v0 ^= length;
@@ -85,13 +85,38 @@ SLUICE_SELECT_INLINE __u64 sluice_flow_hash(const __u64 secret[2], __u32 network
       (__u64)(network | (__u32)protocol << 24) | (__u64)(__u32)source << 32,
       (__u64)(__u32)destination | (__u64)(__u16)source_port << 32 | (__u64)(__u16)destination_port << 48,
   };
-  return sluice_siphash13(secret, words);
+  return sluice_siphash13(secret, words, 2);
 }
 
 /* For algorithm source: the same bytes with ports and protocol 0, so that all flows of one client to one address hash
  * alike. */
 SLUICE_SELECT_INLINE __u64 sluice_source_hash(const __u64 secret[2], __u32 network, __be32 source, __be32 destination) {
   return sluice_flow_hash(secret, network, source, destination, 0, 0, 0);
+}
+
+/* The same for IPv6: the 40 bytes of struct sluice_flow6_key. */
+SLUICE_SELECT_INLINE __u64 sluice_flow_hash6(const __u64 secret[2], __u32 network, const struct sluice_address6* source,
+                                             const struct sluice_address6* destination, __u32 ports, __u8 protocol) {
+  const __u32 *s = (const __u32*)source->words, *d = (const __u32*)destination->words;
+  const __u64 words[5] = {
+      (__u64)(network | (__u32)protocol << 24) | (__u64)s[0] << 32,
+      (__u64)s[1] | (__u64)s[2] << 32,
+      (__u64)s[3] | (__u64)d[0] << 32,
+      (__u64)d[1] | (__u64)d[2] << 32,
+      (__u64)d[3] | (__u64)ports << 32,
+  };
+  return sluice_siphash13(secret, words, 5);
+}
+
+/* `ports` of sluice_flow_hash6: as the two ports stand in memory on a little-endian machine. */
+SLUICE_SELECT_INLINE __u32 sluice_ports_word(__be16 source_port, __be16 destination_port) {
+  return (__u32)(__u16)source_port | (__u32)(__u16)destination_port << 16;
+}
+
+SLUICE_SELECT_INLINE __u64 sluice_source_hash6(const __u64 secret[2], __u32 network,
+                                               const struct sluice_address6* source,
+                                               const struct sluice_address6* destination) {
+  return sluice_flow_hash6(secret, network, source, destination, 0, 0);
 }
 
 /* Every input bit changes every output bit with probability near 1/2; a bijection. */

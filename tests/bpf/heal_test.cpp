@@ -85,9 +85,9 @@ TEST_F(Heal, AnIndexThatCouldNotBePushedIsPushedByTheSweep) {
   totals.high_water = 2;
   datapath.put("flow_totals", std::uint32_t{0}, totals);
   for (std::uint32_t index = 0; index < 2; ++index) {
-    sluice_pair4 pair{};
+    sluice_pair pair{};
     pair.state = SLUICE_PAIR_KEPT;
-    datapath.put("pairs4", index, pair);
+    datapath.put("pairs", index, pair);
   }
   datapath.start_sweep();
   EXPECT_TRUE(eventually([&] { return inconsistency(datapath).empty(); })) << inconsistency(datapath);
@@ -99,9 +99,9 @@ TEST_F(Heal, ADeletionThatStoppedHalfwayIsFinishedByTheSweep) {
   change_settings([](sluice_settings& s) { s.delete_grace = 1; });
   ASSERT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
   datapath.remove("flows4", key_of(there(1)));  // the forward record goes first
-  auto pair = datapath.element<sluice_pair4>("pairs4", 0);
+  auto pair = datapath.element<sluice_pair>("pairs", 0);
   pair.mark = 1;
-  datapath.put("pairs4", std::uint32_t{0}, pair);
+  datapath.put("pairs", std::uint32_t{0}, pair);
   datapath.start_sweep();
   EXPECT_TRUE(eventually([&] { return datapath.flows().empty() && datapath.usage(network.slot).pairs == 0; }));
 }

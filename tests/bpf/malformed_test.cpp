@@ -61,8 +61,8 @@ TEST_F(MalformedFromPod, TheUnchangedPacketsAreDelivered) {
 TEST_F(MalformedFromPod, DropsFramesOfOtherEthertypes) {
   const Link link = pod.to(server);
   expect({
-      {"IPv6", ipv6(link, 8), SLUICE_REASON_IPV6},
-      {"IPv6 with a wrong version", ethernet(link, 0x86dd, Bytes(40)), SLUICE_REASON_IPV6},
+      {"IPv6 of a pod without an address", ipv6(link, 8), SLUICE_REASON_NO_FAMILY},
+      {"IPv6 with a wrong version", ethernet(link, 0x86dd, Bytes(40)), SLUICE_REASON_BAD_IP_HEADER},
       {"802.1Q", vlan(good_tcp(), 0x8100, 5), SLUICE_REASON_VLAN},
       {"802.1Q with VLAN 0", vlan(good_tcp(), 0x8100, 0), SLUICE_REASON_VLAN},
       {"802.1ad", vlan(vlan(good_tcp(), 0x8100, 5), 0x88a8, 6), SLUICE_REASON_VLAN},

@@ -142,7 +142,7 @@ TEST_F(Sweep, AMarkedPairThatIsUsedAgainLives) {
   open(kUdp);
   age(2 * unit);
   datapath.start_sweep();
-  const auto mark = [&] { return datapath.element<sluice_pair4>("pairs4", 0).mark; };
+  const auto mark = [&] { return datapath.element<sluice_pair>("pairs", 0).mark; };
   ASSERT_TRUE(eventually([&] { return mark() != 0; })) << "first marked";
   ASSERT_TRUE(rounds(10));
   EXPECT_EQ(datapath.flows().size(), 2U) << "not deleted before the grace period ends";

@@ -7,7 +7,10 @@ namespace {
 
 class Xdp : public ProgramTest {
  protected:
-  Xdp() { world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}}); }
+  Xdp() {
+    world.uplink();
+    world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
+  }
   sluice_reason run(const Frame& frame) { return datapath.run(SLUICE_ENTRY_UPLINK_XDP, 0, frame).reason; }
   static Frame changed16(Frame frame, std::size_t offset, unsigned value) {
     return frame.set16(offset, value).fix_checksums();
@@ -43,6 +46,12 @@ TEST_F(Xdp, DropsWhatCannotBeByItsShape) {
   }
   EXPECT_EQ(run(changed16(good, kIp + 6, 0x2000)), SLUICE_REASON_FRAGMENT);
   EXPECT_EQ(run(changed16(good, kIp + 6, 0x0001)), SLUICE_REASON_FRAGMENT);
+}
+
+TEST_F(Xdp, LeavesBadShapesForOtherHostsAlone) {
+  Frame other = changed16(good, kIp + 2, 19);
+  EXPECT_EQ(run(other.set_mac(0, kGatewayMac)), SLUICE_REASON_FOREIGN);
+  EXPECT_EQ(run(other.set_mac(0, kBroadcastMac)), SLUICE_REASON_FOREIGN);
 }
 
 TEST_F(Xdp, PassesEverythingElseUntouched) {

@@ -23,6 +23,15 @@ bool arp_well_formed(const Bytes& frame) {
   return read16(frame, 18) == 0x0604 && (operation == 1 || operation == 2);
 }
 
+/// IPv6 from a pod that has no such address.
+sluice_reason without_ipv6(const Bytes& frame) {
+  if (frame.size() < kIp + 40) return SLUICE_REASON_TRUNCATED;
+  if (frame[kIp] >> 4 != 6) return SLUICE_REASON_BAD_IP_HEADER;
+  const std::size_t length = read16(frame, kIp + 4);
+  if (length + 40 > frame.size() - kIp || (length == 0 && frame[kIp + 6] == 0)) return SLUICE_REASON_BAD_IP_LENGTH;
+  return SLUICE_REASON_NO_FAMILY;
+}
+
 Bytes arp_reply(const Bytes& question, const Mac& mac) {
   Bytes answer = question;
   write_mac(answer, 0, read_mac(question, 6));
@@ -125,7 +134,7 @@ Verdict Model::from_pod(std::uint32_t ifindex, const Bytes& frame, const Verdict
     case 0x0806:
       return arp_from_pod(port, frame);
     case 0x86dd:
-      return drop(SLUICE_REASON_IPV6);
+      return drop(without_ipv6(frame));
     case 0x8100:
     case 0x88a8:
       return drop(SLUICE_REASON_VLAN);
@@ -169,16 +178,17 @@ Verdict Model::from_uplink(std::uint32_t ifindex, const Bytes& frame, const Verd
   return miss(packet, done);
 }
 
-Verdict Model::uplink_xdp(const Bytes& frame) const {
+Verdict Model::uplink_xdp(std::uint32_t ifindex, const Bytes& frame) const {
+  const Port& port = tables.ports.at(ifindex);
   const Verdict foreign{SLUICE_REASON_FOREIGN, frame};
   if (frame.size() < 34 || read16(frame, 12) != 0x0800 || !is_floating(read32(frame, kIp + 16))) return foreign;
-  const sluice_reason reason = header_shape(frame);
-  if (reason != SLUICE_REASON_NONE) return drop(reason);
   const std::uint32_t source = read32(frame, kIp + 12);
-  if (source == read32(frame, kIp + 16)) return drop(SLUICE_REASON_LAND);
-  if (martian_class(source)) return drop(SLUICE_REASON_MARTIAN);
-  if (is_fragment(frame)) return drop(SLUICE_REASON_FRAGMENT);
-  return {SLUICE_REASON_XDP_TO_TC, frame};
+  sluice_reason reason = header_shape(frame);
+  if (reason == SLUICE_REASON_NONE && source == read32(frame, kIp + 16)) reason = SLUICE_REASON_LAND;
+  if (reason == SLUICE_REASON_NONE && martian_class(source)) reason = SLUICE_REASON_MARTIAN;
+  if (reason == SLUICE_REASON_NONE && is_fragment(frame)) reason = SLUICE_REASON_FRAGMENT;
+  if (reason == SLUICE_REASON_NONE) return {SLUICE_REASON_XDP_TO_TC, frame};
+  return read_mac(frame, 0) == port.mac ? drop(reason) : foreign;
 }
 
 }  // namespace model

@@ -123,7 +123,7 @@ class Model {
   /// What must come of `frame`; `done` is what the program did, for the choices that are its own.
   Verdict from_pod(std::uint32_t ifindex, const Bytes& frame, const Verdict& done);
   Verdict from_uplink(std::uint32_t ifindex, const Bytes& frame, const Verdict& done);
-  Verdict uplink_xdp(const Bytes& frame) const;
+  Verdict uplink_xdp(std::uint32_t ifindex, const Bytes& frame) const;
   /// Why a choice of the program was not allowed; empty if all were.
   [[nodiscard]] const std::string& complaint() const { return complaint_; }
   /// The backends may change: tuples are free to find another one.

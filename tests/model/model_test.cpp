@@ -75,7 +75,7 @@ void compare_tables(const bpftest::Datapath& datapath, const Model& model) {
 }
 
 Verdict expected(Model& model, const Packet& packet, const Verdict& done) {
-  if (packet.entry == SLUICE_ENTRY_UPLINK_XDP) return model.uplink_xdp(packet.frame.bytes);
+  if (packet.entry == SLUICE_ENTRY_UPLINK_XDP) return model.uplink_xdp(packet.ifindex, packet.frame.bytes);
   if (packet.entry == SLUICE_ENTRY_FROM_UPLINK) return model.from_uplink(packet.ifindex, packet.frame.bytes, done);
   return model.from_pod(packet.ifindex, packet.frame.bytes, done);
 }

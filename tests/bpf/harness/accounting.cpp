@@ -39,7 +39,7 @@ void check_record(const Held& held, std::uint32_t index, const sluice_flow4_key&
 
 void check_pairs(const Datapath& datapath, Held& held, std::ostream& errors) {
   for (std::uint32_t index = 0; index < datapath.pairs(); ++index) {
-    const auto pair = datapath.element<sluice_pair4>("pairs4", index);
+    const auto pair = datapath.element<sluice_pair>("pairs", index);
     if (pair.state == SLUICE_PAIR_FREE) continue;
     if (pair.state != SLUICE_PAIR_LIVE) {
       errors << "pair " << index << " was left in state " << pair.state << "\n";
@@ -47,8 +47,9 @@ void check_pairs(const Datapath& datapath, Held& held, std::ostream& errors) {
     }
     held.live.insert(index);
     ++held.pairs[pair.network_slot];
-    check_record(held, index, pair.forward, SLUICE_FLOW_FORWARD, errors);
-    check_record(held, index, pair.reverse, SLUICE_FLOW_REVERSE, errors);
+    const auto keys = datapath.element<sluice_pair_keys4>("pair_keys4", index);
+    check_record(held, index, keys.forward, SLUICE_FLOW_FORWARD, errors);
+    check_record(held, index, keys.reverse, SLUICE_FLOW_REVERSE, errors);
   }
   for (const auto& [key, flow] : held.flows) {
     if (!held.live.contains(flow.pair)) errors << "a record names pair " << flow.pair << ", which is not live\n";
@@ -62,7 +63,7 @@ void check_free(const Datapath& datapath, const Held& held, std::ostream& errors
   const std::vector<std::uint32_t> free = datapath.free_pairs();
   const std::set<std::uint32_t> unique(free.begin(), free.end());
   const sluice_flow_totals totals = datapath.totals();
-  if (unique.size() != free.size()) errors << "an index stands twice in pairs4_free\n";
+  if (unique.size() != free.size()) errors << "an index stands twice in pairs_free\n";
   for (std::uint32_t index : unique) {
     if (held.live.contains(index)) errors << "pair " << index << " is free and live\n";
     if (index >= totals.high_water) errors << "pair " << index << " is free and was never handed out\n";
@@ -115,7 +116,7 @@ void expect_consistent(const Datapath& datapath) {
 unsigned live_pairs(const Datapath& datapath) {
   unsigned live = 0;
   for (std::uint32_t index = 0; index < datapath.pairs(); ++index) {
-    if (datapath.element<sluice_pair4>("pairs4", index).state == SLUICE_PAIR_LIVE) ++live;
+    if (datapath.element<sluice_pair>("pairs", index).state == SLUICE_PAIR_LIVE) ++live;
   }
   return live;
 }

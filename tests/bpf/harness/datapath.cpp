@@ -102,8 +102,8 @@ void Datapath::load() {
   holder_ = skeleton;
   object_ = skeleton->obj;
   const std::pair<const char*, std::uint32_t> entries[] = {
-      {"flows4", sizes_.flows}, {"pairs4", sizes_.pairs}, {"pairs4_free", sizes_.pairs},
-      {"backends", 4096},       {"rings", 4096},
+      {"flows4", sizes_.flows},      {"flows6", sizes_.flows},      {"pairs", sizes_.pairs}, {"pairs_free", sizes_.pairs},
+      {"pair_keys4", sizes_.pairs}, {"pair_keys6", sizes_.pairs}, {"backends", 4096},     {"rings", 4096},
   };
   for (const auto& [name, count] : entries) {
     require(bpf_map__set_max_entries(bpf_object__find_map_by_name(object_, name), count), "size of the map");
@@ -117,13 +117,18 @@ void Datapath::reset() {
   clear_hash(map("endpoints4"), sizeof(sluice_endpoint4_key));
   clear_hash(map("frontends4"), sizeof(sluice_frontend4_key));
   clear_hash(map("flows4"), sizeof(sluice_flow4_key));
+  clear_hash(map("endpoints6"), sizeof(sluice_endpoint6_key));
+  clear_hash(map("frontends6"), sizeof(sluice_frontend6_key));
+  clear_hash(map("flows6"), sizeof(sluice_flow6_key));
   const Bytes zero(4096);
   for (const auto& [name, index] : written_) {
     if (name != "ports") require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), "clear " + name);
   }
   const std::pair<const char*, std::uint32_t> owned_by_programs[] = {{"network_usage", SLUICE_MAX_NETWORK_SLOTS},
                                                                      {"refusal_windows", SLUICE_REFUSAL_WINDOWS},
-                                                                     {"pairs4", sizes_.pairs},
+                                                                     {"pairs", sizes_.pairs},
+                                                                     {"pair_keys4", sizes_.pairs},
+                                                                     {"pair_keys6", sizes_.pairs},
                                                                      {"flow_totals", 1}};
   for (const auto& [name, count] : owned_by_programs) {
     for (std::uint32_t index = 0; index < count; ++index) {
@@ -135,7 +140,7 @@ void Datapath::reset() {
     require(bpf_map_update_elem(map("counters"), &counter, zero_counters.data(), BPF_ANY), "clear counters");
   }
   std::uint32_t index = 0;
-  while (bpf_map_lookup_and_delete_elem(map("pairs4_free"), nullptr, &index) == 0) continue;
+  while (bpf_map_lookup_and_delete_elem(map("pairs_free"), nullptr, &index) == 0) continue;
 }
 
 Datapath::~Datapath() {
@@ -289,7 +294,7 @@ std::vector<sluice_flow4> Datapath::flows() const {
 std::vector<std::uint32_t> Datapath::free_pairs() const {
   std::vector<std::uint32_t> indexes;
   std::uint32_t index = 0;
-  const int fd = map("pairs4_free");
+  const int fd = map("pairs_free");
   while (bpf_map_lookup_and_delete_elem(fd, nullptr, &index) == 0) indexes.insert(indexes.begin(), index);
   for (std::uint32_t value : indexes) {
     require(bpf_map_update_elem(fd, nullptr, &value, BPF_ANY), "put back a pair index");

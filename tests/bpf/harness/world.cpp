@@ -79,11 +79,15 @@ std::uint32_t World::uplink() {
   if (uplink_ != 0) return uplink_;
   uplink_ = uplink_device();
   sluice_port port{};
-  port.self = port.self_end = uplink_;
   port.kind = SLUICE_PORT_UPLINK;
   port.delivery = SLUICE_DELIVER_UPLINK;
   std::ranges::copy(kUplinkMac, port.mac);
-  put_port(port);
+  // A test run of an XDP program is always on the loopback device.
+  constexpr std::uint32_t kLoopback = 1;
+  for (const std::uint32_t ifindex : {uplink_, kLoopback}) {
+    port.self = port.self_end = ifindex;
+    put_port(port);
+  }
   return uplink_;
 }
 

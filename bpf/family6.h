@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* IPv6: see family4.h. */
+#define FAMILY 6
+#define ADDRESS struct sluice_address6
+#define IP_HEADER struct ipv6hdr
+#define IP_LENGTH 40
+#define ICMP_PROTOCOL IPPROTO_ICMPV6
+#define ECHO_REQUEST 128
+#define ECHO_REPLY 129
+/* destination unreachable, port unreachable (RFC 4443) */
+#define UNREACHABLE_TYPE 1
+#define UNREACHABLE_CODE 4
+
+#define PACKET struct packet6
+#define ACTION struct action6
+#define CHOICE struct choice6
+#define MAKING struct making6
+#define FLOW struct sluice_flow6
+#define FLOW_KEY struct sluice_flow6_key
+#define FRONTEND struct sluice_frontend6
+#define FRONTEND_KEY struct sluice_frontend6_key
+#define ENDPOINT struct sluice_endpoint6
+#define ENDPOINT_KEY struct sluice_endpoint6_key
+#define PAIR_KEYS struct sluice_pair_keys6
+#define FLOWS flows6
+#define FRONTENDS frontends6
+#define ENDPOINTS endpoints6
+#define PAIR_KEYS_MAP pair_keys6
+#define WORKSPACE struct workspace6
+#define SCRATCH scratch6
+#define LIST_SEARCH struct list_search6
+#define TRY_IN_ORDER try_in_order6
+#define ROUTER_OF(record) ((record)->router6)
+#define ADDRESS_OF(record) ((record)->address6)
+
+INLINE bool same_address(struct sluice_address6 a, struct sluice_address6 b) {
+  return !((a.words[0] ^ b.words[0]) | (a.words[1] ^ b.words[1]) | (a.words[2] ^ b.words[2]) |
+           (a.words[3] ^ b.words[3]));
+}
+
+INLINE bool is_unspecified(struct sluice_address6 address) {
+  return !(address.words[0] | address.words[1] | address.words[2] | address.words[3]);
+}
+
+INLINE bool same_key(const struct sluice_flow6_key* a, const struct sluice_flow6_key* b) {
+  const __u32 *x = (const __u32*)a, *y = (const __u32*)b;
+  __u32 difference = 0;
+  for (int i = 0; i < (int)(sizeof(*a) / sizeof(*x)); i++) difference |= x[i] ^ y[i];
+  return !difference;
+}
+
+INLINE bool within_prefix(struct sluice_address6 address, struct sluice_address6 prefix, __u8 length) {
+  __u32 difference = 0;
+  for (int i = 0; i < 4; i++) {
+    int bits = (int)length - 32 * i;
+    __u32 mask = bits <= 0 ? 0 : bits >= 32 ? 0xFFFFFFFFU : 0xFFFFFFFFU << (32 - (bits & 31));
+    difference |= (__u32)(address.words[i] ^ prefix.words[i]) & bpf_htonl(mask);
+  }
+  return !difference;
+}
+
+INLINE __u32 filter_bit(__u32 network, struct sluice_address6 address) {
+  return sluice_filter_bit6(network, &address);
+}
+
+INLINE __u32 refusal_index(struct sluice_address6 address) {
+  return sluice_refusal_index6(&address);
+}
+
+INLINE __u64 flow_hash(const __u64* secret, __u32 network, const struct sluice_flow6_key* key, __u8 protocol) {
+  return sluice_flow_hash6(secret, network, &key->source, &key->destination,
+                           sluice_ports_word(key->source_port, key->destination_port), protocol);
+}
+
+INLINE __u64 source_hash(const __u64* secret, __u32 network, const struct sluice_flow6_key* key) {
+  return sluice_source_hash6(secret, network, &key->source, &key->destination);
+}
+
+INLINE bool is_link_local(struct sluice_address6 address) {
+  return (address.words[0] & bpf_htonl(0xFFC00000)) == bpf_htonl(0xFE800000);
+}
+
+INLINE bool is_multicast6(struct sluice_address6 address) {
+  return (address.words[0] & bpf_htonl(0xFF000000)) == bpf_htonl(0xFF000000);
+}
+
+/* Nobody's address on the public side: ::/96 with the unspecified address, the loopback and what RFC 4291 2.5.5 gave
+ * up, ::ffff:0:0/96 (an IPv4 address in disguise), link-local and multicast. */
+INLINE bool is_martian_class(struct sluice_address6 address) {
+  bool embedded = !(address.words[0] | address.words[1]) &&
+                  (address.words[2] == 0 || address.words[2] == bpf_htonl(0x0000FFFF));
+  return embedded || is_link_local(address) || is_multicast6(address);
+}
+
+INLINE __u64 address_sum(struct sluice_address6 address) {
+  __u64 sum = 0;
+  for (int i = 0; i < 4; i++) sum += (__u32)address.words[i];
+  return sum;
+}
+
+INLINE __u32 addresses_difference(struct sluice_address6 old1, struct sluice_address6 old2, struct sluice_address6 new1,
+                                  struct sluice_address6 new2) {
+  __u64 sum = address_sum(new1) + address_sum(new2);
+  for (int i = 0; i < 4; i++) sum += (__u64)(__u32)~old1.words[i] + (__u32)~old2.words[i];
+  return checksum_fold32(sum);
+}

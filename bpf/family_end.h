@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Takes the names of family4.h and family6.h back. */
+#undef FAMILY
+#undef ADDRESS
+#undef IP_HEADER
+#undef IP_LENGTH
+#undef ICMP_PROTOCOL
+#undef ECHO_REQUEST
+#undef ECHO_REPLY
+#undef UNREACHABLE_TYPE
+#undef UNREACHABLE_CODE
+#undef PACKET
+#undef ACTION
+#undef CHOICE
+#undef MAKING
+#undef FLOW
+#undef FLOW_KEY
+#undef FRONTEND
+#undef FRONTEND_KEY
+#undef ENDPOINT
+#undef ENDPOINT_KEY
+#undef PAIR_KEYS
+#undef FLOWS
+#undef FRONTENDS
+#undef ENDPOINTS
+#undef PAIR_KEYS_MAP
+#undef WORKSPACE
+#undef SCRATCH
+#undef LIST_SEARCH
+#undef TRY_IN_ORDER
+#undef ROUTER_OF
+#undef ADDRESS_OF

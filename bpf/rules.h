@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Numbers and results of stages that both families have in common. */
+#ifndef SLUICE_BPF_RULES_H
+#define SLUICE_BPF_RULES_H
+
+/* How far above the expected acknowledgement the first ACK of a client may be: the server may have sent data. */
+#define HANDSHAKE_WINDOW (1U << 20)
+
+/* How far beyond what the other side has acknowledged a segment may be that ends a connection: more than any window in
+ * flight, and still one guess in 256 for somebody who does not see the connection (RFC 5961 sections 3 and 4). */
+#define ENDING_WINDOW (1U << 24)
+
+#define REFUSAL_WINDOW 1000000000ULL /* one second, coarse nanoseconds */
+
+/* An update replaces the whole element, so a reader may find the old one reused under its eyes: that is no miss, the
+ * key is alive. */
+enum lookup_result { FOUND, MISSING, CHANGED };
+
+#define NO_LOCAL 0xFFFFFFFFU /* no backend */
+
+#define SUBSTITUTE_FIRST_PORT 61000
+#define SUBSTITUTE_PORTS (65536 - SUBSTITUTE_FIRST_PORT)
+#define SUBSTITUTE_TRIES 8
+
+static __always_inline __be16 substitute_port(void) {
+  return bpf_htons((__u16)(SUBSTITUTE_FIRST_PORT + bpf_get_prandom_u32() % SUBSTITUTE_PORTS));
+}
+
+enum insert_result {
+  INSERTED = 0,
+  TAKEN,   /* another flow owns the reverse tuple */
+  ADOPTED, /* this very flow was made by another CPU meanwhile */
+  FULL,
+};
+
+#endif

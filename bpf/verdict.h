@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the stages share about one packet: values, never pointers into it. And the verdict. */
+
+/* The part of a flow record that changes and sends a packet; the same layout as in the record from new_source on, so
+ * that a hit copies it whole. */
+ACTION {
+  ADDRESS new_source;
+  ADDRESS new_destination;
+  __be16 new_source_port;
+  __be16 new_destination_port;
+  __u32 address_delta;
+  __u32 port_delta;
+  __u32 ifindex;
+  __u8 delivery;
+  __u8 role;
+  __u8 destination_mac[6];
+};
+
+/* What frontend and select have found for a new flow. */
+CHOICE {
+  struct sluice_ref frontend;
+  struct sluice_ref backend;
+  __u32 backend_network;
+  __u32 backend_base;
+  __u32 backend_count;
+  __u32 ready_count;
+  __u32 ring_base;
+  __u32 ring_size;
+  ADDRESS router;
+  ADDRESS address; /* the backend's */
+  __be16 port;     /* target port */
+  __u16 network_slot;
+  __u8 algorithm;
+  __u8 cidr_length; /* of the backend's network, which has `router` in it */
+  __u8 kind;        /* enum sluice_endpoint_kind of the backend */
+  __u8 pad;
+  __u8 mac[6];
+  __u32 ifindex;
+};
+
+PACKET {
+  FLOW_KEY key; /* this packet's tuple; network_protocol set for every packet that is ours */
+  ACTION action;
+  struct sluice_ref source; /* the sending pod; {0, 0} from an uplink */
+  __u32 network;
+  __u32 length;  /* of the frame */
+  __u32 ifindex; /* the device it came in by */
+  ADDRESS cidr;  /* of the sending pod's network */
+#if FAMILY == 4
+  __be32 mask;
+#endif
+  ADDRESS own_address; /* the sending pod's */
+  __u8 own_mac[6];
+  __u8 own_delivery; /* enum sluice_delivery: how a reply reaches the sender */
+  __u8 cidr_length;  /* IPv6 only */
+  __u32 sequence;    /* TCP, host order */
+  __u32 acknowledgement;
+  __u32 payload;      /* TCP: bytes after the header */
+  __u32 stale_pair;   /* 1 + index of a pair whose ended record stands in this tuple's place */
+  __u16 network_slot; /* whose share and rate of refusals is used */
+  __u8 entry;         /* enum sluice_entry */
+  __u8 protocol;
+  __u8 tcp_flags;
+  __u8 icmp_type;
+  __u8 tracked; /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
+#if FAMILY == 6
+  __u8 transport; /* see l4_offset */
+#endif
+};
+
+/* Where the transport header begins. IPv4's options are refused, so there it is fixed; in IPv6 extension headers may
+ * come first. A byte holds it, which is what bounds it for the verifier. */
+#if FAMILY == 4
+INLINE __u32 l4_offset(const PACKET* p) {
+  return ETHERNET_LENGTH + IP_LENGTH;
+}
+#else
+INLINE __u32 l4_offset(const PACKET* p) {
+  return p->transport;
+}
+#endif
+
+/* Where the answers to this packet are counted: inside and outside apart, so that nobody outside uses up what a
+ * network's own pods get; without a service, by the floating IP that was asked. */
+INLINE struct sluice_refusal_window* refusal_window_of(const PACKET* p) {
+  if (p->entry == SLUICE_ENTRY_FROM_UPLINK && !p->network_slot) {
+    __u32 index = refusal_index(p->key.destination);
+    return bpf_map_lookup_elem(&refusal_windows, &index);
+  }
+  struct sluice_network_usage* usage = get_usage(p->network_slot);
+  if (!usage) return 0;
+  return p->entry == SLUICE_ENTRY_FROM_UPLINK ? &usage->outside : &usage->inside;
+}
+
+/* The three ways to end: every one names its reason, nothing else counts. */
+INLINE int drop(const PACKET* p, enum sluice_reason reason) {
+  count_packet(p->entry, p->length, reason);
+  return TC_ACT_SHOT;
+}
+
+/* TC_ACT_UNSPEC lets later programs and the stack have it, on TCX and clsact alike. */
+INLINE int pass(const PACKET* p, enum sluice_reason reason) {
+  count_packet(p->entry, p->length, reason);
+  return TC_ACT_UNSPEC;
+}
+
+/* `redirected` is what a redirect helper returned. */
+INLINE int forward(const PACKET* p, long redirected, enum sluice_reason reason) {
+  if (redirected != TC_ACT_REDIRECT) return drop(p, SLUICE_REASON_DELIVERY_FAILED);
+  count_packet(p->entry, p->length, reason);
+  return TC_ACT_REDIRECT;
+}
+
+/* Room for a new flow: the chain of calls has 512 bytes of stack in all, and kernel 6.1 counts the frames of all
+ * callers. */
+WORKSPACE {
+  CHOICE choice;
+  FLOW record;
+};
+SCRATCH_OF(SCRATCH, WORKSPACE);
+
+INLINE WORKSPACE* workspace_of(const PACKET* p) {
+  __u32 zero = 0;
+  return bpf_map_lookup_elem(&SCRATCH, &zero);
+}
+
+#if FAMILY == 6
+SCRATCH_OF(packets6, struct packet6);
+
+/* An IPv6 packet's values, zeroed but for these. Too large for the stack, see above. */
+static __always_inline struct packet6* blank_packet6(enum sluice_entry entry, __u32 length) {
+  __u32 zero = 0;
+  struct packet6* p = bpf_map_lookup_elem(&packets6, &zero);
+  if (!p) return 0;
+  __builtin_memset(p, 0, sizeof(*p));
+  p->entry = entry;
+  p->length = length;
+  return p;
+}
+#endif
