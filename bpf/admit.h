@@ -14,6 +14,7 @@ INLINE void copy_port(PACKET* p, const struct sluice_port* port, __u8* kind) {
   p->cidr_length = port->cidr6_length;
 #endif
   p->own_address = ADDRESS_OF(port);
+  p->router = ROUTER_OF(port);
   p->own_delivery = port->delivery;
   copy_mac(p->own_mac, port->mac);
 }

@@ -11,10 +11,16 @@
 /* destination unreachable, port unreachable (RFC 792) */
 #define UNREACHABLE_TYPE 3
 #define UNREACHABLE_CODE 3
+/* the protocol that nobody speaks (RFC 792) */
+#define UNKNOWN_PROTOCOL_TYPE 3
+#define UNKNOWN_PROTOCOL_CODE 2
+#define UNKNOWN_PROTOCOL_POINTER 0
+#define TIME_EXCEEDED_TYPE 11
 
 #define PACKET struct packet4
 #define ACTION struct action4
 #define CHOICE struct choice4
+#define QUOTE struct quote4
 #define MAKING struct making4
 #define FLOW struct sluice_flow4
 #define FLOW_KEY struct sluice_flow4_key
@@ -33,6 +39,8 @@
 #define TRY_IN_ORDER try_in_order4
 #define ROUTER_OF(record) ((record)->router4)
 #define ADDRESS_OF(record) ((record)->address4)
+
+struct packet4;
 
 INLINE bool same_address(__be32 a, __be32 b) {
   return a == b;
@@ -83,4 +91,10 @@ INLINE __u64 address_sum(__be32 address) {
 /* One's complement difference of two pairs of addresses, in the form that bpf_csum_diff gives. */
 INLINE __u32 addresses_difference(__be32 old1, __be32 old2, __be32 new1, __be32 new2) {
   return checksum_difference(old1, old2, new1, new2);
+}
+
+/* Does the type tell of a packet that its receiver could not use (RFC 1122 3.2.2)? Those that tell hosts how to route
+ * or how fast to send (redirect, source quench) are nobody's to send here. */
+INLINE bool is_icmp_error(const struct packet4* p, __u8 type) {
+  return type == 3 || type == 11 || type == 12;
 }

@@ -10,10 +10,16 @@
 /* destination unreachable, port unreachable (RFC 4443) */
 #define UNREACHABLE_TYPE 1
 #define UNREACHABLE_CODE 4
+/* parameter problem, unrecognized next header, which stands at byte 6 (RFC 4443) */
+#define UNKNOWN_PROTOCOL_TYPE 4
+#define UNKNOWN_PROTOCOL_CODE 1
+#define UNKNOWN_PROTOCOL_POINTER 6
+#define TIME_EXCEEDED_TYPE 3
 
 #define PACKET struct packet6
 #define ACTION struct action6
 #define CHOICE struct choice6
+#define QUOTE struct quote6
 #define MAKING struct making6
 #define FLOW struct sluice_flow6
 #define FLOW_KEY struct sluice_flow6_key
@@ -32,6 +38,8 @@
 #define TRY_IN_ORDER try_in_order6
 #define ROUTER_OF(record) ((record)->router6)
 #define ADDRESS_OF(record) ((record)->address6)
+
+struct packet6;
 
 INLINE bool same_address(struct sluice_address6 a, struct sluice_address6 b) {
   return !((a.words[0] ^ b.words[0]) | (a.words[1] ^ b.words[1]) | (a.words[2] ^ b.words[2]) |
@@ -103,4 +111,9 @@ INLINE __u32 addresses_difference(struct sluice_address6 old1, struct sluice_add
   __u64 sum = address_sum(new1) + address_sum(new2);
   for (int i = 0; i < 4; i++) sum += (__u64)(__u32)~old1.words[i] + (__u32)~old2.words[i];
   return checksum_fold32(sum);
+}
+
+/* RFC 4443 2.1: errors have types below 128; those that it defines. */
+INLINE bool is_icmp_error(const struct packet6* p, __u8 type) {
+  return type >= 1 && type <= 4;
 }

@@ -107,6 +107,7 @@ INLINE int flow(struct __sk_buff* skb, PACKET* p) {
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
       p->action.role == SLUICE_FLOW_FORWARD && is_closing(found))
     return delete_pair(p, index, &p->key, END_CLOSING) ? CONTINUE : drop(p, SLUICE_REASON_FLOW_CONTENDED);
+  if (is_expired(p)) return time_exceeded(skb, p);
   track(found, p);
   return carry_out(skb, p);
 }

@@ -17,6 +17,7 @@ OUTLINE int new_flow(struct __sk_buff* skb, PACKET* p) {
   int result = find_frontend(p, choice);
   if (result == MISSING) return CONTINUE;
   if (result == CHANGED && find_frontend(p, choice) != FOUND) return drop(p, SLUICE_REASON_TABLE_CHANGED);
+  if (is_expired(p)) return time_exceeded(skb, p);
   STAGE(select_backend(skb, p, choice));
   STAGE(remember(p, choice));
   return carry_out(skb, p);
@@ -42,10 +43,10 @@ INLINE long to_pod(struct __sk_buff* skb, const PACKET* p, __u8 kind, __u32 ifin
   return deliver(skb, &action);
 }
 
+/* A service address without such a port. */
 INLINE int to_service(struct __sk_buff* skb, PACKET* p) {
-  if (p->protocol == ICMP_PROTOCOL && p->tracked) return drop(p, SLUICE_REASON_PROTOCOL);
-  if (p->protocol == ICMP_PROTOCOL) return drop(p, SLUICE_REASON_ICMP_ERROR);
-  return p->tracked ? refuse(skb, p) : drop(p, SLUICE_REASON_PROTOCOL);
+  if (p->protocol == ICMP_PROTOCOL) return drop(p, p->tracked ? SLUICE_REASON_PROTOCOL : SLUICE_REASON_ICMP_ERROR);
+  return p->tracked ? refuse(skb, p) : refuse_protocol(skb, p);
 }
 
 /* A connection from pod to pod has no record. If the sender has one to the same backend through a service, from the
@@ -108,7 +109,7 @@ INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
 OUTLINE int to_floating(struct __sk_buff* skb, PACKET* p) {
   if (p->protocol == ICMP_PROTOCOL)
     return p->tracked && p->icmp_type == ECHO_REQUEST ? answer_echo(skb, p) : drop(p, SLUICE_REASON_ICMP_ERROR);
-  if (!p->tracked) return drop(p, SLUICE_REASON_PROTOCOL);
+  if (!p->tracked) return refuse_protocol(skb, p);
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
     return drop(p, SLUICE_REASON_NO_CONNECTION);
   return refuse(skb, p);

@@ -114,7 +114,7 @@ OUTLINE int send_nd(struct __sk_buff* skb, PACKET* p, const struct nd_answer* an
   ip->payload_len = bpf_htons((__u16)length);
   ip->nexthdr = IPPROTO_ICMPV6;
   ip->hop_limit = ND_HOP_LIMIT;
-  write_addresses(ip, answer->from, to, 0);
+  write_addresses(ip, answer->from, to);
   return 0;
 }
 

@@ -20,9 +20,9 @@
 #define PARSE_LENGTH (ETHERNET_LENGTH + IP_LENGTH + TCP_LENGTH)
 /* Answers have no IP options and extension headers, so this is where their transport header begins. */
 #define ANSWER_OFFSET (ETHERNET_LENGTH + IP_LENGTH)
-/* What an unreachable quotes: the IP header and 64 bits of data, as RFC 792 has it; RFC 4443 allows more. */
-#define UNREACHABLE_QUOTE (IP_LENGTH + 8)
-#define UNREACHABLE_LENGTH (ICMP_LENGTH + UNREACHABLE_QUOTE)
+/* What an ICMP error of ours quotes: the IP header and 64 bits of data, as RFC 792 has it; RFC 4443 allows more. */
+#define QUOTE_LENGTH (IP_LENGTH + 8)
+#define ERROR_LENGTH (ICMP_LENGTH + QUOTE_LENGTH)
 
 /* RFC 792, RFC 4443; <linux/icmp.h> drags the C library in. */
 struct icmp_header {

@@ -41,6 +41,7 @@ INLINE int parse_icmp(const void* data, const void* end, PACKET* p, __u32 length
     p->key.destination_port = icmp->id;
     p->tracked = 1;
   }
+  p->payload = length - ICMP_LENGTH;
   return 0;
 }
 

@@ -20,6 +20,7 @@ INLINE void take_addresses(const IP_HEADER* ip, PACKET* p) {
 
 INLINE void take_protocol(const IP_HEADER* ip, PACKET* p) {
   p->protocol = ip->protocol;
+  p->ttl = ip->ttl;
   p->key.network_protocol = p->network | (__u32)p->protocol << 24;
 }
 
@@ -27,17 +28,19 @@ INLINE bool is_fragment(const IP_HEADER* ip) {
   return ip->frag_off & bpf_htons(0x3FFF);
 }
 
-/* Changes the addresses of the header; `delta` is their checksum difference. */
-INLINE void write_addresses(IP_HEADER* ip, __be32 source, __be32 destination, __u32 delta) {
-  ip->check = (__u16)~checksum_fold((__u64)(__u16)~ip->check + delta);
+/* Changes the addresses of the header, of which `delta` is the checksum difference, and counts the hop. */
+INLINE void route_ip(IP_HEADER* ip, __be32 source, __be32 destination, __u32 delta) {
+  __u16 hop = (__u16)~bpf_htons(0x0100); /* the time to live is the upper byte of its word */
+  ip->check = (__u16)~checksum_fold((__u64)(__u16)~ip->check + delta + hop);
+  ip->ttl--;
   ip->saddr = source;
   ip->daddr = destination;
 }
 
 #define ANSWER_TTL 64
 
-/* A fresh header that answers `p`: DF, id 0 (RFC 6864 allows it for an atomic datagram). */
-INLINE void write_answer_ip(IP_HEADER* ip, const PACKET* p, __u16 length, __u8 protocol) {
+/* A fresh header of an answer from `from` to the sender of `p`: DF, id 0 (RFC 6864 allows it for an atomic datagram). */
+INLINE void write_answer_ip(IP_HEADER* ip, const PACKET* p, __be32 from, __u16 length, __u8 protocol) {
   __u8* bytes = (__u8*)ip;
   bytes[0] = 0x45;
   ip->tos = 0;
@@ -47,7 +50,7 @@ INLINE void write_answer_ip(IP_HEADER* ip, const PACKET* p, __u16 length, __u8 p
   ip->ttl = ANSWER_TTL;
   ip->protocol = protocol;
   ip->check = 0;
-  ip->saddr = p->key.destination;
+  ip->saddr = from;
   ip->daddr = p->key.source;
   ip->check = (__u16)~checksum_fold(sum_words(ip, IP_LENGTH / 2));
 }

@@ -19,6 +19,7 @@ INLINE void take_addresses(const IP_HEADER* ip, PACKET* p) {
 /* The first next header; find_transport() walks on from there. */
 INLINE void take_protocol(const IP_HEADER* ip, PACKET* p) {
   p->protocol = ip->nexthdr;
+  p->ttl = ip->hop_limit;
   p->transport = ETHERNET_LENGTH + IP_LENGTH;
 }
 
@@ -69,24 +70,28 @@ INLINE int find_transport(struct __sk_buff* skb, PACKET* p, __u32* length) {
   return 0;
 }
 
-/* IPv6 has no checksum of its own. */
-INLINE void write_addresses(IP_HEADER* ip, struct sluice_address6 source, struct sluice_address6 destination,
-                            __u32 delta) {
+INLINE void write_addresses(IP_HEADER* ip, struct sluice_address6 source, struct sluice_address6 destination) {
   __builtin_memcpy(&ip->saddr, &source, sizeof(source));
   __builtin_memcpy(&ip->daddr, &destination, sizeof(destination));
 }
 
+/* Changes the addresses and counts the hop. IPv6 has no checksum of its own. */
+INLINE void route_ip(IP_HEADER* ip, struct sluice_address6 source, struct sluice_address6 destination, __u32 delta) {
+  ip->hop_limit--;
+  write_addresses(ip, source, destination);
+}
+
 #define ANSWER_HOP_LIMIT 64
 
-INLINE void write_answer_ip(IP_HEADER* ip, const PACKET* p, __u16 length, __u8 protocol) {
+INLINE void write_answer_ip(IP_HEADER* ip, const PACKET* p, struct sluice_address6 from, __u16 length, __u8 protocol) {
   *(__be32*)ip = bpf_htonl(0x60000000);
   ip->payload_len = bpf_htons(length);
   ip->nexthdr = protocol;
   ip->hop_limit = ANSWER_HOP_LIMIT;
-  write_addresses(ip, p->key.destination, p->key.source, 0);
+  write_addresses(ip, from, p->key.source);
 }
 
 INLINE void turn_ip_around(IP_HEADER* ip, const PACKET* p) {
   ip->hop_limit = ANSWER_HOP_LIMIT;
-  write_addresses(ip, p->key.destination, p->key.source, 0);
+  write_addresses(ip, p->key.destination, p->key.source);
 }

@@ -16,8 +16,8 @@ INLINE int rewrite_checksum_by_helper(struct __sk_buff* skb, const PACKET* p, __
   __u64 flags = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
   if (bpf_l4_csum_replace(skb, offset, 0, action->address_delta, flags | BPF_F_PSEUDO_HDR)) return -1;
 #if FAMILY == 6
-  /* With CHECKSUM_COMPLETE the helper makes up for an IPv4 header checksum, which IPv6 does not have (mended by kernel
-   * commit ead7f9b8de65, "bpf: Fix L4 csum update on IPv6 in CHECKSUM_COMPLETE"). */
+  /* With CHECKSUM_COMPLETE the helper makes up for an IPv4 header checksum, which IPv6 does not have (kernel
+   * commit ead7f9b8de65, "bpf: Fix L4 csum update on IPv6 in CHECKSUM_COMPLETE" gives the helper a flag for it). */
   bpf_csum_update(skb, action->address_delta);
 #endif
   return action->port_delta ? (int)bpf_l4_csum_replace(skb, offset, 0, action->port_delta, flags) : 0;
@@ -62,7 +62,7 @@ INLINE int rewrite(struct __sk_buff* skb, const PACKET* p) {
   __be16* port = (void*)(long)skb->data + l4_offset(p);
   if ((void*)(ip + 1) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
   if ((void*)(port + 2) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
-  write_addresses(ip, action->new_source, action->new_destination, action->address_delta);
+  route_ip(ip, action->new_source, action->new_destination, action->address_delta);
   if (ports) {
     port[0] = action->new_source_port;
     port[1] = action->new_destination_port;

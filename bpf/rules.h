@@ -33,4 +33,12 @@ enum insert_result {
   FULL,
 };
 
+/* What an ICMP error of ours says. */
+struct icmp_error {
+  enum sluice_reason reason;
+  __u8 type;
+  __u8 code;
+  __u8 pointer; /* of an ICMPv6 parameter problem; 0 in all others */
+};
+
 #endif

@@ -50,6 +50,7 @@ static __noinline int from_pod4(struct __sk_buff* skb) {
   if (ethertype != bpf_htons(ETH_P_IP)) return drop(&p, ethertype_reason(ethertype));
   STAGE(admit_ip(skb, &p));
   STAGE(flow(skb, &p));
+  STAGE(icmp_error(skb, &p));
   STAGE(frontend(skb, &p));
   return to_address(skb, &p);
 }
@@ -68,6 +69,7 @@ static __noinline int from_pod6(struct __sk_buff* skb) {
   if (type) return nd_from_pod(skb, p, length, group, type);
   STAGE(admit_ip(skb, p, length, group));
   STAGE(flow(skb, p));
+  STAGE(icmp_error(skb, p));
   STAGE(frontend(skb, p));
   return to_address(skb, p);
 }
@@ -79,6 +81,7 @@ static __noinline int from_uplink4(struct __sk_buff* skb) {
   STAGE(shape_on_uplink(skb, &p, &length));
   STAGE(flow(skb, &p));
   STAGE(admit_on_uplink(&p));
+  STAGE(icmp_error(skb, &p));
   STAGE(frontend(skb, &p));
   return to_floating(skb, &p);
 }
@@ -92,6 +95,7 @@ static __noinline int from_uplink6(struct __sk_buff* skb) {
   STAGE(shape_on_uplink(skb, p, &length));
   STAGE(flow(skb, p));
   STAGE(admit_on_uplink(p));
+  STAGE(icmp_error(skb, p));
   STAGE(frontend(skb, p));
   return to_floating(skb, p);
 }

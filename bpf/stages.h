@@ -17,7 +17,9 @@
 #endif
 #include "rewrite.h"
 #include "pair.h"
+#include "icmp.h"
 #include "flow.h"
+#include "quote.h"
 #include "refuse.h"
 #include "select.h"
 #include "remember.h"

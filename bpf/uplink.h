@@ -8,6 +8,7 @@ INLINE int shape_on_uplink(struct __sk_buff* skb, PACKET* p, __u32* length) {
   int reason = check_uplink_shape(ip, p, length); /* network 0 */
   if (!reason) {
     take_protocol(ip, p);
+    p->router = p->key.destination;
 #if FAMILY == 6
     reason = find_transport(skb, p, length);
 #endif

@@ -50,18 +50,20 @@ PACKET {
   __be32 mask;
 #endif
   ADDRESS own_address; /* the sending pod's */
+  ADDRESS router;      /* who speaks for the network: its router, or the floating IP that was asked */
   __u8 own_mac[6];
   __u8 own_delivery; /* enum sluice_delivery: how a reply reaches the sender */
   __u8 cidr_length;  /* IPv6 only */
   __u32 sequence;    /* TCP, host order */
   __u32 acknowledgement;
-  __u32 payload;      /* TCP: bytes after the header */
+  __u32 payload;      /* TCP, ICMP: bytes after the header */
   __u32 stale_pair;   /* 1 + index of a pair whose ended record stands in this tuple's place */
   __u16 network_slot; /* whose share and rate of refusals is used */
   __u8 entry;         /* enum sluice_entry */
   __u8 protocol;
   __u8 tcp_flags;
   __u8 icmp_type;
+  __u8 ttl; /* hop limit */
   __u8 tracked; /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
 #if FAMILY == 6
   __u8 transport; /* see l4_offset */
@@ -125,12 +127,12 @@ INLINE WORKSPACE* workspace_of(const PACKET* p) {
 }
 
 #if FAMILY == 6
-SCRATCH_OF(packets6, struct packet6);
+SCRATCH_OF(scratch_packet6, struct packet6);
 
 /* An IPv6 packet's values, zeroed but for these. Too large for the stack, see above. */
 static __always_inline struct packet6* blank_packet6(enum sluice_entry entry, __u32 length) {
   __u32 zero = 0;
-  struct packet6* p = bpf_map_lookup_elem(&packets6, &zero);
+  struct packet6* p = bpf_map_lookup_elem(&scratch_packet6, &zero);
   if (!p) return 0;
   __builtin_memset(p, 0, sizeof(*p));
   p->entry = entry;

@@ -50,8 +50,8 @@
   X(POD_DETACHED, pod_detached, DROP, "the pod exists but is not attached on this node") \
   X(NO_EGRESS, no_egress, DROP, "destination outside the network: egress is not configured") \
   X(ROUTER_CLOSED, router_closed, DROP, "the router answers ARP and ping and nothing else") \
-  X(PROTOCOL, protocol, DROP, "a service or floating IP carries TCP, UDP and ICMP echo only") \
-  X(ICMP_ERROR, icmp_error, DROP, "ICMP errors about translated packets are not carried yet") \
+  X(PROTOCOL, protocol, DROP, "ping of a service without a backend, or an echo reply to a service: nothing to answer") \
+  X(ICMP_ERROR, icmp_error, DROP, "ICMP to a service or floating IP that is neither ping nor an error about one of its flows") \
   X(NO_CONNECTION, no_connection, DROP, "TCP without SYN and without a flow, from the public side") \
   X(REFUSAL_LIMITED, refusal_limited, DROP, "would have been refused with an answer, but the network's rate of refusals is used up") \
   X(NETWORK_CAP, network_cap, DROP, "the network has used its share of the flow table") \
@@ -70,7 +70,11 @@
   X(ND_OWN_ADDRESS, nd_own_address, DROP, "solicitation or advertisement of the pod's own address: nothing to answer") \
   X(SPOOFED_ND, spoofed_nd, DROP, "neighbour discovery in somebody else's name, router advertisement or redirect of a pod") \
   X(SPOOFED_DHCP, spoofed_dhcp, DROP, "a pod plays DHCP server") \
-  X(EXTENSION_HEADER, extension_header, DROP, "IPv6 extension headers in a wrong order, too many, or a source route; or an answer to a packet with some was due")
+  X(EXTENSION_HEADER, extension_header, DROP, "IPv6 extension headers in a wrong order, too many, or a source route; or an answer to a packet with some was due") \
+  X(TIME_EXCEEDED, time_exceeded, REPLY, "the packet had come too far: the router told its sender") \
+  X(REFUSED_PROTOCOL, refused_protocol, REPLY, "refused with ICMP protocol unreachable: a service carries TCP, UDP and ping only") \
+  X(ERROR_TRANSLATED, error_translated, FORWARD, "ICMP error about a translated packet, translated like it and delivered") \
+  X(FOREIGN_QUOTE, foreign_quote, DROP, "ICMP error about a packet that its sender cannot have received, or sent to somebody else than that packet's sender")
 /* clang-format on */
 
 enum sluice_reason {

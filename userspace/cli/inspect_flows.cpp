@@ -29,7 +29,7 @@ struct Pair {
 
 struct Tables {
   std::vector<std::pair<sluice_flow4_key, sluice_flow4>> flows;
-  std::vector<sluice_pair4> pairs;
+  std::vector<sluice_pair> pairs;
   std::vector<sluice_frontend4> selected;  ///< the frontends that --service names
   Generations generations;
   std::uint64_t now = 0;
@@ -40,7 +40,7 @@ Result<Tables> read_tables(const PinnedMaps& maps, const Filters& filters) {
   auto flows = maps.read_hash<sluice_flow4_key, sluice_flow4>("flows4");
   if (!flows) return std::unexpected(flows.error());
   tables.now = coarse_now();
-  auto pairs = maps.read_array<sluice_pair4>("pairs4");
+  auto pairs = maps.read_array<sluice_pair>("pairs");
   if (!pairs) return std::unexpected(pairs.error());
   Result<Generations> generations = Generations::read(maps);
   if (!generations) return std::unexpected(generations.error());
@@ -189,7 +189,7 @@ void add_row(Report& report, const Tables& tables, const Pair& pair, const sluic
 
 void add_pair(Report& report, const Tables& tables, const Pair& pair) {
   const bool known = pair.index < tables.pairs.size();
-  const sluice_pair4 record = known ? tables.pairs[pair.index] : sluice_pair4{};
+  const sluice_pair record = known ? tables.pairs[pair.index] : sluice_pair{};
   const std::string state = known ? pair_state_name(record.state) : "missing";
   report.document["flows"].push_back({
       {"pair", pair.index},

@@ -20,7 +20,7 @@ std::uint64_t hash_text(std::uint64_t start, std::string_view text) {
 std::uint64_t keyed(const Secret& secret, std::uint64_t first, std::uint64_t second) {
   const std::array<__u64, 2> key = {secret[0], secret[1]};
   const std::array<__u64, 2> words = {first, second};
-  return sluice_siphash13(key.data(), words.data());
+  return sluice_siphash13(key.data(), words.data(), 2);
 }
 
 /// Fills a ring turn by turn: in its turn a member takes the next free slot of its own permutation of all slots.

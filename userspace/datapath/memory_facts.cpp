@@ -13,6 +13,7 @@
 #include <memory>
 #include <sstream>
 
+#include "datapath/object.hpp"
 #include "datapath/object_bytes.hpp"
 
 namespace sluice::datapath {
@@ -30,12 +31,8 @@ std::uint64_t round_up_8(std::uint64_t size) {
 
 /// As Object::load sizes them.
 std::uint64_t entries_of(const bpf_map* map, const Options& options) {
-  const std::string name = bpf_map__name(map);
-  if (name == "flows4") return 2ULL * options.max_pairs;
-  if (name == "pairs4" || name == "pairs4_free") return options.max_pairs;
-  if (name == "backends") return options.backend_arena;
-  if (name == "rings") return options.ring_arena;
-  return bpf_map__max_entries(map);
+  const std::uint32_t configured = configured_entries(bpf_map__name(map), options);
+  return configured != 0 ? configured : bpf_map__max_entries(map);
 }
 
 std::uint64_t bytes_of(const bpf_map* map, std::uint64_t entries) {

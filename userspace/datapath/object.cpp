@@ -21,13 +21,9 @@ constexpr std::array kPrograms{"from_pod", "from_uplink", "uplink_xdp", "sweep_s
 constexpr std::size_t kVerifierLogBytes = 256 * 1024;
 constexpr std::size_t kShownLogBytes = 2048;
 
-/// The size that the configuration gives a map; 0: the object's own.
-std::uint32_t configured_entries(const std::string& map, const Options& options) {
-  if (map == "flows4") return 2 * options.max_pairs;  // exact: a record is made only by who holds a pair index
-  if (map == "pairs4" || map == "pairs4_free") return options.max_pairs;
-  if (map == "backends") return options.backend_arena;
-  if (map == "rings") return options.ring_arena;
-  return 0;
+/// .rodata, and room for a packet's values: no state, and of a layout that is no part of the ABI.
+bool belongs_to_one_load(const bpf_map* map) {
+  return bpf_map__is_internal(map) || std::string_view(bpf_map__name(map)).starts_with("scratch");
 }
 
 const char* setting_of(const std::string& map) {
@@ -88,7 +84,7 @@ Status check_shape(const std::string& name, const MapShape& pinned, const MapSha
 Status reuse_maps(bpf_object* object, const PinFolders& pins) {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
-    if (bpf_map__is_internal(map)) continue;  // .rodata belongs to one load
+    if (belongs_to_one_load(map)) continue;
     const std::string name = bpf_map__name(map);
     auto pin = open_pin(pins.map(name));
     if (!pin && pin.error().code == ErrorCode::kNotFound) {
@@ -121,6 +117,15 @@ std::unexpected<Error> load_failure(int error_number, const std::string& log) {
 }
 
 }  // namespace
+
+std::uint32_t configured_entries(std::string_view map, const Options& options) {
+  // Exact: a record is made only by who holds a pair index, and any mix of the families must have room.
+  if (map == "flows4" || map == "flows6") return 2 * options.max_pairs;
+  if (map == "pairs" || map == "pair_keys4" || map == "pair_keys6" || map == "pairs_free") return options.max_pairs;
+  if (map == "backends") return options.backend_arena;
+  if (map == "rings") return options.ring_arena;
+  return 0;
+}
 
 void Object::Close::operator()(bpf_object* object) const {
   bpf_object__close(object);
@@ -161,7 +166,7 @@ Result<Maps> Object::maps() const {
   Maps maps;
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object_.get()) {
-    if (bpf_map__is_internal(map)) continue;
+    if (belongs_to_one_load(map)) continue;
     UniqueFd fd(fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0));
     if (!fd.valid()) return fail_errno("copy a map's descriptor");
     if (auto added = maps.add(bpf_map__name(map), std::move(fd)); !added) return std::unexpected(added.error());
@@ -172,7 +177,7 @@ Result<Maps> Object::maps() const {
 Status Object::pin_maps(const PinFolders& pins) const {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object_.get()) {
-    if (bpf_map__is_internal(map)) continue;
+    if (belongs_to_one_load(map)) continue;
     if (auto pinned = pin_over(bpf_map__fd(map), pins.map(bpf_map__name(map))); !pinned) return pinned;
   }
   return {};

@@ -2,7 +2,9 @@
 // The BPF object of one load: its programs, over pinned or new maps.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "base/result.hpp"
@@ -14,6 +16,9 @@
 struct bpf_object;
 
 namespace sluice::datapath {
+
+/// The number of entries that the configuration gives the map of that name; 0: the object's own.
+std::uint32_t configured_entries(std::string_view map, const Options& options);
 
 class Object {
  public:

@@ -79,8 +79,8 @@ class Flows : public PinnedMapsTest {
                 std::uint64_t mark = 0) {
     put_self("flows4", forward);
     put_self("flows4", reverse);
-    sluice_pair4 pair{forward.self, reverse.self, mark, state, forward.network_slot, 0};
-    put("pairs4", forward.pair, pair);
+    const auto protocol = static_cast<std::uint8_t>(forward.self.network_protocol >> 24);
+    put("pairs", forward.pair, sluice_pair{mark, state, forward.network_slot, 4, protocol});
   }
 
   /// A UDP flow from the public side to a floating IP of network 7.

@@ -62,7 +62,7 @@ void PinnedMapsTest::make_maps() {
   make_map("endpoint_generations", BPF_MAP_TYPE_ARRAY, 4, 4, 64);
   make_map("frontend_generations", BPF_MAP_TYPE_ARRAY, 4, 4, 64);
   make_map("flows4", BPF_MAP_TYPE_HASH, sizeof(sluice_flow4_key), sizeof(sluice_flow4), 20000);
-  make_map("pairs4", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_pair4), 10000);
+  make_map("pairs", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_pair), 10000);
   make_map("counters", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(sluice_counter),
            SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE);
 }

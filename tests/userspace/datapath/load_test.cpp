@@ -29,16 +29,20 @@ constexpr std::array kMaps{"meta",
                            "rings",
                            "endpoint_generations",
                            "frontend_filter",
+                           "endpoints6",
+                           "frontends6",
                            "flows4",
-                           "pairs4",
+                           "flows6",
+                           "pairs",
+                           "pair_keys4",
+                           "pair_keys6",
                            "frontend_generations",
-                           "pairs4_free",
+                           "pairs_free",
                            "flow_totals",
                            "sweeper",
                            "counters",
                            "port_slots",
-                           "refusal_windows",
-                           "scratch"};
+                           "refusal_windows"};
 
 compile::Plan one_write(compile::Table table, const auto& key, const auto& value) {
   compile::Write write{.table = table, .key = {}, .value = {}};
