@@ -27,5 +27,7 @@ INLINE int admit_ip(struct __sk_buff* skb, PACKET* p, __u32 length, bool group) 
   if (same_address(p->key.source, p->key.destination)) return drop(p, SLUICE_REASON_LAND);
   int reason = find_transport(skb, p, &length);
   if (!reason) reason = parse_transport((void*)(long)skb->data, (void*)(long)skb->data_end, p, length);
+  /* Behind extension headers it gets here; to go on would be to hand it to a neighbour. */
+  if (!reason && p->protocol == IPPROTO_ICMPV6 && is_nd_type(p->icmp_type)) reason = SLUICE_REASON_SPOOFED_ND;
   return reason ? drop(p, reason) : CONTINUE;
 }

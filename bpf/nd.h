@@ -4,11 +4,6 @@
 
 #define ND_OFFSET (ETHERNET_LENGTH + IP_LENGTH)
 #define ND_HOP_LIMIT 255 /* shows that no router has passed it on (RFC 4861 section 3.1) */
-#define ND_ROUTER_SOLICITATION 133
-#define ND_ROUTER_ADVERTISEMENT 134
-#define ND_SOLICITATION 135
-#define ND_ADVERTISEMENT 136
-#define ND_REDIRECT 137
 #define ND_SOURCE_OPTION 1 /* link-layer address of the sender; length 1, in units of eight bytes */
 #define ND_TARGET_OPTION 2 /* of the target */
 #define ND_ROUTER_FLAG 0x80000000U
@@ -54,10 +49,6 @@ struct nd_answer {
   __u32 flags;
   __u8 mac[6];
 };
-
-static __always_inline bool is_nd_type(__u8 type) {
-  return type >= ND_ROUTER_SOLICITATION && type <= ND_REDIRECT;
-}
 
 /* The type, if the packet, whose IPv6 header is good, carries neighbour discovery right behind that header; or 0. */
 INLINE __u8 nd_type(struct __sk_buff* skb, const PACKET* p) {

@@ -33,6 +33,17 @@ struct icmp_header {
   __be16 sequence;
 };
 
+/* Neighbour discovery, RFC 4861 section 4. */
+#define ND_ROUTER_SOLICITATION 133
+#define ND_ROUTER_ADVERTISEMENT 134
+#define ND_SOLICITATION 135
+#define ND_ADVERTISEMENT 136
+#define ND_REDIRECT 137
+
+static __always_inline bool is_nd_type(__u8 type) {
+  return type >= ND_ROUTER_SOLICITATION && type <= ND_REDIRECT;
+}
+
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
