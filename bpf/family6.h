@@ -51,8 +51,9 @@ INLINE bool is_unspecified(struct sluice_address6 address) {
 }
 
 INLINE bool same_key(const struct sluice_flow6_key* a, const struct sluice_flow6_key* b) {
-  const __u32 *x = (const __u32*)a, *y = (const __u32*)b;
-  __u32 difference = 0;
+  const __u64 *x = (const __u64*)a, *y = (const __u64*)b;
+  __u64 difference = 0;
+  barrier(); /* or the compiler holds a key's words for the next comparison: on the stack, of which there is little */
   for (int i = 0; i < (int)(sizeof(*a) / sizeof(*x)); i++) difference |= x[i] ^ y[i];
   return !difference;
 }

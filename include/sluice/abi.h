@@ -388,7 +388,7 @@ struct sluice_flow6_key {
   struct sluice_address6 destination;
   __be16 source_port;
   __be16 destination_port;
-};
+} __attribute__((aligned(8))); /* compared in words of eight bytes */
 SLUICE_ASSERT_SIZE(struct sluice_flow6_key, 40);
 
 enum sluice_delivery {
