@@ -1,30 +1,50 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What happens to a packet that no flow owns: a service, an address of the network, or nowhere. */
 
-/* Only these can be asked of a frontend; echo replies and other ICMP types cannot. The filter comes first: a packet
- * from pod to pod costs no lookup here. */
-INLINE bool asks_frontend(const PACKET* p) {
-  return in_frontend_filter(p->network, p->key.destination) && p->tracked &&
-         (p->protocol != ICMP_PROTOCOL || p->icmp_type == ECHO_REQUEST);
+/* Only these can be asked of a frontend; echo replies and other ICMP types cannot. */
+INLINE bool is_request(const PACKET* p) {
+  return p->tracked && (p->protocol != ICMP_PROTOCOL || p->icmp_type == ECHO_REQUEST);
 }
 
-/* A frontend's new flow: select -> remember -> rewrite -> deliver. CONTINUE if there is no such frontend.
- * Asked only if asks_frontend() says so. */
+INLINE bool is_echo_request(const PACKET* p) {
+  return p->tracked && p->protocol == ICMP_PROTOCOL && p->icmp_type == ECHO_REQUEST;
+}
+
+/* Might the destination be a floating IP, as a pod sees it? Its own network's addresses come first, whatever the public
+ * side calls its own. */
+INLINE bool asks_floating(const PACKET* p) {
+  return p->network && !is_own_network(p, p->key.destination) && in_frontend_filter(0, p->key.destination);
+}
+
+/* The packet's frontend: one of its own network, or a port of a floating IP that leads into that network. A floating IP
+ * of another one is reached by way of the public side, if at all. */
+OUTLINE int find_choice(const PACKET* p, CHOICE* choice) {
+  int result = find_frontend(p, p->network, choice);
+  if (result == CHANGED) result = find_frontend(p, p->network, choice);
+  if (result != MISSING || !asks_floating(p)) return result;
+  result = find_frontend(p, 0, choice);
+  if (result == CHANGED) result = find_frontend(p, 0, choice);
+  return result == FOUND && choice->backend_network != p->network ? MISSING : result;
+}
+
+/* A frontend's new flow: select -> remember -> rewrite -> deliver. CONTINUE if there is no such frontend. */
 OUTLINE int new_flow(struct __sk_buff* skb, PACKET* p) {
   WORKSPACE* workspace = workspace_of(p);
   if (!workspace) return drop(p, SLUICE_REASON_TABLE_CHANGED); /* cannot be */
   CHOICE* choice = &workspace->choice;
-  int result = find_frontend(p, choice);
+  int result = find_choice(p, choice);
   if (result == MISSING) return CONTINUE;
-  if (result == CHANGED && find_frontend(p, choice) != FOUND) return drop(p, SLUICE_REASON_TABLE_CHANGED);
+  if (result == CHANGED) return drop(p, SLUICE_REASON_TABLE_CHANGED);
   if (is_expired(p)) return time_exceeded(skb, p);
   STAGE(select_backend(skb, p, choice));
-  STAGE(remember(p, choice));
+  STAGE(remember(p, workspace));
   return carry_out(skb, p);
 }
 
+/* The filters come first: a packet from pod to pod costs no lookup here. */
 INLINE int frontend(struct __sk_buff* skb, PACKET* p) {
-  return asks_frontend(p) ? new_flow(skb, p) : CONTINUE;
+  if (!is_request(p)) return CONTINUE;
+  return in_frontend_filter(p->network, p->key.destination) || asks_floating(p) ? new_flow(skb, p) : CONTINUE;
 }
 
 INLINE long to_pod(struct __sk_buff* skb, const PACKET* p, __u8 kind, __u32 ifindex,
@@ -82,6 +102,7 @@ INLINE bool is_dhcp_answer(const PACKET* p) {
 INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
   ENDPOINT_KEY key = {.network = p->network, .address = p->key.destination};
   const ENDPOINT* endpoint = bpf_map_lookup_elem(&ENDPOINTS, &key);
+  if (!endpoint && is_echo_request(p) && asks_floating(p) && is_floating(key.address)) return answer_echo(skb, p);
   if (!endpoint)
     return drop(p, is_own_network(p, key.address) ? SLUICE_REASON_NO_SUCH_ADDRESS : SLUICE_REASON_NO_EGRESS);
   __u8 kind = endpoint->kind, mac[6];
@@ -98,7 +119,7 @@ INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
     case SLUICE_ENDPOINT_SERVICE:
       return to_service(skb, p);
     case SLUICE_ENDPOINT_ROUTER:
-      if (p->tracked && p->icmp_type == ECHO_REQUEST && p->protocol == ICMP_PROTOCOL) return answer_echo(skb, p);
+      if (is_echo_request(p)) return answer_echo(skb, p);
       return drop(p, SLUICE_REASON_ROUTER_CLOSED);
     default:
       return drop(p, SLUICE_REASON_NO_SUCH_ADDRESS);
@@ -107,8 +128,8 @@ INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
 
 /* A floating IP's port that no service has bound. */
 OUTLINE int to_floating(struct __sk_buff* skb, PACKET* p) {
-  if (p->protocol == ICMP_PROTOCOL)
-    return p->tracked && p->icmp_type == ECHO_REQUEST ? answer_echo(skb, p) : drop(p, SLUICE_REASON_ICMP_ERROR);
+  if (is_echo_request(p)) return answer_echo(skb, p);
+  if (p->protocol == ICMP_PROTOCOL) return drop(p, SLUICE_REASON_ICMP_ERROR);
   if (!p->tracked) return refuse_protocol(skb, p);
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
     return drop(p, SLUICE_REASON_NO_CONNECTION);

@@ -4,7 +4,7 @@
 
 /* What the two inserts and their undoing share. */
 MAKING {
-  FLOW_KEY reverse;
+  FLOW_KEY* reverse; /* in the workspace */
   const CHOICE* choice;
   struct sluice_pair* pair;
   PAIR_KEYS* keys;
@@ -72,12 +72,12 @@ OUTLINE int insert_reverse(const PACKET* p, const MAKING* making) {
   back->delivery = p->own_delivery;
   back->role = SLUICE_FLOW_REVERSE;
   copy_mac(back->destination_mac, p->own_mac);
-  set_action_deltas(back, &making->reverse);
-  flow->self = making->reverse;
+  set_action_deltas(back, making->reverse);
+  flow->self = *making->reverse;
   flow->source = making->choice->backend;
   flow->endpoint = p->source;
   fill_record(flow, making);
-  return (int)bpf_map_update_elem(&FLOWS, &making->reverse, flow, BPF_NOEXIST);
+  return (int)bpf_map_update_elem(&FLOWS, making->reverse, flow, BPF_NOEXIST);
 }
 
 INLINE bool counts_half_open(const PACKET* p) {
@@ -112,17 +112,17 @@ OUTLINE int reverse_or_owner(const PACKET* p, const MAKING* making) {
     int error = insert_reverse(p, making);
     if (!error) return INSERTED;
     if (error != -EEXIST) return FULL;
-    const FLOW* owner = bpf_map_lookup_elem(&FLOWS, &making->reverse);
+    const FLOW* owner = bpf_map_lookup_elem(&FLOWS, making->reverse);
     if (!owner) continue;
     __u32 index = owner->pair;
     bool ended = is_ended(owner);
-    if (!still_self(owner, &making->reverse)) continue;
+    if (!still_self(owner, making->reverse)) continue;
     const struct sluice_pair* pair = bpf_map_lookup_elem(&pairs, &index);
     const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &index);
     if (!pair || !keys) return TAKEN;
     if (!ended && is_being_made(pair, keys, p)) return ADOPTED;
-    if (!ended && names_key(pair, keys, &making->reverse) && !same_key(&keys->forward, &p->key)) return TAKEN;
-    delete_pair(p, index, &making->reverse, END_STALE);
+    if (!ended && names_key(pair, keys, making->reverse) && !same_key(&keys->forward, &p->key)) return TAKEN;
+    delete_pair(p, index, making->reverse, END_STALE);
   }
   return TAKEN;
 }
@@ -139,14 +139,14 @@ OUTLINE bool claims_inside(const PACKET* p, const CHOICE* choice) {
 /* Gives the flow the router's address and a free port as source, when its own would collide at the backend. */
 OUTLINE int place_reverse(PACKET* p, MAKING* making) {
   /* A pod that is its own backend on its own source port: the two directions would be one tuple. */
-  bool barred = same_key(&making->reverse, &p->key) || claims_inside(p, making->choice);
+  bool barred = same_key(making->reverse, &p->key) || claims_inside(p, making->choice);
   int result = barred ? TAKEN : reverse_or_owner(p, making);
   if (result != TAKEN || p->protocol == ICMP_PROTOCOL) return result;
   p->action.new_source = making->choice->router;
   for (int attempt = 0; attempt < SUBSTITUTE_TRIES; attempt++) {
     p->action.new_source_port = substitute_port();
-    make_reverse_key(&making->reverse, p, making->choice);
-    making->keys->reverse = making->reverse;
+    make_reverse_key(making->reverse, p, making->choice);
+    making->keys->reverse = *making->reverse;
     int error = insert_reverse(p, making);
     if (!error) return INSERTED;
     if (error != -EEXIST) return FULL;
@@ -169,9 +169,9 @@ OUTLINE int adopt(PACKET* p) {
 /* Inserts both records. 0: done and the pair is live. Otherwise nothing of it is left; a negative value is the
  * reason of a failure, a positive one says that another CPU's record was adopted. */
 INLINE int insert_pair(PACKET* p, MAKING* making) {
-  make_reverse_key(&making->reverse, p, making->choice);
+  make_reverse_key(making->reverse, p, making->choice);
   making->keys->forward = p->key;
-  making->keys->reverse = making->reverse;
+  making->keys->reverse = *making->reverse;
   making->pair->mark = 0;
   making->pair->network_slot = making->choice->network_slot;
   making->pair->protocol = p->protocol;
@@ -188,7 +188,7 @@ INLINE int insert_pair(PACKET* p, MAKING* making) {
     *(volatile __u32*)&making->pair->state = SLUICE_PAIR_LIVE;
     return 0;
   }
-  if (!delete_record(&making->reverse, making->index)) {
+  if (!delete_record(making->reverse, making->index)) {
     /* The record stays, so the pair does too, with its charge: an orphan that the sweep will find. */
     making->kept = true;
     *(volatile __u32*)&making->pair->state = SLUICE_PAIR_LIVE;
@@ -218,12 +218,13 @@ INLINE int charge(const PACKET* p, const CHOICE* choice) {
   return reason;
 }
 
-OUTLINE int remember(PACKET* p, const CHOICE* choice) {
+OUTLINE int remember(PACKET* p, WORKSPACE* workspace) {
+  const CHOICE* choice = &workspace->choice;
   if (p->stale_pair && !delete_pair(p, p->stale_pair - 1, &p->key, END_STALE))
     return drop(p, SLUICE_REASON_FLOW_CONTENDED);
   int reason = charge(p, choice);
   if (reason) return drop(p, reason);
-  MAKING making = {.choice = choice, .now = bpf_ktime_get_coarse_ns()};
+  MAKING making = {.reverse = &workspace->reverse, .choice = choice, .now = bpf_ktime_get_coarse_ns()};
   if (take_pair_index(&making.index)) {
     uncharge(p, choice);
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL);

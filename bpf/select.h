@@ -8,10 +8,10 @@ INLINE bool is_frontend(const volatile FRONTEND_KEY* found,
          found->protocol == key->protocol;
 }
 
-/* Fills `choice` if the packet's destination is a frontend of the network it came from. */
-OUTLINE int find_frontend(const PACKET* p, CHOICE* choice) {
+/* Fills `choice` if the packet's destination is a frontend of that network: its own, or 0 for floating IPs. */
+OUTLINE int find_frontend(const PACKET* p, __u32 network, CHOICE* choice) {
   FRONTEND_KEY key = {
-      .network = p->network,
+      .network = network,
       .address = p->key.destination,
       .port = p->key.destination_port,
       .protocol = p->protocol,

@@ -116,6 +116,7 @@ INLINE int forward(const PACKET* p, long redirected, enum sluice_reason reason) 
 /* Room for a new flow: the chain of calls has 512 bytes of stack in all, and kernel 6.1 counts the frames of all
  * callers. */
 WORKSPACE {
+  FLOW_KEY reverse;
   CHOICE choice;
   FLOW record;
 };
