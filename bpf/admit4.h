@@ -12,8 +12,7 @@ INLINE bool is_multicast(__be32 address) {
 /* Destinations that a pod cannot reach, whoever it is; 0 or a reason. */
 INLINE int check_pod_destination(const PACKET* p, const struct ethhdr* ethernet) {
   __be32 host = p->key.destination & ~p->mask;
-  if (p->key.destination == 0xFFFFFFFF ||
-      (is_own_network(p, p->key.destination) && (host == 0 || host == ~p->mask)))
+  if (p->key.destination == 0xFFFFFFFF || (is_own_network(p, p->key.destination) && (host == 0 || host == ~p->mask)))
     return SLUICE_REASON_BROADCAST;
   if (is_multicast(p->key.destination) || (ethernet->h_dest[0] & 1)) return SLUICE_REASON_MULTICAST;
   return p->key.source == p->key.destination ? SLUICE_REASON_LAND : 0;

@@ -96,8 +96,8 @@ INLINE bool is_multicast6(struct sluice_address6 address) {
 /* Nobody's address on the public side: ::/96 with the unspecified address, the loopback and what RFC 4291 2.5.5 gave
  * up, ::ffff:0:0/96 (an IPv4 address in disguise), link-local and multicast. */
 INLINE bool is_martian_class(struct sluice_address6 address) {
-  bool embedded = !(address.words[0] | address.words[1]) &&
-                  (address.words[2] == 0 || address.words[2] == bpf_htonl(0x0000FFFF));
+  bool embedded =
+      !(address.words[0] | address.words[1]) && (address.words[2] == 0 || address.words[2] == bpf_htonl(0x0000FFFF));
   return embedded || is_link_local(address) || is_multicast6(address);
 }
 

@@ -82,8 +82,7 @@ INLINE void track(FLOW* flow, const PACKET* p) {
 }
 
 INLINE void copy_action(PACKET* p, const FLOW* flow) {
-  _Static_assert(sizeof(ACTION) ==
-                     __builtin_offsetof(FLOW, source) - __builtin_offsetof(FLOW, new_source),
+  _Static_assert(sizeof(ACTION) == __builtin_offsetof(FLOW, source) - __builtin_offsetof(FLOW, new_source),
                  "an action is a part of a flow record");
   __u64* to = (__u64*)&p->action;
   const __u64* from = (const __u64*)&flow->new_source;

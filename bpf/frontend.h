@@ -47,8 +47,7 @@ INLINE int frontend(struct __sk_buff* skb, PACKET* p) {
   return in_frontend_filter(p->network, p->key.destination) || asks_floating(p) ? new_flow(skb, p) : CONTINUE;
 }
 
-INLINE long to_pod(struct __sk_buff* skb, const PACKET* p, __u8 kind, __u32 ifindex,
-                                   const __u8* mac) {
+INLINE long to_pod(struct __sk_buff* skb, const PACKET* p, __u8 kind, __u32 ifindex, const __u8* mac) {
   static const __u8 router_mac[6] = SLUICE_ROUTER_MAC;
   struct ethhdr* ethernet = (void*)(long)skb->data;
   if ((void*)(ethernet + 1) > (void*)(long)skb->data_end) return TC_ACT_SHOT;

@@ -28,9 +28,9 @@ INLINE __u64 pseudo_sum(const PACKET* p, __u8 protocol, __u32 length) {
  * right too: the device puts the complement of the message's sum in place of the unused word, and what then remains is
  * that word's complement, which the pseudo header must make up for. */
 INLINE void sum_error(struct icmp_header* icmp, const PACKET* p, ADDRESS from, bool partial) {
-  __u64 pseudo = FAMILY == 6 ? address_sum(from) + address_sum(p->key.source) + bpf_htons(ICMP_PROTOCOL) +
-                                   bpf_htons(ERROR_LENGTH)
-                             : 0;
+  __u64 pseudo =
+      FAMILY == 6 ? address_sum(from) + address_sum(p->key.source) + bpf_htons(ICMP_PROTOCOL) + bpf_htons(ERROR_LENGTH)
+                  : 0;
   icmp->checksum = 0;
   if (FAMILY == 6 && partial) icmp->sequence = checksum_fold(pseudo);
   icmp->checksum = (__u16)~checksum_fold(pseudo + sum_words(icmp, ERROR_LENGTH / 2));
@@ -45,8 +45,7 @@ OUTLINE int send_icmp_error(struct __sk_buff* skb, PACKET* p, const ADDRESS* fro
   long unread = bpf_skb_load_bytes(skb, ETHERNET_LENGTH, quote, sizeof(quote));
   bool datagram = FAMILY == 6 && p->protocol == IPPROTO_UDP;
   bool partial = datagram && is_checksum_partial(skb, ANSWER_OFFSET + __builtin_offsetof(struct udphdr, check));
-  if (unread || bpf_skb_change_tail(skb, ANSWER_OFFSET + ERROR_LENGTH, 0))
-    return drop(p, SLUICE_REASON_REWRITE_FAILED);
+  if (unread || bpf_skb_change_tail(skb, ANSWER_OFFSET + ERROR_LENGTH, 0)) return drop(p, SLUICE_REASON_REWRITE_FAILED);
   struct ethhdr* ethernet = (void*)(long)skb->data;
   IP_HEADER* ip = (void*)(ethernet + 1);
   struct icmp_header* icmp = (void*)(ip + 1);

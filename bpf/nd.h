@@ -3,7 +3,7 @@
  * network's. Router advertisements and redirects are the router's alone. */
 
 #define ND_OFFSET (ETHERNET_LENGTH + IP_LENGTH)
-#define ND_HOP_LIMIT 255 /* shows that no router has passed it on (RFC 4861 section 3.1) */
+#define ND_HOP_LIMIT 255   /* shows that no router has passed it on (RFC 4861 section 3.1) */
 #define ND_SOURCE_OPTION 1 /* link-layer address of the sender; length 1, in units of eight bytes */
 #define ND_TARGET_OPTION 2 /* of the target */
 #define ND_ROUTER_FLAG 0x80000000U

@@ -54,8 +54,7 @@ INLINE bool names_key(const struct sluice_pair* pair, const PAIR_KEYS* keys, con
 
 /* Does the cause hold for the pair as it is now? Asked under the claim: since the packet looked, the index may have
  * been given to another flow, even to one of the same tuple. */
-INLINE bool may_delete(const PAIR_KEYS* keys, __u32 index, const PACKET* p,
-                                       const FLOW_KEY* key, enum end_cause cause) {
+INLINE bool may_delete(const PAIR_KEYS* keys, __u32 index, const PACKET* p, const FLOW_KEY* key, enum end_cause cause) {
   const FLOW* ahead = bpf_map_lookup_elem(&FLOWS, &keys->forward);
   const FLOW* back = bpf_map_lookup_elem(&FLOWS, &keys->reverse);
   if (!ahead || !back || ahead->pair != index || back->pair != index) return true; /* an orphan, for the sweep too */
@@ -72,8 +71,7 @@ INLINE bool delete_leftover(__u32 index, const FLOW_KEY* key) {
 }
 
 /* Deletes the pair that owns `key`, if `cause` holds for it. False: somebody else is at it, or it has changed. */
-OUTLINE bool delete_pair(const PACKET* p, __u32 index, const FLOW_KEY* key,
-                                   enum end_cause cause) {
+OUTLINE bool delete_pair(const PACKET* p, __u32 index, const FLOW_KEY* key, enum end_cause cause) {
   struct sluice_pair* pair = bpf_map_lookup_elem(&pairs, &index);
   const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &index);
   if (!pair || !keys) return false;

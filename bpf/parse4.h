@@ -39,7 +39,8 @@ INLINE void route_ip(IP_HEADER* ip, __be32 source, __be32 destination, __u32 del
 
 #define ANSWER_TTL 64
 
-/* A fresh header of an answer from `from` to the sender of `p`: DF, id 0 (RFC 6864 allows it for an atomic datagram). */
+/* A fresh header of an answer from `from` to the sender of `p`: DF, id 0 (RFC 6864 allows it for an atomic datagram).
+ */
 INLINE void write_answer_ip(IP_HEADER* ip, const PACKET* p, __be32 from, __u16 length, __u8 protocol) {
   __u8* bytes = (__u8*)ip;
   bytes[0] = 0x45;

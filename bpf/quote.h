@@ -55,8 +55,8 @@ INLINE long rewrite_quoted_ip(struct __sk_buff* skb, const QUOTE* quote, const A
 }
 #endif
 
-/* Is the quoted packet one that `p`'s sender may complain about to its receiver? A pod has received what was sent to it;
- * of what happens outside nothing is known. */
+/* Is the quoted packet one that `p`'s sender may complain about to its receiver? A pod has received what was sent to
+ * it; of what happens outside nothing is known. */
 INLINE bool is_own_quote(const PACKET* p, const QUOTE* quote) {
   if (!same_address(quote->answer.destination, p->key.destination)) return false;
   return p->entry != SLUICE_ENTRY_FROM_POD || same_address(quote->answer.source, p->key.source);
@@ -125,6 +125,7 @@ INLINE int rewrite_error(struct __sk_buff* skb, const PACKET* p, const ACTION* a
   if (FAMILY == 6) delta += outer; /* its pseudo header */
   icmp->checksum = (__u16)~checksum_fold((__u64)(__u16)~icmp->checksum + delta);
   route_ip(ip, source, action->new_destination, outer);
+  count_hop(skb, p, checksum_state(skb));
   if (action->delivery != SLUICE_DELIVER_UPLINK) {
     copy_mac(ethernet->h_dest, action->destination_mac);
     copy_mac(ethernet->h_source, router_mac);

@@ -16,7 +16,8 @@ MAKING {
 INLINE void make_forward_action(PACKET* p, const CHOICE* choice) {
   ACTION* action = &p->action;
   /* A pod's own stack drops packets from its own address, so it sees the service's instead. */
-  bool hairpin = p->source.slot && choice->backend_network == p->network && same_address(choice->address, p->key.source);
+  bool hairpin =
+      p->source.slot && choice->backend_network == p->network && same_address(choice->address, p->key.source);
   action->new_source = hairpin ? p->key.destination : p->key.source;
   action->new_source_port = p->key.source_port;
   action->new_destination = choice->address;
@@ -27,8 +28,7 @@ INLINE void make_forward_action(PACKET* p, const CHOICE* choice) {
   copy_mac(action->destination_mac, choice->mac);
 }
 
-INLINE void make_reverse_key(FLOW_KEY* key, const PACKET* p,
-                                             const CHOICE* choice) {
+INLINE void make_reverse_key(FLOW_KEY* key, const PACKET* p, const CHOICE* choice) {
   key->network_protocol = choice->backend_network | (__u32)p->protocol << 24;
   key->source = p->action.new_destination;
   key->destination = p->action.new_source;
@@ -231,7 +231,8 @@ OUTLINE int remember(PACKET* p, WORKSPACE* workspace) {
   }
   making.pair = bpf_map_lookup_elem(&pairs, &making.index);
   making.keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &making.index);
-  if (!making.pair || !making.keys) return drop(p, SLUICE_REASON_FLOW_TABLE_FULL); /* cannot be: indexes stay below max_pairs */
+  if (!making.pair || !making.keys)
+    return drop(p, SLUICE_REASON_FLOW_TABLE_FULL); /* cannot be: indexes stay below max_pairs */
   make_forward_action(p, choice);
   int result = insert_pair(p, &making);
   if (!result) return CONTINUE;

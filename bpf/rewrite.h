@@ -9,6 +9,13 @@ INLINE void set_action_deltas(ACTION* action, const FLOW_KEY* key) {
   action->port_delta = old_ports == new_ports ? 0 : checksum_difference(old_ports, 0xFFFFFFFF, new_ports, 0);
 }
 
+/* With CHECKSUM_COMPLETE the kernel keeps the sum of the packet from the IP header on. In IPv4 the header's checksum
+ * makes up for the hop that it counts, IPv6 has none. The call does nothing in any other state. */
+INLINE void count_hop(struct __sk_buff* skb, const PACKET* p, __u32 state) {
+  if (FAMILY == 6 && (state == CHECKSUM_COMPLETE || state == CHECKSUM_UNKNOWN))
+    bpf_csum_update(skb, (__u16)~bpf_htons(1));
+}
+
 /* By the kernel's helpers, which know what the checksum field holds. Addresses are part of the pseudo header, ports are
  * not, hence two calls. */
 INLINE int rewrite_checksum_by_helper(struct __sk_buff* skb, const PACKET* p, __u32 offset) {
@@ -25,17 +32,18 @@ INLINE int rewrite_checksum_by_helper(struct __sk_buff* skb, const PACKET* p, __
 
 /* By hand it is the same, for a tenth of what the two calls cost. With CHECKSUM_PARTIAL the field holds the sum of the
  * pseudo header alone, not complemented, and whoever sends the packet adds the rest: the new ports will be in it. With
- * CHECKSUM_COMPLETE the kernel keeps the sum of the packet from the IP header on, which changes by what no checksum in it
- * makes up for: in IPv4 the header's and the transport's both do for the addresses, one too many. */
+ * CHECKSUM_COMPLETE the kernel keeps the sum of the packet from the IP header on, which changes by what no checksum in
+ * it makes up for: in IPv4 the header's and the transport's both do for the addresses, one too many. */
 INLINE int rewrite_transport_checksum(struct __sk_buff* skb, const PACKET* p) {
   const ACTION* action = &p->action;
   bool udp = p->protocol == IPPROTO_UDP;
-  __u32 field = udp                             ? __builtin_offsetof(struct udphdr, check)
+  __u32 field = udp                            ? __builtin_offsetof(struct udphdr, check)
                 : p->protocol == ICMP_PROTOCOL ? __builtin_offsetof(struct icmp_header, checksum)
                                                : __builtin_offsetof(struct tcphdr, check);
   __u16* check = (void*)(long)skb->data + l4_offset(p) + field;
   if ((void*)(check + 1) > (void*)(long)skb->data_end) return -1;
   __u32 state = checksum_state(skb);
+  count_hop(skb, p, state);
   if (udp && *check == 0) { /* none, and stays so; the call does nothing unless the state is CHECKSUM_COMPLETE */
     __u64 change = (__u64)action->port_delta + (FAMILY == 6 ? action->address_delta : 0);
     if (state == CHECKSUM_COMPLETE || state == CHECKSUM_UNKNOWN) bpf_csum_update(skb, checksum_fold32(change));

@@ -2,8 +2,7 @@
 /* frontend and select: does the tuple name a service port, and which backend gets the new flow. The hash
  * functions and the order of attempts are in sluice/select.h. */
 
-INLINE bool is_frontend(const volatile FRONTEND_KEY* found,
-                                        const FRONTEND_KEY* key) {
+INLINE bool is_frontend(const volatile FRONTEND_KEY* found, const FRONTEND_KEY* key) {
   return found->network == key->network && same_address(found->address, key->address) && found->port == key->port &&
          found->protocol == key->protocol;
 }
@@ -99,8 +98,7 @@ OUTLINE __u64 hash_for(const PACKET* p, const CHOICE* choice) {
   const struct sluice_settings* set = get_settings();
   if (!set || choice->algorithm == SLUICE_ALGORITHM_RANDOM)
     return (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
-  if (choice->algorithm == SLUICE_ALGORITHM_SOURCE)
-    return source_hash(set->secret, p->network, &p->key);
+  if (choice->algorithm == SLUICE_ALGORITHM_SOURCE) return source_hash(set->secret, p->network, &p->key);
   return flow_hash(set->secret, p->network, &p->key, p->protocol);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The stages of one family; included once for each, behind the family's names. */
+/* The stages of one family; included once for each, behind the family's names. Each header needs those before it. */
+/* clang-format off */
 #include "verdict.h"
 #include "parse.h"
 #if FAMILY == 4
@@ -31,3 +32,4 @@
 #endif
 #include "uplink.h"
 #include "judge.h"
+/* clang-format on */

@@ -17,6 +17,7 @@ INLINE int ours_on_uplink(struct __sk_buff* skb, PACKET* p) {
   if (!ours && !is_multicast6(p->key.destination)) return pass(p, SLUICE_REASON_FOREIGN);
   __u32 length = 0;
   take_protocol(ip, p);
-  if (nd_type(skb, p)) return parse_ip_fields(ip, p, &length) ? pass(p, SLUICE_REASON_FOREIGN) : nd_from_uplink(skb, p, length);
+  if (nd_type(skb, p))
+    return parse_ip_fields(ip, p, &length) ? pass(p, SLUICE_REASON_FOREIGN) : nd_from_uplink(skb, p, length);
   return ours && skb->pkt_type == PACKET_HOST ? CONTINUE : pass(p, SLUICE_REASON_FOREIGN);
 }

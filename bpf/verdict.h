@@ -63,7 +63,7 @@ PACKET {
   __u8 protocol;
   __u8 tcp_flags;
   __u8 icmp_type;
-  __u8 ttl; /* hop limit */
+  __u8 ttl;     /* hop limit */
   __u8 tracked; /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
 #if FAMILY == 6
   __u8 transport; /* see l4_offset */

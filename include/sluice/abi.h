@@ -2,9 +2,9 @@
 /* Every map key, map value and configuration struct that BPF programs and userspace share.
  *
  * Rules: only <linux/types.h>; every byte is named; sizes are asserted; __be16/__be32 are in network byte order,
- * everything else in host byte order. Keys and records that hold tenant addresses exist once a family, with the family's
- * number in their names; whatever else they hold is the same. A change of any layout or meaning raises SLUICE_ABI_VERSION: pins live in
- * <bpffs>/abi-N/, so two versions never share a map.
+ * everything else in host byte order. Keys and records that hold tenant addresses exist once a family, with the
+ * family's number in their names; whatever else they hold is the same. A change of any layout or meaning raises
+ * SLUICE_ABI_VERSION: pins live in <bpffs>/abi-N/, so two versions never share a map.
  *
  * Slots and generations. Pods (endpoints) and service ports (frontends) have small dense slots. A slot's current
  * generation stands in endpoint_generations / frontend_generations; every record that names a slot names the
@@ -322,7 +322,7 @@ enum sluice_backend_state {
 /* backends: one arena; a frontend has backend_count elements from backend_base on. An element that a live
  * frontend uses changes only in `state`. */
 struct sluice_backend {
-  __u32 network; /* equals the frontend's backend_network, or the record was reused: treat as a miss */
+  __u32 network;              /* equals the frontend's backend_network, or the record was reused: treat as a miss */
   __be32 address4;            /* of an IPv4 frontend's backend; otherwise 0 */
   struct sluice_ref endpoint; /* the pod; must equal the endpoint record's */
   __be16 port;                /* target port; 0 for ICMP echo */
