@@ -355,7 +355,7 @@ static inline __u32 sluice_filter_bit6(__u32 network, const struct sluice_addres
   int i;
   for (i = 0; i < 4; i++) {
     hash = (hash ^ (__u32)address->words[i]) * 0x9E3779B1u;
-    hash ^= hash >> 15; /* the last octet stands in a word's highest byte, which a product moves nowhere */
+    hash ^= hash >> 16; /* the last octet stands in a word's highest byte, which a product moves nowhere */
   }
   return hash & (SLUICE_FILTER_BITS - 1);
 }
@@ -365,7 +365,7 @@ static inline __u32 sluice_refusal_index(__be32 address) {
   return sluice_filter_bit(0, address) / (SLUICE_FILTER_BITS / SLUICE_REFUSAL_WINDOWS);
 }
 static inline __u32 sluice_refusal_index6(const struct sluice_address6* address) {
-  return sluice_filter_bit6(0, address) % SLUICE_REFUSAL_WINDOWS;
+  return sluice_filter_bit6(0, address) / (SLUICE_FILTER_BITS / SLUICE_REFUSAL_WINDOWS);
 }
 
 /* ---- flows ---------------------------------------------------------------------------------------------------------
