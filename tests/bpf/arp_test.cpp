@@ -6,12 +6,14 @@
 namespace bpftest {
 namespace {
 
+const Address kNobody = bpftest::ip("0.0.0.0");
+
 class ArpFromPod : public ProgramTest {
  protected:
-  [[nodiscard]] Frame question(std::uint32_t target) const {
+  [[nodiscard]] Frame question(const Address& target) const {
     return arp({pod.mac, kBroadcastMac}, 1, pod.mac, pod.address, {}, target);
   }
-  [[nodiscard]] Frame answer(const Mac& mac, std::uint32_t target) const {
+  [[nodiscard]] Frame answer(const Mac& mac, const Address& target) const {
     return arp({mac, pod.mac}, 2, mac, target, pod.mac, pod.address);
   }
 
@@ -49,10 +51,10 @@ TEST_F(ArpFromPod, PaddingBehindTheQuestionStays) {
 }
 
 TEST_F(ArpFromPod, ProbesWithoutASenderAddressAreAnswered) {
-  const Frame probe = arp({pod.mac, kBroadcastMac}, 1, pod.mac, 0, {}, neighbour.address);
+  const Frame probe = arp({pod.mac, kBroadcastMac}, 1, pod.mac, kNobody, {}, neighbour.address);
   const Outcome outcome = send(pod, probe);
   EXPECT_EQ(outcome.reason, SLUICE_REASON_ARP_ANSWERED);
-  EXPECT_EQ(outcome.frame, arp({neighbour.mac, pod.mac}, 2, neighbour.mac, neighbour.address, pod.mac, 0));
+  EXPECT_EQ(outcome.frame, arp({neighbour.mac, pod.mac}, 2, neighbour.mac, neighbour.address, pod.mac, kNobody));
 }
 
 TEST_F(ArpFromPod, NothingIsAnsweredForAddressesThatNobodyHas) {
@@ -63,16 +65,16 @@ TEST_F(ArpFromPod, NothingIsAnsweredForAddressesThatNobodyHas) {
   const Network other = world.network(8, 2);
   const Pod elsewhere = world.pod(other, "172.16.0.50");
   world.floating_address("192.0.2.1");
-  for (std::uint32_t target : {ip("172.16.0.99"), ip("8.8.8.8"), ip("255.255.255.255"), ip("0.0.0.0"), detached.address,
+  for (const Address& target : {ip("172.16.0.99"), ip("8.8.8.8"), ip("255.255.255.255"), ip("0.0.0.0"), detached.address,
                                gone.address, elsewhere.address, ip("192.0.2.1")}) {
-    EXPECT_EQ(send(pod, question(target)).reason, SLUICE_REASON_ARP_NO_TARGET) << std::hex << target;
+    EXPECT_EQ(send(pod, question(target)).reason, SLUICE_REASON_ARP_NO_TARGET) << target.text();
   }
 }
 
 TEST_F(ArpFromPod, QuestionsForItsOwnAddressAndRepliesEndQuietly) {
   const Link everyone = {pod.mac, kBroadcastMac};
   EXPECT_EQ(send(pod, question(pod.address)).reason, SLUICE_REASON_ARP_OWN_ADDRESS) << "announcement";
-  EXPECT_EQ(send(pod, arp(everyone, 1, pod.mac, 0, {}, pod.address)).reason, SLUICE_REASON_ARP_OWN_ADDRESS)
+  EXPECT_EQ(send(pod, arp(everyone, 1, pod.mac, kNobody, {}, pod.address)).reason, SLUICE_REASON_ARP_OWN_ADDRESS)
       << "probe (RFC 5227)";
   EXPECT_EQ(send(pod, arp(everyone, 2, pod.mac, pod.address, kBroadcastMac, pod.address)).reason,
             SLUICE_REASON_ARP_OWN_ADDRESS)
@@ -94,7 +96,7 @@ TEST_F(ArpFromPod, SenderFieldsMustBeThePods) {
     EXPECT_EQ(send(pod, arp(everyone, 2, pod.mac, ip(sender), {}, neighbour.address)).reason, SLUICE_REASON_SPOOFED_ARP)
         << sender;
   }
-  EXPECT_EQ(send(pod, arp(everyone, 2, pod.mac, 0, {}, neighbour.address)).reason, SLUICE_REASON_SPOOFED_ARP)
+  EXPECT_EQ(send(pod, arp(everyone, 2, pod.mac, kNobody, {}, neighbour.address)).reason, SLUICE_REASON_SPOOFED_ARP)
       << "0.0.0.0 is for questions only";
   EXPECT_EQ(send(pod, arp(everyone, 1, pod.mac, ip("172.16.0.20"), {}, pod.address)).reason, SLUICE_REASON_SPOOFED_ARP)
       << "before the question for its own address";
@@ -118,11 +120,11 @@ TEST_F(ArpFromPod, MalformedMessagesAreDropped) {
 
 class ArpFromUplink : public ProgramTest {
  protected:
-  [[nodiscard]] Frame question(std::uint32_t sender, std::uint32_t target) const {
+  [[nodiscard]] Frame question(const Address& sender, const Address& target) const {
     return arp({kGatewayMac, kBroadcastMac}, 1, kGatewayMac, sender, {}, target);
   }
-  std::uint32_t gateway = ip("192.0.2.254");
-  std::uint32_t address = ip("192.0.2.1");
+  Address gateway = ip("192.0.2.254");
+  Address address = ip("192.0.2.1");
 };
 
 TEST_F(ArpFromUplink, QuestionsForAFloatingIpAreAnsweredWithTheUplinksMac) {
@@ -142,7 +144,7 @@ TEST_F(ArpFromUplink, EverythingElseIsTheHosts) {
       question(gateway, ip("172.16.0.10")),
       question(gateway, ip("172.16.0.1")),
       question(address, address),
-      question(gateway, 0),
+      question(gateway, kNobody),
       question(gateway, address).set_mac(0, {0x02, 0xcc, 0, 0, 0, 1}),  // a promiscuous uplink sees others' too
       arp(link, 2, kGatewayMac, gateway, kUplinkMac, address),
       arp(link, 2, kGatewayMac, address, kBroadcastMac, address),
@@ -161,7 +163,7 @@ TEST_F(ArpFromUplink, EverythingElseIsTheHosts) {
 
 TEST_F(ArpFromUplink, AFilterBitAloneAnswersNothing) {
   world.floating_address("192.0.2.1");
-  datapath.remove("endpoints4", sluice_endpoint4_key{0, be(address)});
+  datapath.remove(EndpointKey{0, address});
   EXPECT_EQ(receive(question(gateway, address)).reason, SLUICE_REASON_FOREIGN);
 }
 

@@ -26,14 +26,14 @@ constexpr unsigned kSamePort = 80;
 constexpr unsigned kOtherPort = 81;
 constexpr unsigned kClosedPort = 82;
 constexpr unsigned kTargetOfOther = 8081;
-constexpr std::uint32_t kHostAddress = 0xC6336401;     // 198.51.100.1
-constexpr std::uint32_t kOutsideAddress = 0xC6336402;  // 198.51.100.2
+constexpr const char* kHostAddress = "198.51.100.1";
+constexpr const char* kOutsideAddress = "198.51.100.2";
 constexpr Mac kOutsideMac = {0x02, 0xcc, 0, 0, 0, 0x01};
 
-sockaddr_in to(std::uint32_t address, unsigned port) {
+sockaddr_in to(const Address& address, unsigned port) {
   sockaddr_in made{};
   made.sin_family = AF_INET;
-  made.sin_addr.s_addr = be(address);
+  made.sin_addr.s_addr = address.wire4();
   made.sin_port = be(static_cast<std::uint16_t>(port));
   return made;
 }
@@ -57,13 +57,13 @@ Descriptor open_socket(int type) {
 
 Descriptor bound_socket(int type, unsigned port) {
   Descriptor made = open_socket(type);
-  const sockaddr_in address = to(INADDR_ANY, port);
+  const sockaddr_in address = to(Address(), port);
   require(bind(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0, "bind");
   if (type == SOCK_STREAM) require(listen(made.get(), 4) == 0, "listen");
   return made;
 }
 
-void connect_to(const Descriptor& end, std::uint32_t address, unsigned port) {
+void connect_to(const Descriptor& end, const Address& address, unsigned port) {
   const sockaddr_in peer = to(address, port);
   require(connect(end.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer)) == 0, "connect");
 }
@@ -175,13 +175,13 @@ class Checksums : public ProgramTest, public ::testing::WithParamInterface<Way> 
       world.floating("192.0.2.1", kOtherPort, protocol, network_, {{server_, kTargetOfOther}});
       world.service(network_, "172.15.0.21", kOtherPort, protocol, {{server_, kTargetOfOther}});
     }
-    set_address(device_name_of(world.uplink()), kHostAddress, 24);
+    set_address(device_name_of(world.uplink()), ip(kHostAddress), 24);
     hook(client_.ifindex, "from_pod");
     hook(server_.ifindex, "from_pod");
     hook(world.uplink(), "from_uplink");
     inside_.take("slt1", client_.mac, client_.address, 16, network_.router);
     serving_.take("slt3", server_.mac, server_.address, 16, network_.router);
-    outside_.take("sltup1", kOutsideMac, kOutsideAddress, 24, kHostAddress);
+    outside_.take("sltup1", kOutsideMac, ip(kOutsideAddress), 24, ip(kHostAddress));
     inside_.run([this] { set_transmit_checksums("slt1", way_.sender_leaves_it); });
     serving_.run([this] { set_transmit_checksums("slt3", way_.sender_leaves_it); });
     outside_.run([this] { set_transmit_checksums("sltup1", way_.sender_leaves_it); });
@@ -197,7 +197,7 @@ class Checksums : public ProgramTest, public ::testing::WithParamInterface<Way> 
       set_transmit_checksums(device_name_of(ifindex), true);
       set_receive_offload(device_name_of(ifindex), false);
     }
-    set_address(device_name_of(world.uplink()), 0, 0);
+    set_address(device_name_of(world.uplink()), {}, 0);
     for (const Namespace* side : {&inside_, &serving_, &outside_}) {
       for (const char* protocol : {"Tcp", "Udp"}) EXPECT_EQ(side->counter(protocol, "InCsumErrors"), 0U);
     }
@@ -233,7 +233,7 @@ class Checksums : public ProgramTest, public ::testing::WithParamInterface<Way> 
     other.join();
   }
 
-  void exchange_stream(const Namespace& side, std::uint32_t address, unsigned port, unsigned target) const {
+  void exchange_stream(const Namespace& side, const Address& address, unsigned port, unsigned target) const {
     const auto server = [](const Descriptor& listening) {
       const Descriptor peer(accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
       require(peer.get() >= 0, "accept");
@@ -249,7 +249,7 @@ class Checksums : public ProgramTest, public ::testing::WithParamInterface<Way> 
   }
 
   /// Datagrams of many sizes there and back, with checksums or without.
-  void exchange_datagrams(const Namespace& side, std::uint32_t address, unsigned port, unsigned target,
+  void exchange_datagrams(const Namespace& side, const Address& address, unsigned port, unsigned target,
                           int without) const {
     static constexpr std::size_t kSizes[] = {0, 1, 2, 3, 17, 100, 511, 1472};
     const auto server = [without](const Descriptor& end) {
@@ -297,9 +297,9 @@ class Checksums : public ProgramTest, public ::testing::WithParamInterface<Way> 
   Pod end_of_client_ = world.pod(network_, "172.16.0.11");  ///< slt1, the client's own device
   Pod server_ = world.pod(network_, "172.16.0.20", kind_);  ///< slt2
   Pod end_of_server_ = world.pod(network_, "172.16.0.21");  ///< slt3
-  std::uint32_t service_ = ip("172.16.1.1");
-  std::uint32_t equal_sum_ = ip("172.15.0.21");  ///< adds the same to a checksum as the server's address
-  std::uint32_t floating_ = ip("192.0.2.1");
+  Address service_ = ip("172.16.1.1");
+  Address equal_sum_ = ip("172.15.0.21");  ///< adds the same to a checksum as the server's address
+  Address floating_ = ip("192.0.2.1");
   Namespace inside_;
   Namespace serving_;
   Namespace outside_;

@@ -8,7 +8,7 @@
 namespace bpftest {
 namespace {
 
-class Heal : public HealingTest {
+class Heal : public InEachFamily<HealingTest> {
  protected:
   Heal() { frontend = world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}}); }
   [[nodiscard]] Tuple there(std::uint16_t port) const { return {client.address, port, ip("172.16.1.1"), 80}; }
@@ -16,71 +16,68 @@ class Heal : public HealingTest {
   Outcome packet(std::uint16_t port, unsigned flags) {
     return send(client, tcp(client.to_router(), there(port), flags));
   }
-  static sluice_flow4_key key_of(const Tuple& tuple) {
-    return {network_protocol(7, kTcp), be(tuple.source), be(tuple.destination), be(tuple.source_port),
-            be(tuple.destination_port)};
-  }
+  static FlowKey key_of(const Tuple& tuple) { return {7, kTcp, tuple}; }
   /// A record of `tuple` that names the pair of another flow, as a failed deletion leaves it when the index is reused.
-  void leave_record(const Tuple& tuple, const Tuple& original, const std::function<void(sluice_flow4&)>& change) {
-    sluice_flow4 record = flow(7, kTcp, original).value();
+  void leave_record(const Tuple& tuple, const Tuple& original, const std::function<void(FlowRecord&)>& change) {
+    FlowRecord record = flow(7, kTcp, original).value();
     record.self = key_of(tuple);
     change(record);
-    datapath.put("flows4", record.self, record);
+    datapath.put_flow(record);
   }
 
   Frontend frontend;
 };
 
-TEST_F(Heal, AClosingRecordOfAnotherFlowsPairMakesRoomForASyn) {
+TEST_P(Heal, AClosingRecordOfAnotherFlowsPairMakesRoomForASyn) {
   ASSERT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
-  leave_record(there(2), there(1), [](sluice_flow4& record) { record.state |= SLUICE_STATE_FIN; });
+  leave_record(there(2), there(1), [](FlowRecord& record) { record.state |= SLUICE_STATE_FIN; });
   EXPECT_EQ(packet(2, kSyn).reason, SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(flow(7, kTcp, there(2)).value().pair, 1U) << "a pair of its own";
   EXPECT_EQ(packet(1, kAck).reason, SLUICE_REASON_TO_BACKEND) << "the other flow is not concerned";
 }
 
-TEST_F(Heal, AnEndedRecordOfAnotherFlowsPairMakesRoom) {
+TEST_P(Heal, AnEndedRecordOfAnotherFlowsPairMakesRoom) {
   ASSERT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
-  leave_record(there(2), there(1), [](sluice_flow4& record) { --record.frontend.generation; });
+  leave_record(there(2), there(1), [](FlowRecord& record) { --record.frontend.generation; });
   EXPECT_EQ(packet(2, kSyn).reason, SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(flow(7, kTcp, there(2)).value().pair, 1U);
   EXPECT_EQ(packet(1, kAck).reason, SLUICE_REASON_TO_BACKEND);
 }
 
-TEST_F(Heal, AReverseRecordOfAnotherFlowsPairMakesRoom) {
+TEST_P(Heal, AReverseRecordOfAnotherFlowsPairMakesRoom) {
   ASSERT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
-  leave_record(back(2), back(1), [](sluice_flow4&) {});
+  leave_record(back(2), back(1), [](FlowRecord&) {});
   const Outcome second = packet(2, kSyn);
   EXPECT_EQ(second.reason, SLUICE_REASON_TO_BACKEND);
-  EXPECT_EQ(second.frame.get16(kL4), 2U) << "without a substitute port";
+  EXPECT_EQ(second.frame.get16(l4), 2U) << "without a substitute port";
   EXPECT_EQ(datapath.flows().size(), 4U);
 }
 
-TEST_F(Heal, ARecordOfAFreePairMakesRoom) {
+TEST_P(Heal, ARecordOfAFreePairMakesRoom) {
   ASSERT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
-  leave_record(there(2), there(1), [](sluice_flow4& record) {
+  leave_record(there(2), there(1), [](FlowRecord& record) {
     record.pair = 40;
     record.state |= SLUICE_STATE_FIN;
   });
   EXPECT_EQ(packet(2, kSyn).reason, SLUICE_REASON_TO_BACKEND);
 }
 
-TEST_F(Heal, ALivePairWithoutItsForwardRecordIsReplaced) {
+TEST_P(Heal, ALivePairWithoutItsForwardRecordIsReplaced) {
   ASSERT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
-  datapath.remove("flows4", key_of(there(1)));
+  datapath.remove_flow(key_of(there(1)));
   EXPECT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(datapath.usage(network.slot).pairs, 1U);
 }
 
-TEST_F(Heal, AClosingPairWithoutItsReverseRecordIsReplaced) {
+TEST_P(Heal, AClosingPairWithoutItsReverseRecordIsReplaced) {
   ASSERT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
   ASSERT_EQ(packet(1, kRst).reason, SLUICE_REASON_TO_BACKEND);
-  datapath.remove("flows4", key_of(back(1)));
+  datapath.remove_flow(key_of(back(1)));
   EXPECT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(datapath.usage(network.slot).pairs, 1U);
 }
 
-TEST_F(Heal, AnIndexThatCouldNotBePushedIsPushedByTheSweep) {
+TEST_P(Heal, AnIndexThatCouldNotBePushedIsPushedByTheSweep) {
   sluice_flow_totals totals = datapath.totals();
   totals.high_water = 2;
   datapath.put("flow_totals", std::uint32_t{0}, totals);
@@ -95,16 +92,18 @@ TEST_F(Heal, AnIndexThatCouldNotBePushedIsPushedByTheSweep) {
   EXPECT_LT(flow(7, kTcp, there(1)).value().pair, 2U) << "one of them is used";
 }
 
-TEST_F(Heal, ADeletionThatStoppedHalfwayIsFinishedByTheSweep) {
+TEST_P(Heal, ADeletionThatStoppedHalfwayIsFinishedByTheSweep) {
   change_settings([](sluice_settings& s) { s.delete_grace = 1; });
   ASSERT_EQ(packet(1, kSyn).reason, SLUICE_REASON_TO_BACKEND);
-  datapath.remove("flows4", key_of(there(1)));  // the forward record goes first
+  datapath.remove_flow(key_of(there(1)));  // the forward record goes first
   auto pair = datapath.element<sluice_pair>("pairs", 0);
   pair.mark = 1;
   datapath.put("pairs", std::uint32_t{0}, pair);
   datapath.start_sweep();
   EXPECT_TRUE(eventually([&] { return datapath.flows().empty() && datapath.usage(network.slot).pairs == 0; }));
 }
+
+IN_BOTH_FAMILIES(Heal);
 
 }  // namespace
 }  // namespace bpftest

@@ -5,9 +5,9 @@
 namespace bpftest {
 namespace {
 
-class Limits : public ProgramTest {
+class Limits : public FamilyTest {
  protected:
-  explicit Limits(const Sizes& sizes = {.pairs = 16}) : ProgramTest(sizes) {}
+  explicit Limits(const Sizes& sizes = {.pairs = 16}) : FamilyTest(sizes) {}
 
   struct Tenant {
     Network network;
@@ -44,7 +44,7 @@ class Limits : public ProgramTest {
   }
 };
 
-TEST_F(Limits, ANetworkStopsAtItsMaximum) {
+TEST_P(Limits, ANetworkStopsAtItsMaximum) {
   const Tenant red = tenant(7, 1);
   world.limits(red.network, 2, 5, 100);
   EXPECT_EQ(fill(red, SLUICE_REASON_NETWORK_CAP), 5U);
@@ -55,7 +55,7 @@ TEST_F(Limits, ANetworkStopsAtItsMaximum) {
   EXPECT_EQ(open(blue, 1), SLUICE_REASON_TO_BACKEND) << "its neighbour is not concerned";
 }
 
-TEST_F(Limits, AGuaranteeHoldsWhenOthersHaveUsedUpTheSharedPool) {
+TEST_P(Limits, AGuaranteeHoldsWhenOthersHaveUsedUpTheSharedPool) {
   change_settings([](sluice_settings& s) { s.shared_pairs = 6; });  // 16 - 5 - 5
   const Tenant red = tenant(7, 1);
   const Tenant blue = tenant(8, 2);
@@ -68,19 +68,19 @@ TEST_F(Limits, AGuaranteeHoldsWhenOthersHaveUsedUpTheSharedPool) {
   EXPECT_EQ(datapath.totals().shared_used, 6U);
 }
 
-TEST_F(Limits, AMaximumBelowTheGuaranteeIsTheMaximum) {
+TEST_P(Limits, AMaximumBelowTheGuaranteeIsTheMaximum) {
   const Tenant red = tenant(7, 1);
   world.limits(red.network, 10, 3, 100);
   EXPECT_EQ(fill(red, SLUICE_REASON_NETWORK_CAP), 3U);
 }
 
-TEST_F(Limits, ANetworkWithoutLimitsMakesNoFlows) {
+TEST_P(Limits, ANetworkWithoutLimitsMakesNoFlows) {
   const Tenant red = tenant(7, 1);
   world.limits(red.network, 0, 0, 0);
   EXPECT_EQ(open(red, 1), SLUICE_REASON_NETWORK_CAP);
 }
 
-TEST_F(Limits, AFullTableRefusesNewFlowsAndCarriesLiveOnes) {
+TEST_P(Limits, AFullTableRefusesNewFlowsAndCarriesLiveOnes) {
   const Tenant red = tenant(7, 1);
   world.limits(red.network, 0, 1000, 1000);
   change_settings([](sluice_settings& s) { s.shared_pairs = 1000; });
@@ -98,7 +98,7 @@ class HashFull : public Limits {
   HashFull() : Limits({.pairs = 64, .flows = 9}) {}
 };
 
-TEST_F(HashFull, AFullHashUndoesWhatWasDone) {
+TEST_P(HashFull, AFullHashUndoesWhatWasDone) {
   const Tenant red = tenant(7, 1);
   // The kernel may keep a few elements per CPU in hand; what counts is that a refused flow leaves nothing behind.
   const unsigned made = fill(red, SLUICE_REASON_FLOW_TABLE_FULL);
@@ -121,7 +121,7 @@ class HalfOpen : public Limits {
   Tenant red;
 };
 
-TEST_F(HalfOpen, AFloodFromTheInternetStopsAtItsOwnLimit) {
+TEST_P(HalfOpen, AFloodFromTheInternetStopsAtItsOwnLimit) {
   for (std::uint16_t port = 1; port <= 3; ++port) EXPECT_EQ(from_internet(port, kSyn), SLUICE_REASON_TO_BACKEND);
   for (std::uint16_t port = 4; port <= 20; ++port) EXPECT_EQ(from_internet(port, kSyn), SLUICE_REASON_HALF_OPEN_CAP);
   EXPECT_EQ(datapath.usage(1).half_open, 3U);
@@ -136,7 +136,7 @@ TEST_F(HalfOpen, AFloodFromTheInternetStopsAtItsOwnLimit) {
   EXPECT_EQ(from_internet(5, kSyn), SLUICE_REASON_HALF_OPEN_CAP);
 }
 
-TEST_F(HalfOpen, UdpFromTheInternetCountsUntilItsFirstAnswer) {
+TEST_P(HalfOpen, UdpFromTheInternetCountsUntilItsFirstAnswer) {
   const auto question = [&](std::uint16_t port) {
     return receive(udp(kInbound, {ip("203.0.113.9"), port, ip("192.0.2.1"), 53})).reason;
   };
@@ -152,7 +152,7 @@ TEST_F(HalfOpen, UdpFromTheInternetCountsUntilItsFirstAnswer) {
   EXPECT_EQ(question(5), SLUICE_REASON_HALF_OPEN_CAP);
 }
 
-TEST_F(HalfOpen, AboveHalfOfTheLimitTheyLiveShort) {
+TEST_P(HalfOpen, AboveHalfOfTheLimitTheyLiveShort) {
   world.limits(red.network, 0, 16, 4);
   change_settings([](sluice_settings& s) {
     s.delete_grace = 1;
@@ -160,9 +160,9 @@ TEST_F(HalfOpen, AboveHalfOfTheLimitTheyLiveShort) {
   });
   if (coarse_now() < 8'000'000'000) GTEST_FAIL() << "the machine is younger than the age that the test gives a flow";
   const auto age = [&] {
-    for (sluice_flow4 record : datapath.flows()) {
+    for (FlowRecord record : datapath.flows()) {
       record.last_seen = coarse_now() - 6'000'000'000;
-      datapath.put("flows4", record.self, record);
+      datapath.put_flow(record);
     }
   };
   for (std::uint16_t port = 1; port <= 2; ++port) ASSERT_EQ(from_internet(port, kSyn), SLUICE_REASON_TO_BACKEND);
@@ -182,13 +182,17 @@ TEST_F(HalfOpen, AboveHalfOfTheLimitTheyLiveShort) {
   EXPECT_GE(datapath.usage(1).pairs, 1U) << "the tenant's own half-open flow has the usual limit";
 }
 
-TEST_F(HalfOpen, TheNetworksShareCountsForFloatingIpsAndLeavesNoHalfOpenCharge) {
+TEST_P(HalfOpen, TheNetworksShareCountsForFloatingIpsAndLeavesNoHalfOpenCharge) {
   world.limits(red.network, 0, 2, 100);
   EXPECT_EQ(from_internet(1, kSyn), SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(from_internet(2, kSyn), SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(from_internet(3, kSyn), SLUICE_REASON_NETWORK_CAP);
   EXPECT_EQ(datapath.usage(1).half_open, 2U);
 }
+
+IN_BOTH_FAMILIES(Limits);
+IN_BOTH_FAMILIES(HashFull);
+IN_BOTH_FAMILIES(HalfOpen);
 
 }  // namespace
 }  // namespace bpftest

@@ -7,6 +7,8 @@
 namespace bpftest {
 namespace {
 
+const Tuple kSix{bpftest::ip("fd00::1"), 1, bpftest::ip("fd00::2"), 2};
+
 struct Case {
   std::string what;
   Frame frame;
@@ -35,7 +37,7 @@ class MalformedFromPod : public ProgramTest {
     return frame.fix_checksums();
   }
   [[nodiscard]] Frame addressed(const Frame& frame, const std::string& destination) const {
-    return repaired(frame, [&](Frame& f) { f.set32(kIp + 16, ip(destination)); });
+    return repaired(frame, [&](Frame& f) { f.set_destination(ip(destination)); });
   }
 
   void expect(const std::vector<Case>& cases) {
@@ -61,7 +63,7 @@ TEST_F(MalformedFromPod, TheUnchangedPacketsAreDelivered) {
 TEST_F(MalformedFromPod, DropsFramesOfOtherEthertypes) {
   const Link link = pod.to(server);
   expect({
-      {"IPv6 of a pod without an address", ipv6(link, 8), SLUICE_REASON_NO_FAMILY},
+      {"IPv6 of a pod without an address", udp(link, kSix), SLUICE_REASON_NO_FAMILY},
       {"IPv6 with a wrong version", ethernet(link, 0x86dd, Bytes(40)), SLUICE_REASON_BAD_IP_HEADER},
       {"802.1Q", vlan(good_tcp(), 0x8100, 5), SLUICE_REASON_VLAN},
       {"802.1Q with VLAN 0", vlan(good_tcp(), 0x8100, 0), SLUICE_REASON_VLAN},
@@ -80,7 +82,7 @@ TEST_F(MalformedFromPod, DropsFramesShorterThanTheirHeaders) {
   std::vector<Case> cases;
   // BPF_PROG_TEST_RUN refuses IPv4 frames below 34 bytes; wire_test.cpp sends those. From here on the frame is
   // shorter than the total length says.
-  for (std::size_t size = kL4; size < good_tcp().size(); ++size) {
+  for (std::size_t size = l4; size < good_tcp().size(); ++size) {
     cases.push_back({"cut to " + std::to_string(size), good_tcp().resize(size), SLUICE_REASON_BAD_IP_LENGTH});
   }
   for (unsigned total = 20; total < 40; ++total) {
@@ -141,13 +143,13 @@ TEST_F(MalformedFromPod, DropsSourcesThatAreNotThePods) {
   for (const char* source : {"172.16.0.20", "172.16.0.1", "172.16.1.1", "255.255.255.255", "172.16.255.255",
                              "172.16.0.0", "0.0.0.0", "127.0.0.1", "224.0.0.1", "8.8.8.8"}) {
     cases.push_back({std::string("source ") + source,
-                     repaired(good_tcp(), [&](Frame& f) { f.set32(kIp + 12, ip(source)); }), SLUICE_REASON_SPOOFED_IP});
+                     repaired(good_tcp(), [&](Frame& f) { f.set_source(ip(source)); }), SLUICE_REASON_SPOOFED_IP});
   }
   expect(cases);
 }
 
 TEST_F(MalformedFromPod, DropsBroadcastAndMulticastAndLand) {
-  const auto group = [](Frame& f) { f.set8(0, f.get8(0) | 1U); };
+  const auto group = [&](Frame& f) { f.set8(0, f.get8(0) | 1U); };
   expect({
       {"limited broadcast", addressed(good_udp(), "255.255.255.255"), SLUICE_REASON_BROADCAST},
       {"the network's broadcast address", addressed(good_udp(), "172.16.255.255"), SLUICE_REASON_BROADCAST},
@@ -156,11 +158,11 @@ TEST_F(MalformedFromPod, DropsBroadcastAndMulticastAndLand) {
       {"all hosts", addressed(good_udp(), "224.0.0.1"), SLUICE_REASON_MULTICAST},
       {"mDNS", addressed(good_udp(), "224.0.0.251"), SLUICE_REASON_MULTICAST},
       {"last multicast address", addressed(good_udp(), "239.255.255.255"), SLUICE_REASON_MULTICAST},
-      {"unicast in a broadcast frame", changed(good_udp(), [](Frame& f) { f.set_mac(0, kBroadcastMac); }),
+      {"unicast in a broadcast frame", changed(good_udp(), [&](Frame& f) { f.set_mac(0, kBroadcastMac); }),
        SLUICE_REASON_MULTICAST},
       {"unicast in a group frame", changed(good_tcp(), group), SLUICE_REASON_MULTICAST},
       {"land", addressed(good_tcp(), "172.16.0.10"), SLUICE_REASON_LAND},
-      {"land of an unknown protocol", ipv4(pod.to(server), pod.address, pod.address, kSctp, Bytes(12)),
+      {"land of an unknown protocol", ip_packet(pod.to(server), pod.address, pod.address, kSctp, Bytes(12)),
        SLUICE_REASON_LAND},
       {"class E is no network of ours", addressed(good_udp(), "240.0.0.1"), SLUICE_REASON_NO_EGRESS},
   });
@@ -175,7 +177,7 @@ TEST_F(MalformedFromPod, DropsFragments) {
       {"offset 1 of TCP, without a header", repaired(good_tcp(), fragment(0x0001)), SLUICE_REASON_FRAGMENT},
       {"offset at the end", repaired(good_udp(), fragment(0x1fff)), SLUICE_REASON_FRAGMENT},
       {"of an unknown protocol",
-       repaired(ipv4(pod.to(server), pod.address, server.address, kSctp, Bytes(12)), fragment(0x2000)),
+       repaired(ip_packet(pod.to(server), pod.address, server.address, kSctp, Bytes(12)), fragment(0x2000)),
        SLUICE_REASON_FRAGMENT},
   });
   EXPECT_EQ(send(pod, repaired(good_udp(), fragment(0x8000))).reason, SLUICE_REASON_TO_POD)
@@ -188,25 +190,25 @@ TEST_F(MalformedFromPod, DropsWrongTransportHeaders) {
     return repaired(frame, [&](Frame& f) { f.set8(offset, value); });
   };
   const auto udp_length = [&](unsigned length) {
-    return changed(good_udp(), [&](Frame& f) { f.set16(kL4 + 4, length); });
+    return changed(good_udp(), [&](Frame& f) { f.set16(l4 + 4, length); });
   };
   std::vector<Case> cases = {
-      {"TCP data offset beyond the packet", at(good_tcp(), kL4 + 12, 0xf0), SLUICE_REASON_BAD_L4_HEADER},
-      {"SYN+FIN", at(good_tcp(), kL4 + 13, kSyn | kFin), SLUICE_REASON_BAD_L4_HEADER},
-      {"SYN+RST", at(good_tcp(), kL4 + 13, kSyn | kRst), SLUICE_REASON_BAD_L4_HEADER},
-      {"SYN+FIN+ACK", at(good_tcp(), kL4 + 13, kSyn | kFin | kAck), SLUICE_REASON_BAD_L4_HEADER},
-      {"all flags", at(good_tcp(), kL4 + 13, 0xff), SLUICE_REASON_BAD_L4_HEADER},
+      {"TCP data offset beyond the packet", at(good_tcp(), l4 + 12, 0xf0), SLUICE_REASON_BAD_L4_HEADER},
+      {"SYN+FIN", at(good_tcp(), l4 + 13, kSyn | kFin), SLUICE_REASON_BAD_L4_HEADER},
+      {"SYN+RST", at(good_tcp(), l4 + 13, kSyn | kRst), SLUICE_REASON_BAD_L4_HEADER},
+      {"SYN+FIN+ACK", at(good_tcp(), l4 + 13, kSyn | kFin | kAck), SLUICE_REASON_BAD_L4_HEADER},
+      {"all flags", at(good_tcp(), l4 + 13, 0xff), SLUICE_REASON_BAD_L4_HEADER},
       {"UDP length 0", udp_length(0), SLUICE_REASON_BAD_L4_HEADER},
       {"UDP length 7", udp_length(7), SLUICE_REASON_BAD_L4_HEADER},
       {"UDP length beyond the packet", udp_length(13), SLUICE_REASON_BAD_L4_HEADER},
       {"UDP length 65535", udp_length(65535), SLUICE_REASON_BAD_L4_HEADER},
   };
   for (unsigned words = 0; words < 5; ++words) {
-    cases.push_back({"TCP data offset " + std::to_string(words), at(good_tcp(), kL4 + 12, words << 4),
+    cases.push_back({"TCP data offset " + std::to_string(words), at(good_tcp(), l4 + 12, words << 4),
                      SLUICE_REASON_BAD_L4_HEADER});
   }
   expect(cases);
-  EXPECT_EQ(send(pod, at(good_tcp(), kL4 + 12, 0x60)).reason, SLUICE_REASON_TO_POD) << "4 bytes of options fit";
+  EXPECT_EQ(send(pod, at(good_tcp(), l4 + 12, 0x60)).reason, SLUICE_REASON_TO_POD) << "4 bytes of options fit";
   EXPECT_EQ(send(pod, udp_length(8)).reason, SLUICE_REASON_TO_POD) << "bytes behind the datagram are legal";
 }
 
@@ -215,20 +217,20 @@ TEST_F(MalformedFromPod, DropsZeroPorts) {
     return repaired(frame, [&](Frame& f) { f.set16(offset, 0); });
   };
   expect({
-      {"TCP source", port(good_tcp(), kL4), SLUICE_REASON_ZERO_PORT},
-      {"TCP destination", port(good_tcp(), kL4 + 2), SLUICE_REASON_ZERO_PORT},
-      {"UDP source", port(good_udp(), kL4), SLUICE_REASON_ZERO_PORT},
-      {"UDP destination", port(good_udp(), kL4 + 2), SLUICE_REASON_ZERO_PORT},
+      {"TCP source", port(good_tcp(), l4), SLUICE_REASON_ZERO_PORT},
+      {"TCP destination", port(good_tcp(), l4 + 2), SLUICE_REASON_ZERO_PORT},
+      {"UDP source", port(good_udp(), l4), SLUICE_REASON_ZERO_PORT},
+      {"UDP destination", port(good_udp(), l4 + 2), SLUICE_REASON_ZERO_PORT},
   });
 }
 
 TEST_F(MalformedFromPod, TheFirstCheckThatAppliesDecides) {
-  const auto mac = [](Frame& f) { f.set8(6, 0x06); };
-  const auto spoof = [](Frame& f) { f.set32(kIp + 12, ip("172.16.0.20")); };
+  const auto mac = [&](Frame& f) { f.set8(6, 0x06); };
+  const auto spoof = [&](Frame& f) { f.set_source(ip("172.16.0.20")); };
   expect({
-      {"spoofed MAC before IPv6", changed(ipv6(pod.to(server), 8), mac), SLUICE_REASON_SPOOFED_MAC},
+      {"spoofed MAC before IPv6", changed(udp(pod.to(server), kSix), mac), SLUICE_REASON_SPOOFED_MAC},
       {"length before options",
-       changed(with_ip_options(good_tcp(), Bytes(4, 1)), [](Frame& f) { f.set16(kIp + 2, 2000); }),
+       changed(with_ip_options(good_tcp(), Bytes(4, 1)), [&](Frame& f) { f.set16(kIp + 2, 2000); }),
        SLUICE_REASON_BAD_IP_LENGTH},
       {"options before the source", repaired(with_ip_options(good_tcp(), Bytes(4, 1)), spoof),
        SLUICE_REASON_IP_OPTIONS},
@@ -236,13 +238,13 @@ TEST_F(MalformedFromPod, TheFirstCheckThatAppliesDecides) {
        SLUICE_REASON_SPOOFED_IP},
       {"source before fragments", repaired(good_udp(), [&](Frame& f) { spoof(f), f.set16(kIp + 6, 0x2000); }),
        SLUICE_REASON_SPOOFED_IP},
-      {"group before land", changed(addressed(good_tcp(), "172.16.0.10"), [](Frame& f) { f.set8(0, 1); }),
+      {"group before land", changed(addressed(good_tcp(), "172.16.0.10"), [&](Frame& f) { f.set8(0, 1); }),
        SLUICE_REASON_MULTICAST},
-      {"land before fragments", repaired(addressed(good_tcp(), "172.16.0.10"), [](Frame& f) { f.set16(kIp + 6, 1); }),
+      {"land before fragments", repaired(addressed(good_tcp(), "172.16.0.10"), [&](Frame& f) { f.set16(kIp + 6, 1); }),
        SLUICE_REASON_LAND},
       {"fragments before the transport header",
-       repaired(good_tcp(), [](Frame& f) { f.set16(kIp + 6, 0x2000).set16(kIp + 2, 24); }), SLUICE_REASON_FRAGMENT},
-      {"flags before ports", repaired(good_tcp(), [](Frame& f) { f.set16(kL4, 0).set8(kL4 + 13, kSyn | kFin); }),
+       repaired(good_tcp(), [&](Frame& f) { f.set16(kIp + 6, 0x2000).set16(kIp + 2, 24); }), SLUICE_REASON_FRAGMENT},
+      {"flags before ports", repaired(good_tcp(), [&](Frame& f) { f.set16(l4, 0).set8(l4 + 13, kSyn | kFin); }),
        SLUICE_REASON_BAD_L4_HEADER},
   });
 }

@@ -40,13 +40,13 @@ void pin_to_cpu(unsigned number) {
   ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
 }
 
-class Race : public ProgramTest {
+class Race : public FamilyTest {
  protected:
   Race() {
     world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}, {second, 8080}});
-    world.service(network, "172.16.1.2", 80, kTcp, {{server, 8080}});
+    single = world.service(network, "172.16.1.2", 80, kTcp, {{server, 8080}});
     world.service(network, "172.16.1.3", 80, kTcp, {{server, 8080}});
-    world.service(network, "172.16.1.1", 53, kUdp, {{server, 5353}, {second, 5353}});
+    names = world.service(network, "172.16.1.1", 53, kUdp, {{server, 5353}, {second, 5353}});
     world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
     world.floating("192.0.2.2", 80, kTcp, network, {{server, 8080}});
     world.uplink();
@@ -105,13 +105,6 @@ class Race : public ProgramTest {
       if (datapath.run_uncounted(side.entry, side.ifindex, frame) == -1000) ++broken;
     }
   }
-  /// A new generation of the frontend: all its flows are ended, new ones may be made.
-  void renew(const sluice_frontend4_key& key) {
-    auto frontend = datapath.lookup<sluice_frontend4>("frontends4", key).value();
-    frontend.ref.generation = world.next_generation();
-    datapath.put("frontend_generations", frontend.ref.slot, frontend.ref.generation);
-    datapath.put("frontends4", key, frontend);
-  }
   [[nodiscard]] Frame from_client(unsigned flags, const char* address = "172.16.1.1") const {
     return tcp(client.to_router(), {client.address, 40000, ip(address), 80}, flags, {.acknowledgement = 5001});
   }
@@ -126,10 +119,12 @@ class Race : public ProgramTest {
   Pod client = world.pod(network, "172.16.0.10");
   Pod server = world.pod(network, "172.16.0.20");
   Pod second = world.pod(network, "172.16.0.21");
+  Frontend single;  ///< with one backend
+  Frontend names;
   std::atomic<unsigned> broken = 0;
 };
 
-TEST_F(Race, TwoSynsMakeOneFlow) {
+TEST_P(Race, TwoSynsMakeOneFlow) {
   const Side syn = pod_side(client, {from_client(kSyn)});
   race(
       syn, syn, [&] { deliver(pod_side(client, {from_client(kRst)})); },
@@ -139,7 +134,7 @@ TEST_F(Race, TwoSynsMakeOneFlow) {
       });
 }
 
-TEST_F(Race, TwoSynsFromTheInternetAreChargedOnce) {
+TEST_P(Race, TwoSynsFromTheInternetAreChargedOnce) {
   const Side syn = uplink_side({from_internet(kSyn)});
   race(
       syn, syn, [&] { deliver(uplink_side({from_internet(kRst)})); },
@@ -149,7 +144,7 @@ TEST_F(Race, TwoSynsFromTheInternetAreChargedOnce) {
       });
 }
 
-TEST_F(Race, TwoFlowsThatWouldCollideStayApart) {
+TEST_P(Race, TwoFlowsThatWouldCollideStayApart) {
   const Side left = pod_side(client, {from_client(kSyn, "172.16.1.2")});
   const Side right = pod_side(client, {from_client(kSyn, "172.16.1.3")});
   race(
@@ -163,7 +158,7 @@ TEST_F(Race, TwoFlowsThatWouldCollideStayApart) {
       });
 }
 
-TEST_F(Race, SynOnAClosingFlowAgainstItself) {
+TEST_P(Race, SynOnAClosingFlowAgainstItself) {
   const Side syn = uplink_side({from_internet(kSyn)});
   race(
       syn, syn, [&] { deliver(uplink_side({from_internet(kSyn), from_internet(kFin | kAck)})); },
@@ -173,7 +168,7 @@ TEST_F(Race, SynOnAClosingFlowAgainstItself) {
       });
 }
 
-TEST_F(Race, AFlowThatWasJustMadeIsNotDeletedForItsPredecessorsEnd) {
+TEST_P(Race, AFlowThatWasJustMadeIsNotDeletedForItsPredecessorsEnd) {
   const Side syn = uplink_side({from_internet(kSyn)});
   // Both sides decide to delete the closing flow; who comes second must leave the new one alone, and be counted in it.
   const auto dropped = [&] {
@@ -188,14 +183,14 @@ TEST_F(Race, AFlowThatWasJustMadeIsNotDeletedForItsPredecessorsEnd) {
       },
       [&] {
         std::uint64_t packets = 0;
-        for (const sluice_flow4& flow : datapath.flows()) {
+        for (const FlowRecord& flow : datapath.flows()) {
           if (flow.role == SLUICE_FLOW_FORWARD) packets = flow.packets;
         }
         ASSERT_EQ(packets + dropped() - before, 2U);
       });
 }
 
-TEST_F(Race, SynOnAClosingFlowAgainstTheRepliesOfTheOldOne) {
+TEST_P(Race, SynOnAClosingFlowAgainstTheRepliesOfTheOldOne) {
   const Side syn = pod_side(client, {from_client(kSyn, "172.16.1.2")});
   const Side reply = pod_side(server, {from_server(kAck), from_server(kFin | kAck), from_server(kSyn | kAck)});
   race(
@@ -207,7 +202,7 @@ TEST_F(Race, SynOnAClosingFlowAgainstTheRepliesOfTheOldOne) {
       });
 }
 
-TEST_F(Race, ResetAgainstDataAndHandshakeAgainstReset) {
+TEST_P(Race, ResetAgainstDataAndHandshakeAgainstReset) {
   const Side left = uplink_side({from_internet(kRst), from_internet(kSyn)});
   const Side right = uplink_side({from_internet(kAck), from_internet(kAck | kPush), from_internet(kFin | kAck)});
   const Frame syn_ack =
@@ -221,7 +216,7 @@ TEST_F(Race, ResetAgainstDataAndHandshakeAgainstReset) {
       [] {});
 }
 
-TEST_F(Race, ChargesAtTheLimitStayExact) {
+TEST_P(Race, ChargesAtTheLimitStayExact) {
   world.limits(network, 1, 1, 1);
   const Network other = world.network(8, 2);
   world.limits(other, 0, 16, 16);
@@ -238,32 +233,30 @@ TEST_F(Race, ChargesAtTheLimitStayExact) {
       [&] { ASSERT_EQ(inconsistency(datapath), ""); });
 }
 
-TEST_F(Race, UdpFirstPacketsAndRepliesTogether) {
+TEST_P(Race, UdpFirstPacketsAndRepliesTogether) {
   std::vector<Frame> queries;
   std::vector<Frame> replies;
   for (std::uint16_t port = 100; port < 110; ++port) {
     queries.push_back(udp(client.to_router(), {client.address, port, ip("172.16.1.1"), 53}));
     replies.push_back(udp(server.to_router(), {server.address, 5353, client.address, port}));
   }
-  const sluice_frontend4_key key{7, be(ip("172.16.1.1")), be(std::uint16_t{53}), kUdp, 0};
   race(
-      pod_side(client, queries), pod_side(server, replies), [&] { renew(key); },
+      pod_side(client, queries), pod_side(server, replies), [&] { world.renew(names); },
       [&] { ASSERT_EQ(datapath.flows().size(), 20U); });
 }
 
-TEST_F(Race, EndedFlowsAreReplacedOnce) {
-  const sluice_frontend4_key key{7, be(ip("172.16.1.2")), be(std::uint16_t{80}), kTcp, 0};
+TEST_P(Race, EndedFlowsAreReplacedOnce) {
   const Side syn = pod_side(client, {from_client(kSyn, "172.16.1.2")});
   deliver(syn);
   race(
-      syn, syn, [&] { renew(key); },
+      syn, syn, [&] { world.renew(single); },
       [&] {
         ASSERT_EQ(datapath.run_uncounted(syn.entry, syn.ifindex, syn.frames[0]), 7);
         ASSERT_EQ(datapath.flows().size(), 2U);
       });
 }
 
-TEST_F(Race, TheSweepAgainstNewPacketsOfTheSameFlows) {
+TEST_P(Race, TheSweepAgainstNewPacketsOfTheSameFlows) {
   change_settings([](sluice_settings& s) {
     s.udp_new = 1;
     s.udp_stream = 1;
@@ -305,6 +298,8 @@ TEST_F(Race, TheSweepAgainstNewPacketsOfTheSameFlows) {
   EXPECT_EQ(live_pairs(datapath), 0U);
   EXPECT_EQ(datapath.flows().size(), 0U);
 }
+
+IN_BOTH_FAMILIES(Race);
 
 }  // namespace
 }  // namespace bpftest

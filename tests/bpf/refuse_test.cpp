@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Refusals: exact bytes of resets and port unreachables, and their rate.
-#include <algorithm>
-
 #include "harness/program_test.hpp"
 
 namespace bpftest {
@@ -10,20 +8,21 @@ namespace {
 /// The reset that RFC 9293 3.10.7.1 asks for, as the answer to `frame`.
 Frame reset(const Frame& frame, std::uint32_t sequence, std::uint32_t acknowledgement, unsigned flags) {
   const Link back = {frame.mac(0), frame.mac(6)};
-  const Tuple tuple{frame.get32(kIp + 16), frame.get16(kL4 + 2), frame.get32(kIp + 12), frame.get16(kL4)};
+  const std::size_t at = frame.l4();
+  const Tuple tuple{frame.destination(), frame.get16(at + 2), frame.source(), frame.get16(at)};
   Frame made = tcp(back, tuple, flags, {.sequence = sequence, .acknowledgement = acknowledgement});
-  return made.set16(kIp + 4, 0).set16(kL4 + 14, 0).fix_checksums();
+  made.set16(at + 14, 0);                                            // the window
+  if (made.family() == Family::kIpv4) made.set16(kIp + 4, 0);  // the identification
+  return made.fix_checksums();
 }
 
+/// The port unreachable that RFC 792 and RFC 4443 ask for.
 Frame unreachable(const Frame& frame) {
-  const Link back = {frame.mac(0), frame.mac(6)};
-  Bytes rest(4 + 28);
-  std::copy_n(frame.bytes.begin() + kIp, 28, rest.begin() + 4);
-  Frame made = icmp(back, frame.get32(kIp + 16), frame.get32(kIp + 12), 3, 3, rest);
-  return made.set16(kIp + 4, 0).fix_checksums();
+  const bool six = frame.family() == Family::kIpv6;
+  return icmp_error(frame, frame.destination(), six ? 1 : 3, six ? 4 : 3);
 }
 
-class Refuse : public ProgramTest {
+class Refuse : public FamilyTest {
  protected:
   Refuse() {
     world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
@@ -40,7 +39,7 @@ class Refuse : public ProgramTest {
     const Outcome outcome = send(client, frame);
     EXPECT_EQ(outcome.reason, SLUICE_REASON_REFUSED_TCP);
     EXPECT_EQ(outcome.frame, reset(frame, sequence, acknowledgement, flags));
-    EXPECT_EQ(outcome.frame.size(), 54U);
+    EXPECT_EQ(outcome.frame.size(), l4 + 20);
   }
 
   Network network = world.network(7, 1);
@@ -48,7 +47,7 @@ class Refuse : public ProgramTest {
   Pod server = world.pod(network, "172.16.0.20");
 };
 
-TEST_F(Refuse, AClosedServicePortAnswersWithAReset) {
+TEST_P(Refuse, AClosedServicePortAnswersWithAReset) {
   const TcpFields fields{.sequence = 0xfffffff0, .acknowledgement = 0x12345678};
   TcpFields data = fields;
   data.payload = Bytes(100, 0x55);
@@ -64,7 +63,7 @@ TEST_F(Refuse, AClosedServicePortAnswersWithAReset) {
   expect_reset(to("172.16.1.1", 81, kFin | kAck, options), 0x12345678, 0, kRst);
 }
 
-TEST_F(Refuse, ATcpPacketWithoutAFlowIsResetAndAResetNever) {
+TEST_P(Refuse, ATcpPacketWithoutAFlowIsResetAndAResetNever) {
   expect_reset(to("172.16.1.1", 80, kAck, {.acknowledgement = 77}), 77, 0, kRst);
   expect_reset(to("172.16.1.1", 80, kSyn | kAck, {.acknowledgement = 78}), 78, 0, kRst);
   expect_reset(to("172.16.1.1", 80, kFin | kAck, {.acknowledgement = 79}), 79, 0, kRst);
@@ -73,7 +72,7 @@ TEST_F(Refuse, ATcpPacketWithoutAFlowIsResetAndAResetNever) {
   EXPECT_TRUE(datapath.flows().empty()) << "only a SYN makes a record";
 }
 
-TEST_F(Refuse, AServiceWithoutReadyBackendsRefusesAtOnce) {
+TEST_P(Refuse, AServiceWithoutReadyBackendsRefusesAtOnce) {
   for (const char* address : {"172.16.1.2", "172.16.1.3"}) {
     expect_reset(to(address, 80, kSyn, {.sequence = 5}), 0, 6, kRst | kAck);
   }
@@ -81,13 +80,13 @@ TEST_F(Refuse, AServiceWithoutReadyBackendsRefusesAtOnce) {
   const Outcome outcome = send(client, query);
   EXPECT_EQ(outcome.reason, SLUICE_REASON_REFUSED_UNREACHABLE);
   EXPECT_EQ(outcome.frame, unreachable(query));
-  EXPECT_EQ(outcome.frame.size(), 70U);
+  EXPECT_EQ(outcome.frame.size(), pick(70U, 110U));
   EXPECT_EQ(send(client, echo_request(client.to_router(), client.address, ip("172.16.1.2"), 1)).reason,
             SLUICE_REASON_PROTOCOL)
       << "a ping has no such answer";
 }
 
-TEST_F(Refuse, AClosedUdpPortAnswersWithPortUnreachable) {
+TEST_P(Refuse, AClosedUdpPortAnswersWithPortUnreachable) {
   for (std::size_t length : {0U, 1U, 8U, 1400U}) {  // the shortest grows, the others shrink
     const Frame query = udp(client.to_router(), {client.address, 40000, ip("172.16.1.1"), 9}, Bytes(length, 0xa5));
     const Outcome outcome = send(client, query);
@@ -96,7 +95,7 @@ TEST_F(Refuse, AClosedUdpPortAnswersWithPortUnreachable) {
   }
 }
 
-TEST_F(Refuse, FloatingIpsRefuseTowardsTheInternet) {
+TEST_P(Refuse, FloatingIpsRefuseTowardsTheInternet) {
   const Frame syn = tcp(kInbound, {ip("203.0.113.9"), 40000, ip("192.0.2.1"), 81}, kSyn, {.sequence = 9});
   EXPECT_EQ(receive(syn).frame, reset(syn, 0, 10, kRst | kAck)) << "no such port";
   const Frame none_ready = tcp(kInbound, {ip("203.0.113.9"), 40000, ip("192.0.2.1"), 80}, kSyn, {.sequence = 9});
@@ -105,7 +104,7 @@ TEST_F(Refuse, FloatingIpsRefuseTowardsTheInternet) {
   EXPECT_EQ(receive(query).frame, unreachable(query));
 }
 
-TEST_F(Refuse, TheRateIsPerNetworkAndNobodyElsePays) {
+TEST_P(Refuse, TheRateIsPerNetworkAndNobodyElsePays) {
   change_settings([](sluice_settings& s) { s.refusals_per_second = 3; });
   const Network other = world.network(8, 2);
   const Pod stranger = world.pod(other, "172.16.0.10");
@@ -126,7 +125,7 @@ TEST_F(Refuse, TheRateIsPerNetworkAndNobodyElsePays) {
       << "what is not refused is not limited";
 }
 
-TEST_F(Refuse, ANewSecondAllowsRefusalsAgain) {
+TEST_P(Refuse, ANewSecondAllowsRefusalsAgain) {
   change_settings([](sluice_settings& s) { s.refusals_per_second = 1; });
   EXPECT_EQ(send(client, to("172.16.1.1", 81, kSyn)).reason, SLUICE_REASON_REFUSED_TCP);
   sluice_network_usage usage = datapath.usage(network.slot);
@@ -139,11 +138,13 @@ TEST_F(Refuse, ANewSecondAllowsRefusalsAgain) {
   EXPECT_EQ(send(client, to("172.16.1.1", 81, kSyn)).reason, SLUICE_REASON_REFUSED_TCP);
 }
 
-TEST_F(Refuse, TheFloatingIpsRefusalsAreChargedToTheTenantWhenOneIsKnown) {
-  const std::uint32_t client_address = ip("203.0.113.9");
+TEST_P(Refuse, TheFloatingIpsRefusalsAreChargedToTheTenantWhenOneIsKnown) {
+  const Address client_address = ip("203.0.113.9");
   receive(tcp(kInbound, {client_address, 40000, ip("192.0.2.1"), 80}, kSyn));
   const auto unbound = [&] {
-    const std::uint32_t index = sluice_refusal_index(be(ip("192.0.2.1")));
+    const sluice_address6 six = ip("192.0.2.1").wire6();
+    const std::uint32_t index = family == Family::kIpv6 ? sluice_refusal_index6(&six)
+                                                        : sluice_refusal_index(ip("192.0.2.1").wire4());
     return datapath.element<sluice_refusal_window>("refusal_windows", index).answers;
   };
   EXPECT_EQ(datapath.usage(network.slot).outside.answers, 1U) << "bound, no backend";
@@ -153,13 +154,15 @@ TEST_F(Refuse, TheFloatingIpsRefusalsAreChargedToTheTenantWhenOneIsKnown) {
   EXPECT_EQ(unbound(), 1U) << "not bound";
 }
 
-TEST_F(Refuse, NobodyOutsideUsesUpThePodsRefusals) {
+TEST_P(Refuse, NobodyOutsideUsesUpThePodsRefusals) {
   change_settings([](sluice_settings& s) { s.refusals_per_second = 1; });
   const Tuple outside{ip("203.0.113.9"), 40000, ip("192.0.2.1"), 80};
   EXPECT_EQ(receive(tcp(kInbound, outside, kSyn)).reason, SLUICE_REASON_REFUSED_TCP);
   EXPECT_EQ(receive(tcp(kInbound, outside, kSyn)).reason, SLUICE_REASON_REFUSAL_LIMITED);
   EXPECT_EQ(send(client, to("172.16.1.1", 81, kSyn)).reason, SLUICE_REASON_REFUSED_TCP);
 }
+
+IN_BOTH_FAMILIES(Refuse);
 
 }  // namespace
 }  // namespace bpftest

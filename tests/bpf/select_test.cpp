@@ -10,9 +10,9 @@
 namespace bpftest {
 namespace {
 
-class Select : public ProgramTest {
+class Select : public FamilyTest {
  protected:
-  Select() : ProgramTest({.pairs = 2048}) {}
+  Select() : FamilyTest({.pairs = 2048}) {}
 
   std::vector<Target> servers(unsigned count) {
     std::vector<Target> targets;
@@ -21,56 +21,59 @@ class Select : public ProgramTest {
     }
     return targets;
   }
-  /// The address that a SYN from `port` is sent to; 0 if it is not delivered.
-  std::uint32_t backend_of(std::uint16_t port, std::uint16_t service_port = 80) {
+  /// The address that a SYN from `port` is sent to; none if it is not delivered.
+  Address backend_of(std::uint16_t port, std::uint16_t service_port = 80) {
     const Frame syn = tcp(client.to_router(), {client.address, port, ip("172.16.1.1"), service_port}, kSyn);
     const Outcome outcome = send(client, syn);
-    return outcome.reason == SLUICE_REASON_TO_BACKEND ? outcome.frame.get32(kIp + 16) : 0;
+    return outcome.reason == SLUICE_REASON_TO_BACKEND ? outcome.frame.destination() : Address();
   }
   [[nodiscard]] std::uint64_t hash_of(std::uint16_t port) const {
-    return sluice_flow_hash(datapath.settings().secret, network.id, be(client.address), be(ip("172.16.1.1")), be(port),
-                            be(std::uint16_t{80}), kTcp);
+    const sluice_settings settings = datapath.settings();
+    const Address service = ip("172.16.1.1");
+    const __be16 from = be(port), to = be(std::uint16_t{80});
+    if (family == Family::kIpv4) {
+      return sluice_flow_hash(settings.secret, network.id, client.address.wire4(), service.wire4(), from, to, kTcp);
+    }
+    const sluice_address6 source = client.address.wire6(), destination = service.wire6();
+    return sluice_flow_hash6(settings.secret, network.id, &source, &destination, sluice_ports_word(from, to), kTcp);
   }
 
   Network network = world.network(7, 1);
   Pod client = world.pod(network, "172.16.0.10");
 };
 
-TEST_F(Select, RendezvousFollowsTheSharedHashExactly) {
+TEST_P(Select, RendezvousFollowsTheSharedHashExactly) {
   const std::vector<Target> targets = servers(8);
   const Frontend frontend = world.service(network, "172.16.1.1", 80, kTcp, targets);
-  std::set<std::uint32_t> used;
+  std::set<Address> used;
   for (std::uint16_t port = 1000; port < 1200; ++port) {
     std::size_t best = 0;
     std::uint64_t best_score = 0;
     for (std::size_t i = 0; i < targets.size(); ++i) {
       const auto backend =
-          datapath.element<sluice_backend>("backends", frontend.record.backend_base + static_cast<std::uint32_t>(i));
+          datapath.element<sluice_backend>("backends", frontend.backend_base + static_cast<std::uint32_t>(i));
       const std::uint64_t score = sluice_rendezvous_score(hash_of(port), backend.identity);
       if (i == 0 || score > best_score) best = i, best_score = score;
     }
-    const std::uint32_t chosen = backend_of(port);
+    const Address chosen = backend_of(port);
     EXPECT_EQ(chosen, targets[best].pod.address) << "port " << port;
     used.insert(chosen);
   }
   EXPECT_EQ(used.size(), 8U) << "200 flows over 8 backends reach all";
 }
 
-TEST_F(Select, ADownBackendLosesItsOwnFlowsAloneAndGetsThemBack) {
+TEST_P(Select, ADownBackendLosesItsOwnFlowsAloneAndGetsThemBack) {
   Frontend frontend = world.service(network, "172.16.1.1", 80, kTcp, servers(5));
-  std::map<std::uint16_t, std::uint32_t> before;
+  std::map<std::uint16_t, Address> before;
   for (std::uint16_t port = 1000; port < 1100; ++port) before[port] = backend_of(port);
-  const std::uint32_t down = frontend.targets[2].pod.address;
+  const Address down = frontend.targets[2].pod.address;
   world.set_ready(frontend, 2, false);
   for (std::uint16_t port = 1000; port < 1100; ++port) {
     EXPECT_EQ(backend_of(port), before[port]) << "a live flow keeps its backend, ready or not";
   }
-  world.bump(frontend);  // ends all flows, so that each is chosen anew
-  frontend.record.ref.generation = world.next_generation();
-  datapath.put("frontend_generations", frontend.record.ref.slot, frontend.record.ref.generation);
-  datapath.put("frontends4", frontend.record.self, frontend.record);
+  world.renew(frontend);  // ends all flows, so that each is chosen anew
   for (std::uint16_t port = 1000; port < 1100; ++port) {
-    const std::uint32_t chosen = backend_of(port);
+    const Address chosen = backend_of(port);
     if (before[port] == down) {
       EXPECT_NE(chosen, down);
     } else {
@@ -79,19 +82,19 @@ TEST_F(Select, ADownBackendLosesItsOwnFlowsAloneAndGetsThemBack) {
   }
 }
 
-TEST_F(Select, TheRingFollowsTheSharedHashExactlyWhateverIsReady) {
+TEST_P(Select, TheRingFollowsTheSharedHashExactlyWhateverIsReady) {
   Frontend frontend = world.service(network, "172.16.1.1", 80, kTcp, servers(20), {.ring_size = 2039});
   for (std::size_t down = 0; down < 20; ++down) {
     if (down % 3 != 0) world.set_ready(frontend, down, false);
   }
   for (std::uint16_t port = 1000; port < 1300; ++port) {
-    std::uint32_t expected = 0;
+    Address expected;
     std::uint32_t local = 0;
-    for (std::uint32_t attempt = 0; attempt <= SLUICE_SELECT_ATTEMPTS && expected == 0; ++attempt) {
+    for (std::uint32_t attempt = 0; attempt <= SLUICE_SELECT_ATTEMPTS && expected.none(); ++attempt) {
       local = sluice_ring_slot(hash_of(port), attempt, 2039) % 20;
       if (frontend.targets[local].ready) expected = frontend.targets[local].pod.address;
     }
-    for (std::uint32_t step = 1; expected == 0; ++step) {
+    for (std::uint32_t step = 1; expected.none(); ++step) {
       const Target& target = frontend.targets[(local + step) % 20];
       if (target.ready) expected = target.pod.address;
     }
@@ -99,7 +102,7 @@ TEST_F(Select, TheRingFollowsTheSharedHashExactlyWhateverIsReady) {
   }
 }
 
-TEST_F(Select, TheLastReadyBackendOfManyIsFoundByEveryFlow) {
+TEST_P(Select, TheLastReadyBackendOfManyIsFoundByEveryFlow) {
   Frontend frontend = world.service(network, "172.16.1.1", 80, kTcp, servers(40), {.ring_size = 4093});
   for (std::size_t down = 0; down < 40; ++down) {
     if (down != 33) world.set_ready(frontend, down, false);
@@ -109,36 +112,36 @@ TEST_F(Select, TheLastReadyBackendOfManyIsFoundByEveryFlow) {
   }
 }
 
-TEST_F(Select, AlgorithmSourceGivesAClientOneBackendOnEveryPort) {
+TEST_P(Select, AlgorithmSourceGivesAClientOneBackendOnEveryPort) {
   const std::vector<Target> targets = servers(8);
   const FrontendOptions source{.algorithm = SLUICE_ALGORITHM_SOURCE};
   world.service(network, "172.16.1.1", 80, kTcp, targets, source);
   world.service(network, "172.16.1.1", 81, kTcp, targets, source);
-  std::set<std::uint32_t> used;
+  std::set<Address> used;
   for (std::uint16_t port = 1000; port < 1050; ++port) {
     used.insert(backend_of(port, 80));
     used.insert(backend_of(port, 81));
   }
   EXPECT_EQ(used.size(), 1U);
-  EXPECT_FALSE(used.contains(0));
+  EXPECT_FALSE(used.contains(Address()));
 }
 
-TEST_F(Select, AlgorithmRandomSpreadsTheSameTupleAndReadyOnesOnly) {
+TEST_P(Select, AlgorithmRandomSpreadsTheSameTupleAndReadyOnesOnly) {
   std::vector<Target> targets = servers(4);
   targets[1].ready = false;
   world.service(network, "172.16.1.1", 80, kTcp, targets, {.algorithm = SLUICE_ALGORITHM_RANDOM});
-  std::set<std::uint32_t> used;
+  std::set<Address> used;
   for (std::uint16_t port = 1000; port < 1200; ++port) used.insert(backend_of(port));
   EXPECT_EQ(used, (std::set{targets[0].pod.address, targets[2].pod.address, targets[3].pod.address}));
 }
 
-TEST_F(Select, AChangedSecretChangesTheChoice) {
+TEST_P(Select, AChangedSecretChangesTheChoice) {
   world.service(network, "172.16.1.1", 80, kTcp, servers(8));
-  std::vector<std::uint32_t> before;
+  std::vector<Address> before;
   for (std::uint16_t port = 1000; port < 1064; ++port) before.push_back(backend_of(port));
-  for (const sluice_flow4& flow : datapath.flows()) {
+  for (const FlowRecord& flow : datapath.flows()) {
     if (flow.role == SLUICE_FLOW_FORWARD)
-      send(client, tcp(client.to_router(), {client.address, be(flow.self.source_port), ip("172.16.1.1"), 80}, kRst));
+      send(client, tcp(client.to_router(), flow.self.tuple, kRst));
   }
   change_settings([](sluice_settings& s) { s.secret[0] ^= 1; });
   unsigned moved = 0;
@@ -148,40 +151,36 @@ TEST_F(Select, AChangedSecretChangesTheChoice) {
   EXPECT_GT(moved, 32U) << "7 of 8 should move";
 }
 
-TEST_F(Select, ABackendRecordOfAnotherNetworkIsNeverUsed) {
+TEST_P(Select, ABackendRecordOfAnotherNetworkIsNeverUsed) {
   const Frontend frontend = world.service(network, "172.16.1.1", 80, kTcp, servers(1));
-  auto backend = datapath.element<sluice_backend>("backends", frontend.record.backend_base);
+  auto backend = datapath.element<sluice_backend>("backends", frontend.backend_base);
   backend.network = 8;
-  datapath.put("backends", frontend.record.backend_base, backend);
+  datapath.put("backends", frontend.backend_base, backend);
   const Frame syn = tcp(client.to_router(), {client.address, 1, ip("172.16.1.1"), 80}, kSyn);
   EXPECT_EQ(send(client, syn).reason, SLUICE_REASON_TABLE_CHANGED);
 }
 
-TEST_F(Select, ABackendWhosePodIsGoneOrNewOrDetachedIsStale) {
+TEST_P(Select, ABackendWhosePodIsGoneOrNewOrDetachedIsStale) {
   const std::vector<Target> targets = servers(1);
   const Pod& pod = targets[0].pod;
   world.service(network, "172.16.1.1", 80, kTcp, targets);
   const Frame syn = tcp(client.to_router(), {client.address, 1, ip("172.16.1.1"), 80}, kSyn);
-  const sluice_endpoint4_key key{network.id, be(pod.address)};
-  const auto record = datapath.lookup<sluice_endpoint4>("endpoints4", key).value();
-
-  auto changed = record;
-  changed.ifindex = 0;
-  datapath.put("endpoints4", key, changed);
+  const EndpointKey key{network.id, pod.address};
+  datapath.change(key, [](auto& record) { record.ifindex = 0; });
   EXPECT_EQ(send(client, syn).reason, SLUICE_REASON_STALE_ENDPOINT) << "detached";
-  changed = record;
-  changed.ref.generation += 1;
-  datapath.put("endpoints4", key, changed);
+  world.write(pod);
+  datapath.change(key, [](auto& record) { record.ref.generation += 1; });
   EXPECT_EQ(send(client, syn).reason, SLUICE_REASON_STALE_ENDPOINT) << "another pod has the address";
-  changed = record;
-  changed.kind = SLUICE_ENDPOINT_SERVICE;
-  datapath.put("endpoints4", key, changed);
+  world.write(pod);
+  datapath.change(key, [](auto& record) { record.kind = SLUICE_ENDPOINT_SERVICE; });
   EXPECT_EQ(send(client, syn).reason, SLUICE_REASON_STALE_ENDPOINT) << "a service has the address";
-  datapath.remove("endpoints4", key);
+  datapath.remove(key);
   EXPECT_EQ(send(client, syn).reason, SLUICE_REASON_STALE_ENDPOINT) << "nobody has the address";
-  datapath.put("endpoints4", key, record);
+  world.write(pod);
   EXPECT_EQ(send(client, syn).reason, SLUICE_REASON_TO_BACKEND);
 }
+
+IN_BOTH_FAMILIES(Select);
 
 }  // namespace
 }  // namespace bpftest

@@ -5,7 +5,7 @@
 namespace bpftest {
 namespace {
 
-class Substitute : public ProgramTest {
+class Substitute : public FamilyTest {
  protected:
   Network network = world.network(7, 1);
   Pod client = world.pod(network, "172.16.0.10");
@@ -14,14 +14,14 @@ class Substitute : public ProgramTest {
   /// The packet arrived at the server from the router; gives the port it has there.
   std::uint16_t expect_substituted(const Outcome& outcome, const Frame& sent) {
     EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);
-    const std::uint16_t port = outcome.frame.get16(kL4);
+    const std::uint16_t port = outcome.frame.get16(l4);
     EXPECT_GE(port, 61000);
     EXPECT_EQ(outcome.frame, translated(sent, to_pod(server), {network.router, port, server.address, 8080}));
     return port;
   }
 };
 
-TEST_F(Substitute, TwoServicesWithOneBackendKeepOneClientsFlowsApart) {
+TEST_P(Substitute, TwoServicesWithOneBackendKeepOneClientsFlowsApart) {
   for (const std::uint8_t protocol : {kTcp, kUdp}) {
     world.service(network, "172.16.1.1", 80, protocol, {{server, 8080}});
     world.service(network, "172.16.1.2", 80, protocol, {{server, 8080}});
@@ -46,7 +46,7 @@ TEST_F(Substitute, TwoServicesWithOneBackendKeepOneClientsFlowsApart) {
   }
 }
 
-TEST_F(Substitute, ADirectSynThatWouldLookLikeTheServicesFlowIsDropped) {
+TEST_P(Substitute, ADirectSynThatWouldLookLikeTheServicesFlowIsDropped) {
   world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
   const Tuple through{client.address, 40000, ip("172.16.1.1"), 80};
   const Tuple direct{client.address, 40000, server.address, 8080};
@@ -61,7 +61,7 @@ TEST_F(Substitute, ADirectSynThatWouldLookLikeTheServicesFlowIsDropped) {
       << "the service's flow goes on";
 }
 
-TEST_F(Substitute, AClosingFlowMakesRoomForADirectSyn) {
+TEST_P(Substitute, AClosingFlowMakesRoomForADirectSyn) {
   const Frontend frontend = world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
   const Tuple through{client.address, 40000, ip("172.16.1.1"), 80};
   const Tuple direct{client.address, 40000, server.address, 8080};
@@ -78,13 +78,13 @@ TEST_F(Substitute, AClosingFlowMakesRoomForADirectSyn) {
   EXPECT_EQ(send(client, tcp(client.to(server), direct, kSyn)).reason, SLUICE_REASON_TO_POD) << "an ended flow is none";
 }
 
-TEST_F(Substitute, AnOutsiderWhoClaimsToBeInsideNeverGetsAnInsidersTuple) {
+TEST_P(Substitute, AnOutsiderWhoClaimsToBeInsideNeverGetsAnInsidersTuple) {
   world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
   world.floating("192.0.2.1", 53, kUdp, network, {{server, 8080}});
   world.service(network, "198.18.0.1", 80, kTcp, {{server, 8080}});
-  const std::uint32_t claimed[] = {client.address,   server.address,     network.router,
+  const Address claimed[] = {client.address,   server.address,     network.router,
                                    ip("172.16.1.1"), ip("172.16.99.99"), ip("198.18.0.1")};
-  for (const std::uint32_t source : claimed) {
+  for (const Address source : claimed) {
     const Tuple spoofed{source, 40000, ip("192.0.2.1"), 80};
     const Frame syn = tcp(kInbound, spoofed, kSyn);
     expect_substituted(receive(syn), syn);
@@ -96,7 +96,7 @@ TEST_F(Substitute, AnOutsiderWhoClaimsToBeInsideNeverGetsAnInsidersTuple) {
   EXPECT_EQ(send(server, direct).reason, SLUICE_REASON_TO_POD) << "what pods say to each other stays inside";
 }
 
-TEST_F(Substitute, TwoFloatingIpsWithOneBackendKeepOneClientsFlowsApart) {
+TEST_P(Substitute, TwoFloatingIpsWithOneBackendKeepOneClientsFlowsApart) {
   world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
   world.floating("192.0.2.2", 80, kTcp, network, {{server, 8080}});
   const Tuple first{ip("203.0.113.9"), 40000, ip("192.0.2.1"), 80};
@@ -110,7 +110,7 @@ TEST_F(Substitute, TwoFloatingIpsWithOneBackendKeepOneClientsFlowsApart) {
   EXPECT_EQ(outcome.frame, translated(reply, server.to_router(), second.reversed()));
 }
 
-TEST_F(Substitute, AHairpinOfTwoServicesIsKeptApartToo) {
+TEST_P(Substitute, AHairpinOfTwoServicesIsKeptApartToo) {
   world.service(network, "172.16.1.1", 80, kTcp, {{client, 8080}});
   world.service(network, "172.16.1.1", 81, kTcp, {{client, 8080}});
   send(client, tcp(client.to_router(), {client.address, 40000, ip("172.16.1.1"), 80}, kSyn));
@@ -118,24 +118,24 @@ TEST_F(Substitute, AHairpinOfTwoServicesIsKeptApartToo) {
   const Frame syn = tcp(client.to_router(), second, kSyn);
   const Outcome outcome = send(client, syn);
   EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);
-  const std::uint16_t port = outcome.frame.get16(kL4);
+  const std::uint16_t port = outcome.frame.get16(l4);
   EXPECT_GE(port, 61000);
   EXPECT_EQ(outcome.frame, translated(syn, to_pod(client), {network.router, port, client.address, 8080}));
 }
 
-TEST_F(Substitute, AHairpinThatWouldBeItsOwnReverseIsKeptApart) {
+TEST_P(Substitute, AHairpinThatWouldBeItsOwnReverseIsKeptApart) {
   world.service(network, "172.16.1.1", 8080, kTcp, {{client, 8080}});
   world.service(network, "172.16.1.1", 0, kIcmp, {{client, 0}});
   const Frame syn = tcp(client.to_router(), {client.address, 8080, ip("172.16.1.1"), 8080}, kSyn);
   const Outcome outcome = send(client, syn);
   EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);
-  const std::uint16_t port = outcome.frame.get16(kL4);
+  const std::uint16_t port = outcome.frame.get16(l4);
   EXPECT_EQ(outcome.frame, translated(syn, to_pod(client), {network.router, port, client.address, 8080}));
   EXPECT_EQ(send(client, echo_request(client.to_router(), client.address, ip("172.16.1.1"), 0)).reason,
             SLUICE_REASON_FLOW_COLLISION);
 }
 
-TEST_F(Substitute, EchoHasNoPortToSubstitute) {
+TEST_P(Substitute, EchoHasNoPortToSubstitute) {
   world.service(network, "172.16.1.1", 0, kIcmp, {{server, 0}});
   world.service(network, "172.16.1.2", 0, kIcmp, {{server, 0}});
   const Link link = client.to_router();
@@ -145,7 +145,7 @@ TEST_F(Substitute, EchoHasNoPortToSubstitute) {
   EXPECT_EQ(datapath.usage(network.slot).pairs, 2U);
 }
 
-TEST_F(Substitute, AnEndedFlowGivesItsTupleBack) {
+TEST_P(Substitute, AnEndedFlowGivesItsTupleBack) {
   const Frontend first = world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
   world.service(network, "172.16.1.2", 80, kTcp, {{server, 8080}});
   send(client, tcp(client.to_router(), {client.address, 40000, ip("172.16.1.1"), 80}, kSyn));
@@ -155,12 +155,12 @@ TEST_F(Substitute, AnEndedFlowGivesItsTupleBack) {
   EXPECT_EQ(datapath.flows().size(), 2U) << "the ended pair is gone";
 }
 
-class SubstituteCrowded : public ProgramTest {
+class SubstituteCrowded : public FamilyTest {
  protected:
-  SubstituteCrowded() : ProgramTest({.pairs = 5000}) {}
+  SubstituteCrowded() : FamilyTest({.pairs = 5000}) {}
 };
 
-TEST_F(SubstituteCrowded, NoFreePortIsACollisionThatLeavesNothingBehind) {
+TEST_P(SubstituteCrowded, NoFreePortIsACollisionThatLeavesNothingBehind) {
   const Network network = world.network(7, 1);
   const Pod client = world.pod(network, "172.16.0.10");
   const Pod server = world.pod(network, "172.16.0.20");
@@ -170,19 +170,22 @@ TEST_F(SubstituteCrowded, NoFreePortIsACollisionThatLeavesNothingBehind) {
   // Somebody else's live records on every substitute port.
   auto record = flow(7, kTcp, {server.address, 8080, client.address, 40000}).value();
   for (unsigned port = 61000; port <= 65535; ++port) {
-    record.self.destination = be(network.router);
-    record.self.destination_port = be(static_cast<std::uint16_t>(port));
-    datapath.put("flows4", record.self, record);
+    record.self.tuple.destination = network.router;
+    record.self.tuple.destination_port = static_cast<std::uint16_t>(port);
+    datapath.put_flow(record);
   }
   const Frame syn = tcp(client.to_router(), {client.address, 40000, ip("172.16.1.2"), 80}, kSyn);
   EXPECT_EQ(send(client, syn).reason, SLUICE_REASON_FLOW_COLLISION);
   for (unsigned port = 61000; port <= 65535; ++port) {
-    record.self.destination_port = be(static_cast<std::uint16_t>(port));
-    datapath.remove("flows4", record.self);
+    record.self.tuple.destination_port = static_cast<std::uint16_t>(port);
+    datapath.remove_flow(record.self);
   }
   expect_consistent(datapath);
   EXPECT_EQ(live_pairs(datapath), 1U);
 }
+
+IN_BOTH_FAMILIES(Substitute);
+IN_BOTH_FAMILIES(SubstituteCrowded);
 
 }  // namespace
 }  // namespace bpftest

@@ -11,7 +11,7 @@ namespace {
 
 /// Runs from_pod on a packet of which the device has said the sum, and fails if that sum is not the new packet's after
 /// it. The kernel does this check since 6.17; older ones refuse the flag, and only the packet is compared.
-class SummedByTheDevice : public ProgramTest {
+class SummedByTheDevice : public FamilyTest {
  protected:
   void expect_translation(const Pod& from, const Frame& frame, const Frame& wanted) {
     constexpr std::uint32_t kTestChecksumComplete = 1U << 2;
@@ -41,9 +41,9 @@ class SummedByTheDevice : public ProgramTest {
   Pod server_ = world.pod(network_, "172.16.0.20");
 };
 
-TEST_F(SummedByTheDevice, APacketKeepsItsSum) {
+TEST_P(SummedByTheDevice, APacketKeepsItsSum) {
   for (const unsigned target : {80, 8080}) {
-    const std::uint32_t service = ip(target == 80 ? "172.16.1.1" : "172.16.1.2");
+    const Address service = ip(target == 80 ? "172.16.1.1" : "172.16.1.2");
     const auto port = static_cast<std::uint16_t>(target);
     for (const std::uint8_t protocol : {kTcp, kUdp}) {
       world.service(network_, target == 80 ? "172.16.1.1" : "172.16.1.2", 80, protocol, {{server_, port}});
@@ -55,13 +55,15 @@ TEST_F(SummedByTheDevice, APacketKeepsItsSum) {
     }
     Frame datagram = udp(client_.to_router(), sent);
     expect_translation(client_, datagram, translated(datagram, to_pod(server_), received));
-    datagram.set16(kL4 + 6, 0);
+    datagram.set16(l4 + 6, 0);
     expect_translation(client_, datagram, translated(datagram, to_pod(server_), received));
     const Tuple answer = received.reversed(), translated_back = sent.reversed();
     const Frame reply = udp(server_.to_router(), answer);
     expect_translation(server_, reply, translated(reply, to_pod(client_), translated_back));
   }
 }
+
+IN_BOTH_FAMILIES(SummedByTheDevice);
 
 }  // namespace
 }  // namespace bpftest

@@ -9,9 +9,9 @@ constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint32_t kOpen = SLUICE_STATE_SYN | SLUICE_STATE_SYNACK;
 constexpr std::uint32_t kDone = kOpen | SLUICE_STATE_ESTABLISHED;
 
-class Sweep : public HealingTest {
+class SweepTest : public HealingTest {
  protected:
-  Sweep() {
+  explicit SweepTest(Family its_family) : HealingTest(its_family) {
     world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
     world.service(network, "172.16.1.1", 53, kUdp, {{server, 5353}});
     world.service(network, "172.16.1.1", 0, kIcmp, {{server, 0}});
@@ -25,16 +25,16 @@ class Sweep : public HealingTest {
   }
   /// Makes both sides of every flow look `idle` nanoseconds old.
   void age(std::uint64_t idle) {
-    for (sluice_flow4 flow : datapath.flows()) {
+    for (FlowRecord flow : datapath.flows()) {
       flow.last_seen = coarse_now() - idle;
-      datapath.put("flows4", flow.self, flow);
+      datapath.put_flow(flow);
     }
   }
   void set_state(std::uint8_t role, std::uint32_t state) {
-    for (sluice_flow4 flow : datapath.flows()) {
+    for (FlowRecord flow : datapath.flows()) {
       if (flow.role != role) continue;
       flow.state = state;
-      datapath.put("flows4", flow.self, flow);
+      datapath.put_flow(flow);
     }
   }
   void open(std::uint8_t protocol, std::uint16_t port = 40000) {
@@ -46,6 +46,8 @@ class Sweep : public HealingTest {
     ASSERT_EQ(send(client, frame).reason, SLUICE_REASON_TO_BACKEND);
   }
 };
+
+using Sweep = InEachFamily<SweepTest>;
 
 struct Life {
   const char* what;
@@ -59,10 +61,13 @@ void PrintTo(const Life& life, std::ostream* out) {
   *out << life.what;
 }
 
-class SweepLife : public Sweep, public ::testing::WithParamInterface<Life> {};
+class SweepLife : public SweepTest, public ::testing::WithParamInterface<std::tuple<Family, Life>> {
+ protected:
+  SweepLife() : SweepTest(std::get<Family>(GetParam())) {}
+};
 
 TEST_P(SweepLife, APairLivesForItsStatesLimitAndNoLonger) {
-  const Life& life = GetParam();
+  const Life& life = std::get<Life>(GetParam());
   const std::uint64_t unit = coarse_now() / 8;  // nothing can be older than the machine, and a VM is young
   change_settings([&](sluice_settings& s) {
     for (auto limit : {&sluice_settings::tcp_half_open, &sluice_settings::tcp_established,
@@ -85,23 +90,29 @@ TEST_P(SweepLife, APairLivesForItsStatesLimitAndNoLonger) {
   EXPECT_EQ(datapath.usage(network.slot).pairs, 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    EveryState, SweepLife,
-    ::testing::Values(Life{"syn", kTcp, SLUICE_STATE_SYN, 0, &sluice_settings::tcp_half_open},
-                      Life{"synack", kTcp, kOpen, 0, &sluice_settings::tcp_half_open},
-                      Life{"established", kTcp, kDone, 0, &sluice_settings::tcp_established},
-                      Life{"client_fin", kTcp, kDone | SLUICE_STATE_FIN, 0, &sluice_settings::tcp_closing},
-                      Life{"server_fin", kTcp, kDone, SLUICE_STATE_FIN, &sluice_settings::tcp_closing},
-                      Life{"both_fin", kTcp, kDone | SLUICE_STATE_FIN, SLUICE_STATE_FIN, &sluice_settings::tcp_closed},
-                      Life{"client_rst", kTcp, kDone | SLUICE_STATE_RST, 0, &sluice_settings::tcp_reset},
-                      Life{"server_rst", kTcp, kDone, SLUICE_STATE_RST, &sluice_settings::tcp_reset},
-                      Life{"udp_new", kUdp, 0, 0, &sluice_settings::udp_new},
-                      Life{"udp_stream", kUdp, 0, SLUICE_STATE_ESTABLISHED, &sluice_settings::udp_stream},
-                      Life{"icmp", kIcmp, 0, 0, &sluice_settings::icmp},
-                      Life{"icmp_answered", kIcmp, 0, SLUICE_STATE_ESTABLISHED, &sluice_settings::icmp}),
-    [](const auto& life) { return std::string(life.param.what); });
+constexpr Life kLives[] = {
+    {"syn", kTcp, SLUICE_STATE_SYN, 0, &sluice_settings::tcp_half_open},
+    {"synack", kTcp, kOpen, 0, &sluice_settings::tcp_half_open},
+    {"established", kTcp, kDone, 0, &sluice_settings::tcp_established},
+    {"client_fin", kTcp, kDone | SLUICE_STATE_FIN, 0, &sluice_settings::tcp_closing},
+    {"server_fin", kTcp, kDone, SLUICE_STATE_FIN, &sluice_settings::tcp_closing},
+    {"both_fin", kTcp, kDone | SLUICE_STATE_FIN, SLUICE_STATE_FIN, &sluice_settings::tcp_closed},
+    {"client_rst", kTcp, kDone | SLUICE_STATE_RST, 0, &sluice_settings::tcp_reset},
+    {"server_rst", kTcp, kDone, SLUICE_STATE_RST, &sluice_settings::tcp_reset},
+    {"udp_new", kUdp, 0, 0, &sluice_settings::udp_new},
+    {"udp_stream", kUdp, 0, SLUICE_STATE_ESTABLISHED, &sluice_settings::udp_stream},
+    {"icmp", kIcmp, 0, 0, &sluice_settings::icmp},
+    {"icmp_answered", kIcmp, 0, SLUICE_STATE_ESTABLISHED, &sluice_settings::icmp},
+};
 
-TEST_F(Sweep, ClosedFlowsGoSoonerWhileTheNetworkIsShortOfPairs) {
+std::string name_of_life(const ::testing::TestParamInfo<SweepLife::ParamType>& run) {
+  return std::string(name_of(std::get<Family>(run.param))) + "_" + std::get<Life>(run.param).what;
+}
+
+INSTANTIATE_TEST_SUITE_P(, SweepLife, ::testing::Combine(::testing::ValuesIn(kFamilies), ::testing::ValuesIn(kLives)),
+                         name_of_life);
+
+TEST_P(Sweep, ClosedFlowsGoSoonerWhileTheNetworkIsShortOfPairs) {
   const std::uint64_t unit = coarse_now() / 8;
   change_settings([&](sluice_settings& s) {
     s.tcp_closed = 1000000 * kSecond;
@@ -120,12 +131,12 @@ TEST_F(Sweep, ClosedFlowsGoSoonerWhileTheNetworkIsShortOfPairs) {
   EXPECT_FALSE(datapath.flows().empty()) << "not below half of what it may have";
 }
 
-TEST_F(Sweep, APairIsAsYoungAsItsYoungerSide) {
+TEST_P(Sweep, APairIsAsYoungAsItsYoungerSide) {
   open(kUdp);
   for (std::uint8_t old : {SLUICE_FLOW_FORWARD, SLUICE_FLOW_REVERSE}) {
-    for (sluice_flow4 flow : datapath.flows()) {
+    for (FlowRecord flow : datapath.flows()) {
       flow.last_seen = flow.role == old ? 1 : coarse_now();
-      datapath.put("flows4", flow.self, flow);
+      datapath.put_flow(flow);
     }
     datapath.start_sweep();
     ASSERT_TRUE(rounds(40));
@@ -133,7 +144,7 @@ TEST_F(Sweep, APairIsAsYoungAsItsYoungerSide) {
   }
 }
 
-TEST_F(Sweep, AMarkedPairThatIsUsedAgainLives) {
+TEST_P(Sweep, AMarkedPairThatIsUsedAgainLives) {
   const std::uint64_t unit = coarse_now() / 4;
   change_settings([&](sluice_settings& s) {
     s.delete_grace = 1000000 * kSecond;
@@ -151,7 +162,7 @@ TEST_F(Sweep, AMarkedPairThatIsUsedAgainLives) {
   EXPECT_EQ(datapath.flows().size(), 2U);
 }
 
-TEST_F(Sweep, EndedFlowsGoWhateverTheirAge) {
+TEST_P(Sweep, EndedFlowsGoWhateverTheirAge) {
   const Frontend frontend = world.service(network, "172.16.1.9", 80, kTcp, {{server, 80}});
   send(client, tcp(client.to_router(), {client.address, 1, ip("172.16.1.9"), 80}, kSyn));
   open(kTcp);
@@ -164,11 +175,11 @@ TEST_F(Sweep, EndedFlowsGoWhateverTheirAge) {
   EXPECT_TRUE(datapath.flows().empty());
 }
 
-TEST_F(Sweep, OrphansAreFoundAndRepaired) {
+TEST_P(Sweep, OrphansAreFoundAndRepaired) {
   for (std::uint16_t port = 1; port <= 6; ++port) open(kTcp, port);
-  for (const sluice_flow4& flow : datapath.flows()) {
+  for (const FlowRecord& flow : datapath.flows()) {
     const bool lose = flow.role == (flow.pair % 2 == 0 ? SLUICE_FLOW_FORWARD : SLUICE_FLOW_REVERSE);
-    if (lose && flow.pair < 4) datapath.remove("flows4", flow.self);
+    if (lose && flow.pair < 4) datapath.remove_flow(flow.self);
   }
   datapath.start_sweep();
   EXPECT_TRUE(eventually([&] { return datapath.totals().orphans == 4; }));
@@ -176,7 +187,7 @@ TEST_F(Sweep, OrphansAreFoundAndRepaired) {
   EXPECT_TRUE(eventually([&] { return inconsistency(datapath).empty(); })) << inconsistency(datapath);
 }
 
-TEST_F(Sweep, WrongCountsAreRepaired) {
+TEST_P(Sweep, WrongCountsAreRepaired) {
   open(kTcp, 1);
   open(kUdp, 2);
   sluice_network_usage usage = datapath.usage(network.slot);
@@ -192,7 +203,7 @@ TEST_F(Sweep, WrongCountsAreRepaired) {
   EXPECT_EQ(datapath.totals().shared_used, 2U);
 }
 
-TEST_F(Sweep, ItGoesOnWhenItIsStartedAgain) {
+TEST_P(Sweep, ItGoesOnWhenItIsStartedAgain) {
   datapath.start_sweep();
   ASSERT_TRUE(rounds(2));
   datapath.start_sweep();
@@ -201,7 +212,7 @@ TEST_F(Sweep, ItGoesOnWhenItIsStartedAgain) {
   EXPECT_TRUE(eventually([&] { return datapath.totals().last_slice > slice; }));
 }
 
-TEST_F(Sweep, FreedPairsAreUsedAgain) {
+TEST_P(Sweep, FreedPairsAreUsedAgain) {
   const std::uint64_t unit = coarse_now() / 4;
   change_settings([&](sluice_settings& s) { s.tcp_half_open = unit; });
   for (int round = 0; round < 3; ++round) {
@@ -212,6 +223,8 @@ TEST_F(Sweep, FreedPairsAreUsedAgain) {
   }
   EXPECT_EQ(datapath.totals().high_water, 64U);
 }
+
+IN_BOTH_FAMILIES(Sweep);
 
 }  // namespace
 }  // namespace bpftest

@@ -5,7 +5,7 @@
 namespace bpftest {
 namespace {
 
-class TcpState : public ProgramTest {
+class TcpState : public FamilyTest {
  protected:
   TcpState() {
     world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
@@ -43,7 +43,7 @@ class TcpState : public ProgramTest {
   Tuple outside{ip("203.0.113.9"), 50000, ip("192.0.2.1"), 80};
 };
 
-TEST_F(TcpState, TheHandshakeIsFollowedBitByBit) {
+TEST_P(TcpState, TheHandshakeIsFollowedBitByBit) {
   from_client(kSyn);
   EXPECT_EQ(forward_state(), SLUICE_STATE_SYN);
   from_server(kSyn | kAck, 5000);
@@ -54,7 +54,7 @@ TEST_F(TcpState, TheHandshakeIsFollowedBitByBit) {
   EXPECT_EQ(reverse_state() & (SLUICE_STATE_FIN | SLUICE_STATE_RST), 0U);
 }
 
-TEST_F(TcpState, OnlyAFittingAcknowledgementFinishesTheHandshake) {
+TEST_P(TcpState, OnlyAFittingAcknowledgementFinishesTheHandshake) {
   from_client(kSyn);
   from_client(kAck, 5001);
   EXPECT_EQ(forward_state() & SLUICE_STATE_ESTABLISHED, 0U) << "before the SYN+ACK";
@@ -71,7 +71,7 @@ TEST_F(TcpState, OnlyAFittingAcknowledgementFinishesTheHandshake) {
   EXPECT_NE(forward_state() & SLUICE_STATE_ESTABLISHED, 0U) << "the server has sent data by then";
 }
 
-TEST_F(TcpState, TheSequenceNumberMayWrap) {
+TEST_P(TcpState, TheSequenceNumberMayWrap) {
   from_client(kSyn);
   from_server(kSyn | kAck, 0xffffffff);
   EXPECT_EQ(flow(7, kTcp, there).value().acknowledged, 0U);
@@ -79,7 +79,7 @@ TEST_F(TcpState, TheSequenceNumberMayWrap) {
   EXPECT_NE(forward_state() & SLUICE_STATE_ESTABLISHED, 0U);
 }
 
-TEST_F(TcpState, FinAndResetAreNotedOnTheirOwnSide) {
+TEST_P(TcpState, FinAndResetAreNotedOnTheirOwnSide) {
   establish();
   from_client(kFin | kAck, 5001);
   EXPECT_NE(forward_state() & SLUICE_STATE_FIN, 0U);
@@ -91,7 +91,7 @@ TEST_F(TcpState, FinAndResetAreNotedOnTheirOwnSide) {
   EXPECT_EQ(forward_state() & SLUICE_STATE_RST, 0U);
 }
 
-TEST_F(TcpState, TrafficAfterABlindResetClearsIt) {
+TEST_P(TcpState, TrafficAfterABlindResetClearsIt) {
   establish();
   from_client(kRst);
   EXPECT_NE(forward_state() & SLUICE_STATE_RST, 0U);
@@ -101,7 +101,7 @@ TEST_F(TcpState, TrafficAfterABlindResetClearsIt) {
   EXPECT_EQ(forward_state() & SLUICE_STATE_RST, 0U);
 }
 
-TEST_F(TcpState, ABlindResetOrFinDoesNotEndAnEstablishedConnection) {
+TEST_P(TcpState, ABlindResetOrFinDoesNotEndAnEstablishedConnection) {
   ASSERT_EQ(from_internet(kSyn).reason, SLUICE_REASON_TO_BACKEND);
   const Tuple answer{server.address, 8080, outside.source, outside.source_port};
   const auto from_server_acknowledging = [&](unsigned flags, std::uint32_t sequence) {
@@ -125,7 +125,7 @@ TEST_F(TcpState, ABlindResetOrFinDoesNotEndAnEstablishedConnection) {
   EXPECT_NE(outside_state() & SLUICE_STATE_RST, 0U) << "the real one";
 }
 
-TEST_F(TcpState, ASynOnALiveFlowKeepsItAndItsBackend) {
+TEST_P(TcpState, ASynOnALiveFlowKeepsItAndItsBackend) {
   establish();
   const auto before = flow(7, kTcp, there).value();
   EXPECT_EQ(from_client(kSyn).reason, SLUICE_REASON_TO_BACKEND);
@@ -135,47 +135,41 @@ TEST_F(TcpState, ASynOnALiveFlowKeepsItAndItsBackend) {
   EXPECT_NE(after.state & SLUICE_STATE_ESTABLISHED, 0U);
 }
 
-class TcpClosing : public TcpState, public ::testing::WithParamInterface<std::pair<const char*, unsigned>> {};
-
-TEST_P(TcpClosing, ASynOnAClosingFlowStartsAnew) {
-  const auto& [side, flags] = GetParam();
-  establish();
-  if (std::string(side) == "client") {
-    from_client(flags, 5001);
-  } else {
-    from_server(flags);
+TEST_P(TcpState, ASynOnAClosingFlowStartsAnewWhicheverSideHasEndedIt) {
+  for (const auto& [by_client, flags] :
+       {std::pair{true, kFin | kAck}, {true, kRst}, {false, kFin | kAck}, {false, kRst | kAck}}) {
+    SCOPED_TRACE(std::string(by_client ? "client" : "server") + ", flags " + std::to_string(flags));
+    establish();
+    if (by_client) {
+      from_client(flags, 5001);
+    } else {
+      from_server(flags);
+    }
+    const Outcome outcome = from_client(kSyn);
+    EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);
+    EXPECT_EQ(outcome.frame, translated(tcp(client.to_router(), there, kSyn), to_pod(server), behind));
+    EXPECT_EQ(forward_state(), SLUICE_STATE_SYN);
+    EXPECT_EQ(reverse_state(), 0U);
+    EXPECT_EQ(flow(7, kTcp, there).value().packets, 1U);
+    EXPECT_EQ(datapath.flows().size(), 2U);
   }
-  const Outcome outcome = from_client(kSyn);
-  EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);
-  EXPECT_EQ(outcome.frame, translated(tcp(client.to_router(), there, kSyn), to_pod(server), behind));
-  EXPECT_EQ(forward_state(), SLUICE_STATE_SYN);
-  EXPECT_EQ(reverse_state(), 0U);
-  EXPECT_EQ(flow(7, kTcp, there).value().packets, 1U);
-  EXPECT_EQ(datapath.flows().size(), 2U);
 }
 
-INSTANTIATE_TEST_SUITE_P(EverySide, TcpClosing,
-                         ::testing::Values(std::pair{"client", kFin | kAck}, std::pair{"client", kRst},
-                                           std::pair{"server", kFin | kAck}, std::pair{"server", kRst | kAck}));
-
-TEST_F(TcpState, ASynOnAClosingFlowWhoseServiceHasNoBackendIsRefused) {
+TEST_P(TcpState, ASynOnAClosingFlowWhoseServiceHasNoBackendIsRefused) {
   establish();
   from_server(kRst);
-  const sluice_frontend4_key key{7, be(there.destination), be(std::uint16_t{80}), kTcp, 0};
-  auto record = datapath.lookup<sluice_frontend4>("frontends4", key).value();
-  record.ready_count = 0;
-  datapath.put("frontends4", key, record);
+  datapath.change(FrontendKey{7, there.destination, 80, kTcp}, [](auto& record) { record.ready_count = 0; });
   EXPECT_EQ(from_client(kSyn).reason, SLUICE_REASON_REFUSED_TCP);
   EXPECT_TRUE(datapath.flows().empty());
 }
 
-TEST_F(TcpState, AFlowFromAPodIsNeverChargedAsHalfOpen) {
+TEST_P(TcpState, AFlowFromAPodIsNeverChargedAsHalfOpen) {
   from_client(kSyn);
   EXPECT_EQ(forward_state() & SLUICE_STATE_HALF_OPEN_CHARGED, 0U);
   EXPECT_EQ(datapath.usage(network.slot).half_open, 0U);
 }
 
-TEST_F(TcpState, AFlowFromTheInternetIsHalfOpenUntilItsHandshakeEnds) {
+TEST_P(TcpState, AFlowFromTheInternetIsHalfOpenUntilItsHandshakeEnds) {
   EXPECT_EQ(from_internet(kSyn).reason, SLUICE_REASON_TO_BACKEND);
   EXPECT_NE(outside_state() & SLUICE_STATE_HALF_OPEN_CHARGED, 0U);
   EXPECT_EQ(datapath.usage(network.slot).half_open, 1U);
@@ -192,13 +186,15 @@ TEST_F(TcpState, AFlowFromTheInternetIsHalfOpenUntilItsHandshakeEnds) {
   EXPECT_EQ(datapath.usage(network.slot).pairs, 1U);
 }
 
-TEST_F(TcpState, AHalfOpenFlowThatIsResetAndOpenedAgainIsChargedOnce) {
+TEST_P(TcpState, AHalfOpenFlowThatIsResetAndOpenedAgainIsChargedOnce) {
   from_internet(kSyn);
   from_internet(kRst);
   EXPECT_EQ(from_internet(kSyn).reason, SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(datapath.usage(network.slot).half_open, 1U);
   EXPECT_EQ(datapath.usage(network.slot).pairs, 1U);
 }
+
+IN_BOTH_FAMILIES(TcpState);
 
 }  // namespace
 }  // namespace bpftest

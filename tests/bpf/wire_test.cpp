@@ -95,7 +95,7 @@ class OnTheWire : public ProgramTest {
 
 TEST_F(OnTheWire, FramesShorterThanAnIpHeaderAreTruncated) {
   const Frame good = udp(pod_.to(machine_), {pod_.address, 1, machine_.address, 2});
-  for (std::size_t size = kEthernet + 1; size < kL4; ++size) {
+  for (std::size_t size = kEthernet + 1; size < l4; ++size) {
     Frame cut = good;
     expect(cut.resize(size), SLUICE_REASON_TRUNCATED);
   }

@@ -36,18 +36,18 @@ bool same_but_zeros(const Bytes& a, const Bytes& b) {
   return true;
 }
 
-Tuple tuple_of(const sluice_flow4_key& key) {
-  return {key.network_protocol & 0xffffff, static_cast<std::uint8_t>(key.network_protocol >> 24),
-          bpftest::be(key.source),         bpftest::be(key.destination),
-          bpftest::be(key.source_port),    bpftest::be(key.destination_port)};
+Tuple tuple_of(const bpftest::FlowKey& key) {
+  const bpftest::Tuple& tuple = key.tuple;
+  return {key.network, key.protocol, tuple.source.v4(), tuple.destination.v4(), tuple.source_port,
+          tuple.destination_port};
 }
 
-void compare_flow(const sluice_flow4& record, const Flow& flow) {
+void compare_flow(const bpftest::FlowRecord& record, const Flow& flow) {
   EXPECT_EQ(record.role == SLUICE_FLOW_FORWARD, flow.forward);
-  EXPECT_EQ(bpftest::be(record.new_source), flow.new_source);
-  EXPECT_EQ(bpftest::be(record.new_destination), flow.new_destination);
-  EXPECT_EQ(bpftest::be(record.new_source_port), flow.new_source_port);
-  EXPECT_EQ(bpftest::be(record.new_destination_port), flow.new_destination_port);
+  EXPECT_EQ(record.new_source.v4(), flow.new_source);
+  EXPECT_EQ(record.new_destination.v4(), flow.new_destination);
+  EXPECT_EQ(record.new_source_port, flow.new_source_port);
+  EXPECT_EQ(record.new_destination_port, flow.new_destination_port);
   EXPECT_EQ(record.delivery == SLUICE_DELIVER_UPLINK, flow.to_uplink);
   EXPECT_EQ(record.state, flow.state);
   EXPECT_EQ(record.acknowledged, flow.acknowledged);
@@ -60,9 +60,9 @@ void compare_flow(const sluice_flow4& record, const Flow& flow) {
 }
 
 void compare_tables(const bpftest::Datapath& datapath, const Model& model) {
-  const std::vector<sluice_flow4> records = datapath.flows();
+  const std::vector<bpftest::FlowRecord> records = datapath.flows();
   EXPECT_EQ(records.size(), model.flows.size());
-  for (const sluice_flow4& record : records) {
+  for (const bpftest::FlowRecord& record : records) {
     const auto found = model.flows.find(tuple_of(record.self));
     ASSERT_NE(found, model.flows.end()) << "a record that the model does not have";
     compare_flow(record, found->second);

@@ -5,10 +5,11 @@
 #include <iterator>
 
 #include "harness/devices.hpp"
+#include "harness/packets.hpp"
 
 namespace model {
 
-using bpftest::be;
+using bpftest::Address;
 using bpftest::Frame;
 using bpftest::ip;
 using bpftest::Link;
@@ -17,6 +18,10 @@ namespace {
 
 Ref to_ref(const sluice_ref& ref) {
   return {ref.slot, ref.generation};
+}
+
+std::uint32_t mask_of(unsigned length) {
+  return length == 0 ? 0 : ~0U << (32 - length);
 }
 
 constexpr std::uint16_t kServicePorts[] = {80, 81, 53};
@@ -44,31 +49,31 @@ Traffic::Traffic(Random& random, bpftest::Datapath& datapath, Model& model)
 void Traffic::add_pod(const bpftest::Pod& pod) {
   const bpftest::Network& network = pod.network;
   model_.tables.endpoint_generations[pod.ref.slot] = pod.ref.generation;
-  model_.tables.endpoints[{network.id, pod.address}] =
+  model_.tables.endpoints[{network.id, pod.address.v4()}] =
       Endpoint{.holder = Holder::kPod, .pod = to_ref(pod.ref), .mac = pod.mac};
   model_.tables.ports[pod.ifindex] = Port{.network = network.id,
                                           .slot = network.slot,
                                           .pod = to_ref(pod.ref),
-                                          .address = pod.address,
-                                          .cidr = network.cidr,
-                                          .mask = network.mask,
+                                          .address = pod.address.v4(),
+                                          .cidr = network.v4.prefix.v4(),
+                                          .mask = mask_of(network.v4.length),
                                           .mac = pod.mac};
 }
 
 void Traffic::add_frontend(const bpftest::Frontend& frontend, bool sticky) {
-  const sluice_frontend4& record = frontend.record;
-  Frontend made{.ref = to_ref(record.ref),
-                .backend_network = record.backend_network,
-                .slot = record.network_slot,
-                .router = be(record.router4),
-                .mask = record.cidr_length == 0 ? ~0U : ~0U << (32 - record.cidr_length),
+  Frontend made{.ref = to_ref(frontend.ref),
+                .backend_network = frontend.backend_network,
+                .slot = frontend.network_slot,
+                .router = frontend.router.v4(),
+                .mask = mask_of(frontend.cidr_length),
                 .sticky = sticky};
   for (const bpftest::Target& target : frontend.targets) {
     made.backends.push_back(
-        {record.backend_network, target.pod.address, target.port, to_ref(target.pod.ref), target.ready});
+        {frontend.backend_network, target.pod.address.v4(), target.port, to_ref(target.pod.ref), target.ready});
   }
-  model_.tables.frontend_generations[record.ref.slot] = record.ref.generation;
-  model_.tables.frontends[{record.self.network, frontend.address, frontend.port, record.self.protocol}] = made;
+  const auto& [network, address, port, protocol] = frontend.key;
+  model_.tables.frontend_generations[frontend.ref.slot] = frontend.ref.generation;
+  model_.tables.frontends[{network, address.v4(), port, protocol}] = made;
 }
 
 void Traffic::add_service(const bpftest::Network& network, const std::string& address, std::uint16_t port,
@@ -86,10 +91,10 @@ void Traffic::add_service(const bpftest::Network& network, const std::string& ad
   frontends_.push_back(made);
   add_frontend(made, options.algorithm != SLUICE_ALGORITHM_RANDOM);
   const Mac mac = floating ? bpftest::kUplinkMac : bpftest::kRouterMac;
-  model_.tables.endpoints[{floating ? 0 : network.id, made.address}] =
+  model_.tables.endpoints[{floating ? 0 : network.id, made.key.address.v4()}] =
       Endpoint{.holder = floating ? Holder::kFloating : Holder::kService, .mac = mac};
-  if (floating) model_.tables.filtered.insert(made.address);
-  addresses_.push_back(made.address);
+  if (floating) model_.tables.filtered.insert(made.key.address.v4());
+  addresses_.push_back(made.key.address);
 }
 
 void Traffic::add_network() {
@@ -100,7 +105,7 @@ void Traffic::add_network() {
       .guaranteed = below(random_, 6), .most = 3 + below(random_, 30), .half_open = 1 + below(random_, 9)};
   world_.limits(network, limits.guaranteed, limits.most, limits.half_open);
   model_.tables.limits[slot] = limits;
-  model_.tables.endpoints[{network.id, network.router}] =
+  model_.tables.endpoints[{network.id, network.router.v4()}] =
       Endpoint{.holder = Holder::kRouter, .mac = bpftest::kRouterMac};
   for (unsigned i = 0; i < 4; ++i) {
     pods_.push_back(world_.pod(network, "172.16.0." + std::to_string(10 + i)));
@@ -136,14 +141,12 @@ void Traffic::change() {
     const std::size_t index = below(random_, static_cast<std::uint32_t>(frontend.targets.size()));
     world_.set_ready(frontend, index, !frontend.targets[index].ready);
   } else {  // made anew: its flows end
-    frontend.record.ref.generation = world_.next_generation();
-    datapath_.put("frontend_generations", frontend.record.ref.slot, frontend.record.ref.generation);
-    datapath_.put("frontends4", frontend.record.self, frontend.record);
+    world_.renew(frontend);
   }
-  add_frontend(frontend, frontend.record.algorithm != SLUICE_ALGORITHM_RANDOM);
+  add_frontend(frontend, frontend.options.algorithm != SLUICE_ALGORITHM_RANDOM);
 }
 
-Frame Traffic::opening(const Link& link, std::uint32_t source, std::uint32_t destination) {
+Frame Traffic::opening(const Link& link, const Address& source, const Address& destination) {
   const std::uint16_t client_port = kClientPorts[below(random_, std::size(kClientPorts))];
   const bpftest::Tuple tuple{source, client_port, destination, kServicePorts[below(random_, 3)]};
   const bpftest::Bytes payload(below(random_, 64), static_cast<std::uint8_t>(random_()));
@@ -154,7 +157,7 @@ Frame Traffic::opening(const Link& link, std::uint32_t source, std::uint32_t des
       return bpftest::icmp(link, source, destination, static_cast<std::uint8_t>(below(random_, 20)),
                            static_cast<std::uint8_t>(below(random_, 3)), bpftest::Bytes(4 + payload.size()));
     case 2:
-      return bpftest::ipv4(link, source, destination, static_cast<std::uint8_t>(random_()),
+      return bpftest::ip_packet(link, source, destination, static_cast<std::uint8_t>(random_()),
                            bpftest::Bytes(40, static_cast<std::uint8_t>(random_())));
     case 3:
     case 4:
@@ -168,12 +171,12 @@ Frame Traffic::opening(const Link& link, std::uint32_t source, std::uint32_t des
 
 Packet Traffic::from_pod() {
   const bpftest::Pod& pod = any(pods_);
-  const std::uint32_t destination = any(addresses_);
+  const Address destination = any(addresses_);
   Packet packet{.ifindex = pod.ifindex};
   const Mac next_hop = chance(random_, 70) ? bpftest::kRouterMac : any(pods_).mac;
   if (chance(random_, 10)) {
     packet.frame = bpftest::arp({pod.mac, bpftest::kBroadcastMac}, static_cast<std::uint16_t>(1 + below(random_, 2)),
-                                pod.mac, chance(random_, 80) ? pod.address : 0, {}, destination);
+                                pod.mac, chance(random_, 80) ? pod.address : Address::of4(0), {}, destination);
   } else {
     packet.frame = opening({pod.mac, next_hop}, pod.address, destination);
   }
@@ -183,7 +186,7 @@ Packet Traffic::from_pod() {
 Packet Traffic::from_internet() {
   Packet packet{.entry = chance(random_, 15) ? SLUICE_ENTRY_UPLINK_XDP : SLUICE_ENTRY_FROM_UPLINK,
                 .ifindex = world_.uplink()};
-  const std::uint32_t destination =
+  const Address destination =
       chance(random_, 80) ? ip("192.0.2." + std::to_string(1 + below(random_, 3))) : any(addresses_);
   if (chance(random_, 5)) {
     packet.frame = bpftest::arp({bpftest::kGatewayMac, bpftest::kBroadcastMac}, 1, bpftest::kGatewayMac, any(clients_),
@@ -203,14 +206,15 @@ Packet Traffic::of_flow() {
   packet.entry = SLUICE_ENTRY_FROM_UPLINK;
   if (tuple.network != 0) {
     const auto pod = std::ranges::find_if(pods_, [&](const bpftest::Pod& candidate) {
-      return candidate.network.id == tuple.network && candidate.address == tuple.source;
+      return candidate.network.id == tuple.network && candidate.address.v4() == tuple.source;
     });
     if (pod == pods_.end()) return from_pod();
     link = pod->to_router();
     packet.ifindex = pod->ifindex;
     packet.entry = SLUICE_ENTRY_FROM_POD;
   }
-  const bpftest::Tuple ends{tuple.source, tuple.source_port, tuple.destination, tuple.destination_port};
+  const bpftest::Tuple ends{Address::of4(tuple.source), tuple.source_port, Address::of4(tuple.destination),
+                            tuple.destination_port};
   constexpr unsigned kFlags[] = {
       bpftest::kAck, bpftest::kAck, bpftest::kSyn | bpftest::kAck, bpftest::kFin | bpftest::kAck,
       bpftest::kRst, bpftest::kSyn};

@@ -42,7 +42,8 @@ class Traffic {
                    std::uint8_t protocol, bool floating);
   void add_pod(const bpftest::Pod& pod);
   void add_frontend(const bpftest::Frontend& frontend, bool sticky);
-  bpftest::Frame opening(const bpftest::Link& link, std::uint32_t source, std::uint32_t destination);
+  bpftest::Frame opening(const bpftest::Link& link, const bpftest::Address& source,
+                         const bpftest::Address& destination);
   Packet of_flow();
   Packet from_pod();
   Packet from_internet();
@@ -59,8 +60,8 @@ class Traffic {
   std::vector<bpftest::Network> networks_;
   std::vector<bpftest::Pod> pods_;
   std::vector<bpftest::Frontend> frontends_;
-  std::vector<std::uint32_t> addresses_;  ///< everything worth sending to
-  std::vector<std::uint32_t> clients_;    ///< on the Internet
+  std::vector<bpftest::Address> addresses_;  ///< everything worth sending to
+  std::vector<bpftest::Address> clients_;    ///< on the Internet
 };
 
 }  // namespace model

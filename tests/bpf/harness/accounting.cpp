@@ -7,28 +7,21 @@
 #include <map>
 #include <set>
 #include <sstream>
-#include <tuple>
 
 namespace bpftest {
 
 namespace {
 
-using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint16_t, std::uint16_t>;
-
-Key key_of(const sluice_flow4_key& key) {
-  return {key.network_protocol, key.source, key.destination, key.source_port, key.destination_port};
-}
-
 struct Held {
-  std::map<Key, sluice_flow4> flows;
+  std::map<FlowKey, FlowRecord> flows;               ///< of both families
   std::map<std::uint16_t, std::uint32_t> pairs;      ///< by network slot
   std::map<std::uint16_t, std::uint32_t> half_open;  ///< by network slot
   std::set<std::uint32_t> live;
 };
 
-void check_record(const Held& held, std::uint32_t index, const sluice_flow4_key& key, std::uint8_t role,
+void check_record(const Held& held, std::uint32_t index, const FlowKey& key, std::uint8_t role,
                   std::ostream& errors) {
-  const auto found = held.flows.find(key_of(key));
+  const auto found = held.flows.find(key);
   if (found == held.flows.end()) {
     errors << "pair " << index << " lacks its record of role " << unsigned{role} << "\n";
   } else if (found->second.pair != index || found->second.role != role) {
@@ -47,9 +40,12 @@ void check_pairs(const Datapath& datapath, Held& held, std::ostream& errors) {
     }
     held.live.insert(index);
     ++held.pairs[pair.network_slot];
-    const auto keys = datapath.element<sluice_pair_keys4>("pair_keys4", index);
-    check_record(held, index, keys.forward, SLUICE_FLOW_FORWARD, errors);
-    check_record(held, index, keys.reverse, SLUICE_FLOW_REVERSE, errors);
+    if (pair.family != 4 && pair.family != 6) errors << "pair " << index << " is of family " << +pair.family << "\n";
+    in_family(static_cast<Family>(pair.family), [&](auto names) {
+      const auto keys = datapath.element<typename decltype(names)::PairKeys>(names.kPairKeys, index);
+      check_record(held, index, read_key(names, keys.forward), SLUICE_FLOW_FORWARD, errors);
+      check_record(held, index, read_key(names, keys.reverse), SLUICE_FLOW_REVERSE, errors);
+    });
   }
   for (const auto& [key, flow] : held.flows) {
     if (!held.live.contains(flow.pair)) errors << "a record names pair " << flow.pair << ", which is not live\n";
@@ -99,8 +95,8 @@ void check_usage(const Datapath& datapath, Held& held, std::ostream& errors) {
 std::string inconsistency(const Datapath& datapath) {
   std::ostringstream errors;
   Held held;
-  for (const sluice_flow4& flow : datapath.flows()) {
-    held.flows[key_of(flow.self)] = flow;
+  for (const FlowRecord& flow : datapath.flows()) {
+    held.flows[flow.self] = flow;
     if ((flow.state & SLUICE_STATE_HALF_OPEN_CHARGED) != 0) ++held.half_open[flow.network_slot];
   }
   check_pairs(datapath, held, errors);

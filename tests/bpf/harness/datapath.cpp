@@ -80,7 +80,7 @@ void clear_hash(int fd, std::size_t key_size) {
 
 }  // namespace
 
-Datapath::Datapath(const Sizes& sizes) : sizes_(sizes), cpus_(libbpf_num_possible_cpus()) {
+Datapath::Datapath(const Sizes& sizes) : sizes_(sizes) {
   if (sizes_.flows == 0) sizes_.flows = 2 * sizes_.pairs;
   const auto spare = spare_objects().find({sizes_.pairs, sizes_.flows});
   if (spare != spare_objects().end()) {
@@ -90,9 +90,10 @@ Datapath::Datapath(const Sizes& sizes) : sizes_(sizes), cpus_(libbpf_num_possibl
   } else {
     load();
   }
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, object_) maps_[bpf_map__name(map)] = bpf_map__fd(map);
-  for (std::size_t entry = 0; entry < std::size(kPrograms); ++entry) programs_[entry] = program(kPrograms[entry]);
+  bpf_map* each = nullptr;
+  bpf_object__for_each_map(each, object_) maps_[bpf_map__name(each)] = bpf_map__fd(each);
+  for (std::size_t entry = 0; entry < std::size(kPrograms); ++entry) programs_[entry] = find(kPrograms[entry]);
+  counters_.emplace(map("counters"));
   write_defaults();
 }
 
@@ -135,7 +136,7 @@ void Datapath::reset() {
       require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), std::string("clear ") + name);
     }
   }
-  const Bytes zero_counters(sizeof(sluice_counter) * static_cast<std::size_t>(cpus_));
+  const Bytes zero_counters(sizeof(sluice_counter) * static_cast<std::size_t>(libbpf_num_possible_cpus()));
   for (std::uint32_t counter = 0; counter < SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE; ++counter) {
     require(bpf_map_update_elem(map("counters"), &counter, zero_counters.data(), BPF_ANY), "clear counters");
   }
@@ -145,6 +146,7 @@ void Datapath::reset() {
 
 Datapath::~Datapath() {
   auto* skeleton = static_cast<struct sluice*>(holder_);
+  if (!run_by_others_) counters_->expect_all_seen();
   if (sweeps_) {
     sluice__destroy(skeleton);
     return;
@@ -185,13 +187,19 @@ int Datapath::map(const std::string& name) const {
 }
 
 int Datapath::program(const std::string& name) const {
+  run_by_others_ = true;
+  return find(name);
+}
+
+int Datapath::find(const std::string& name) const {
   const bpf_program* found = bpf_object__find_program_by_name(object_, name.c_str());
   if (found == nullptr) throw std::runtime_error("the object has no program " + name);
   return bpf_program__fd(found);
 }
 
 Outcome Datapath::run(sluice_entry entry, std::uint32_t ifindex, const Frame& frame) {
-  const Counters before = counters();
+  if (run_by_others_) counters_->forget();
+  counters_->prepare();
   Outcome outcome;
   outcome.frame.resize(kRoom);
 
@@ -212,16 +220,11 @@ Outcome Datapath::run(sluice_entry entry, std::uint32_t ifindex, const Frame& fr
   outcome.verdict = static_cast<int>(options.retval);
   outcome.frame.resize(options.data_size_out);
 
-  const Counters after = counters();
-  unsigned counted = 0;
-  for (unsigned index = 0; index < after.size(); ++index) {
-    if (after[index].packets == before[index].packets) continue;
-    counted += static_cast<unsigned>(after[index].packets - before[index].packets);
-    outcome.reason = static_cast<sluice_reason>(index % SLUICE_COUNTER_STRIDE);
-    EXPECT_EQ(index / SLUICE_COUNTER_STRIDE, static_cast<unsigned>(entry)) << reason_name(outcome.reason);
-    EXPECT_EQ(after[index].bytes - before[index].bytes, frame.size()) << reason_name(outcome.reason);
-  }
-  EXPECT_EQ(counted, 1U) << "every run counts exactly one reason, the last here was " << reason_name(outcome.reason);
+  const Counted counted = counters_->take(entry);
+  outcome.reason = counted.reason;
+  EXPECT_EQ(counted.packets, 1U) << "every run counts exactly one reason, the last here was "
+                                 << reason_name(counted.reason);
+  EXPECT_EQ(counted.bytes, frame.size()) << reason_name(counted.reason);
   EXPECT_NE(outcome.reason, SLUICE_REASON_NONE);
   const std::string kind = reason_class(outcome.reason);
   EXPECT_TRUE(verdict_fits(outcome.verdict, kind, entry))
@@ -242,6 +245,7 @@ int Datapath::run_uncounted(sluice_entry entry, std::uint32_t ifindex, const Fra
   options.ctx_in = &skb;
   options.ctx_size_in = sizeof(skb);
   options.repeat = 1;
+  counters_->forget();
   if (bpf_prog_test_run_opts(programs_[entry], &options) != 0) return -1000;
   return static_cast<int>(options.retval);
 }
@@ -252,43 +256,60 @@ void Datapath::start_sweep() {
   const Bytes any(64);
   options.data_in = any.data();
   options.data_size_in = static_cast<std::uint32_t>(any.size());
-  require(bpf_prog_test_run_opts(program("sweep_start"), &options), "run sweep_start");
+  require(bpf_prog_test_run_opts(find("sweep_start"), &options), "run sweep_start");
   EXPECT_EQ(static_cast<int>(options.retval), 0) << "sweep_start";
 }
 
-Counters Datapath::counters() const {
-  std::vector<sluice_counter> values(SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE * static_cast<std::size_t>(cpus_));
-  std::vector<std::uint32_t> keys(SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE);
-  std::uint32_t position = 0;
-  auto count = static_cast<std::uint32_t>(keys.size());
-  const int error =
-      bpf_map_lookup_batch(map("counters"), nullptr, &position, keys.data(), values.data(), &count, nullptr);
-  if (error != 0 && errno != ENOENT) require(error, "read counters");
-  Counters sums{};
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t cpu = 0; cpu < static_cast<std::size_t>(cpus_); ++cpu) {
-      const sluice_counter& value = values[i * static_cast<std::size_t>(cpus_) + cpu];
-      sums.at(keys[i]).packets += value.packets;
-      sums.at(keys[i]).bytes += value.bytes;
-    }
-  }
-  return sums;
-}
+namespace {
 
-std::vector<sluice_flow4> Datapath::flows() const {
-  std::vector<sluice_flow4> found;
-  sluice_flow4_key key{};
-  sluice_flow4_key next{};
-  const int fd = map("flows4");
+template <typename Names>
+void add_flows(Names names, int fd, std::vector<FlowRecord>& found) {
+  typename Names::FlowKey key{}, next{};
   for (int error = bpf_map_get_next_key(fd, nullptr, &next); error == 0;
        error = bpf_map_get_next_key(fd, &key, &next)) {
     key = next;
-    sluice_flow4 flow{};
+    typename Names::Flow flow{};
     if (bpf_map_lookup_elem(fd, &key, &flow) != 0) continue;
-    EXPECT_EQ(std::memcmp(&flow.self, &key, sizeof(key)), 0) << "a flow record stands under another key";
-    found.push_back(flow);
+    found.push_back(read_flow(flow));
+    EXPECT_EQ(found.back().self, read_key(names, key)) << "a flow record stands under another key";
+  }
+}
+
+}  // namespace
+
+std::vector<FlowRecord> Datapath::flows() const {
+  std::vector<FlowRecord> found;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    in_family(family, [&](auto names) { add_flows(names, map(names.kFlows), found); });
   }
   return found;
+}
+
+std::optional<FlowRecord> Datapath::flow(const FlowKey& key) const {
+  return in_family(key.family(), [&](auto names) -> std::optional<FlowRecord> {
+    const auto record = lookup<typename decltype(names)::Flow>(names.kFlows, wire_key(names, key));
+    return record ? std::optional(read_flow(*record)) : std::nullopt;
+  });
+}
+
+void Datapath::put_flow(const FlowKey& key, const FlowRecord& record) {
+  in_family(key.family(), [&](auto names) {
+    typename decltype(names)::Flow wire{};
+    write_flow(record, wire);
+    put(names.kFlows, wire_key(names, key), wire);
+  });
+}
+
+void Datapath::remove_flow(const FlowKey& key) {
+  in_family(key.family(), [&](auto names) { remove(names.kFlows, wire_key(names, key)); });
+}
+
+void Datapath::remove(const EndpointKey& key) {
+  in_family(key.address.family(), [&](auto names) { remove(names.kEndpoints, wire_key(names, key)); });
+}
+
+void Datapath::remove(const FrontendKey& key) {
+  in_family(key.address.family(), [&](auto names) { remove(names.kFrontends, wire_key(names, key)); });
 }
 
 std::vector<std::uint32_t> Datapath::free_pairs() const {

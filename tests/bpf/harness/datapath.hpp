@@ -13,12 +13,15 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "harness/counters.hpp"
 #include "harness/frame.hpp"
+#include "harness/records.hpp"
 
 /// Prints a reason by name in test failures.
 void PrintTo(sluice_reason reason, std::ostream* out);
@@ -38,10 +41,8 @@ struct Outcome {
 
 struct Sizes {
   std::uint32_t pairs = 64;
-  std::uint32_t flows = 0;  ///< elements of flows4; 0: 2 * pairs, as the daemon sizes it
+  std::uint32_t flows = 0;  ///< elements of flows4 and flows6 each; 0: 2 * pairs, as the daemon sizes them
 };
-
-using Counters = std::array<sluice_counter, SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE>;
 
 /// Owns one loaded object. A failed load or map access throws: a test cannot go on without. Loading takes most of a
 /// test's time (the verifier, seconds in a virtual machine), so an object whose sweep never ran is emptied and handed
@@ -54,7 +55,8 @@ class Datapath {
   Datapath& operator=(const Datapath&) = delete;
 
   /// Runs the program of `entry` on `frame`, received on device `ifindex`. Fails the test unless exactly one reason
-  /// was counted, for this entry and this frame's length, and the verdict is one of that reason's class.
+  /// was counted, for this entry and this frame's length, and the verdict is one of that reason's class. That no other
+  /// entry counted anything shows at the end.
   Outcome run(sluice_entry entry, std::uint32_t ifindex, const Frame& frame);
   /// The same without reading counters: for loops in several threads.
   [[nodiscard]] int run_uncounted(sluice_entry entry, std::uint32_t ifindex, const Frame& frame) const;
@@ -62,6 +64,7 @@ class Datapath {
   void start_sweep();
 
   [[nodiscard]] int map(const std::string& name) const;
+  /// To be run by others: this object no longer knows what is counted.
   [[nodiscard]] int program(const std::string& name) const;
   [[nodiscard]] std::uint32_t pairs() const { return sizes_.pairs; }
 
@@ -87,8 +90,34 @@ class Datapath {
     require(bpf_map_delete_elem(map(name), &key), "delete from " + name);
   }
 
-  [[nodiscard]] Counters counters() const;
-  [[nodiscard]] std::vector<sluice_flow4> flows() const;
+  /// The flow records of both families.
+  [[nodiscard]] std::vector<FlowRecord> flows() const;
+  [[nodiscard]] std::optional<FlowRecord> flow(const FlowKey& key) const;
+  /// Writes a record in its place, or in another's.
+  void put_flow(const FlowRecord& record) { put_flow(record.self, record); }
+  void put_flow(const FlowKey& key, const FlowRecord& record);
+  void remove_flow(const FlowKey& key);
+
+  /// Calls change(record) with the sluice_endpoint4 or sluice_endpoint6 that must be there, and writes it back.
+  template <typename Change>
+  void change(const EndpointKey& key, Change&& change) {
+    in_family(key.address.family(), [&](auto names) {
+      using Record = typename decltype(names)::Endpoint;
+      change_record<Record>(decltype(names)::kEndpoints, wire_key(names, key), change);
+    });
+  }
+  /// The same for sluice_frontend4 and sluice_frontend6.
+  template <typename Change>
+  void change(const FrontendKey& key, Change&& change) {
+    in_family(key.address.family(), [&](auto names) {
+      using Record = typename decltype(names)::Frontend;
+      change_record<Record>(decltype(names)::kFrontends, wire_key(names, key), change);
+    });
+  }
+  void remove(const EndpointKey& key);
+  void remove(const FrontendKey& key);
+
+  [[nodiscard]] Counters counters() const { return counters_->all(); }
   /// The indexes that were given back, lowest of the stack first. Must not run beside the programs.
   [[nodiscard]] std::vector<std::uint32_t> free_pairs() const;
   [[nodiscard]] sluice_flow_totals totals() const { return element<sluice_flow_totals>("flow_totals", 0); }
@@ -100,9 +129,17 @@ class Datapath {
 
  private:
   static void require(int error, const std::string& what);
+  [[nodiscard]] int find(const std::string& program) const;
   void load();
   void reset();
   void write_defaults();
+  template <typename Record>
+  void change_record(const char* name, const auto& key, auto&& change) {
+    std::optional<Record> record = lookup<Record>(name, key);
+    if (!record) throw std::runtime_error(std::string("no such record in ") + name);
+    change(*record);
+    put(name, key, *record);
+  }
 
   Sizes sizes_;
   bpf_object* object_ = nullptr;
@@ -111,7 +148,8 @@ class Datapath {
   bool sweeps_ = false;                                      ///< the timer runs: not to be reused
   std::set<std::pair<std::string, std::uint32_t>> written_;  ///< elements of arrays, and ports
   void* holder_ = nullptr;                                   ///< the generated skeleton, known to datapath.cpp only
-  int cpus_ = 0;
+  mutable std::optional<CounterReader> counters_;
+  mutable bool run_by_others_ = false;
 };
 
 /// Nanoseconds of the clock that the programs stamp flows with.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds Ethernet frames byte by byte. Everything in a Frame's interface is in host byte order; checksums are
-// computed in full, from the bytes, never incrementally: that is what the programs' incremental ones are held to.
+// Ethernet frames, byte by byte. Everything in a Frame's interface is in host byte order; checksums are computed in
+// full, from the bytes, never incrementally: that is what the programs' incremental ones are held to.
 #pragma once
 
 #include <array>
@@ -10,23 +10,33 @@
 #include <string>
 #include <vector>
 
+#include "harness/address.hpp"
+
 namespace bpftest {
 
 using Bytes = std::vector<std::uint8_t>;
 using Mac = std::array<std::uint8_t, 6>;
 
 inline constexpr std::size_t kEthernet = 14;
-inline constexpr std::size_t kIp = kEthernet;       ///< offset of the IPv4 header
+inline constexpr std::size_t kIp = kEthernet;       ///< offset of the IP header
 inline constexpr std::size_t kL4 = kEthernet + 20;  ///< offset behind an IPv4 header without options
+inline constexpr std::size_t kL46 = kEthernet + 40;  ///< offset behind the IPv6 header
 inline constexpr Mac kBroadcastMac = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-/// Parses dotted-quad text to a host-order address; a wrong text ends the test program.
-std::uint32_t ip(const std::string& text);
-std::uint32_t be(std::uint32_t host_order);
-std::uint16_t be(std::uint16_t host_order);
-
 inline constexpr unsigned kFin = 1, kSyn = 2, kRst = 4, kPush = 8, kAck = 16;
-inline constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kSctp = 132;
+inline constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kSctp = 132, kIcmp6 = 58;
+inline constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kDestinationOptions = 60;
+
+/// What a test names kIcmp is ICMPv6 where it speaks of IPv6; every other protocol is itself.
+constexpr std::uint8_t protocol_in(Family family, std::uint8_t protocol) {
+  return family == Family::kIpv6 && protocol == kIcmp ? kIcmp6 : protocol;
+}
+constexpr std::size_t l4_offset(Family family) {
+  return family == Family::kIpv6 ? kL46 : kL4;
+}
+constexpr bool is_extension_header(std::uint8_t next) {
+  return next == kHopByHop || next == kRouting || next == kFragment || next == kDestinationOptions;
+}
 
 struct Link {
   Mac source;
@@ -34,19 +44,12 @@ struct Link {
 };
 
 struct Tuple {
-  std::uint32_t source = 0;
+  Address source;
   std::uint16_t source_port = 0;
-  std::uint32_t destination = 0;
+  Address destination;
   std::uint16_t destination_port = 0;
-  bool operator==(const Tuple&) const = default;
+  auto operator<=>(const Tuple&) const = default;
   [[nodiscard]] Tuple reversed() const { return {destination, destination_port, source, source_port}; }
-};
-
-struct TcpFields {
-  std::uint32_t sequence = 1000;
-  std::uint32_t acknowledgement = 0;
-  Bytes payload = {};
-  Bytes options = {};  ///< a multiple of four bytes
 };
 
 /// A frame with typed access at offsets. Access beyond the end ends the test program.
@@ -66,6 +69,24 @@ class Frame {
   Frame& resize(std::size_t size);
   [[nodiscard]] Mac mac(std::size_t offset) const;
   [[nodiscard]] std::size_t size() const { return bytes.size(); }
+
+  /// Of the packet inside, by its ethertype; what is neither is taken for IPv4.
+  [[nodiscard]] Family family() const;
+  [[nodiscard]] Address source() const;
+  [[nodiscard]] Address destination() const;
+  Frame& set_source(const Address& address);
+  Frame& set_destination(const Address& address);
+  /// Protocol, or next header of the IPv6 header.
+  [[nodiscard]] std::uint8_t protocol() const { return get8(family() == Family::kIpv6 ? kIp + 6 : kIp + 9); }
+  /// Time to live or hop limit.
+  [[nodiscard]] std::uint8_t hops() const { return get8(family() == Family::kIpv6 ? kIp + 7 : kIp + 8); }
+  Frame& set_hops(unsigned hops) { return set8(family() == Family::kIpv6 ? kIp + 7 : kIp + 8, hops); }
+  /// Total or payload length: what the IP header says of `l4` bytes behind it.
+  Frame& set_length(unsigned l4) {
+    return family() == Family::kIpv6 ? set16(kIp + 4, l4) : set16(kIp + 2, 20 + l4);
+  }
+  /// Offset behind the IP header (IPv4: with its options).
+  [[nodiscard]] std::size_t l4() const;
   /// Recomputes the IPv4 header checksum and, if the packet is whole, TCP's, UDP's (unless 0) or ICMP's.
   Frame& fix_checksums();
 
@@ -74,30 +95,15 @@ class Frame {
 
 void PrintTo(const Frame& frame, std::ostream* out);
 
+/// Where the transport header lies and what it is; behind extension headers, if the packet has some.
+struct Transport {
+  std::uint8_t protocol = 0;
+  std::size_t begin = 0;  ///< offset; 0: there is none, the packet is not whole or a fragment
+  std::size_t end = 0;    ///< of the packet, as the IP header has it
+};
+Transport transport_of(const Frame& frame);
+
 /// The Internet checksum (RFC 1071) over `size` bytes at `data`, folded and complemented.
 std::uint16_t checksum(const std::uint8_t* data, std::size_t size, std::uint32_t initial = 0);
-
-Bytes text(const std::string& content);
-Frame ethernet(const Link& link, std::uint16_t ethertype, const Bytes& payload);
-/// IPv4 with TTL 64 and DF; `payload` is what follows the header, checksums inside it are computed.
-Frame ipv4(const Link& link, std::uint32_t source, std::uint32_t destination, std::uint8_t protocol,
-           const Bytes& payload);
-Frame tcp(const Link& link, const Tuple& tuple, unsigned flags, const TcpFields& fields = {});
-Frame udp(const Link& link, const Tuple& tuple, const Bytes& payload = {1, 2, 3, 4});
-Frame icmp(const Link& link, std::uint32_t source, std::uint32_t destination, std::uint8_t type, std::uint8_t code,
-           const Bytes& rest);
-Frame echo_request(const Link& link, std::uint32_t source, std::uint32_t destination, std::uint16_t id);
-Frame echo_reply(const Link& link, std::uint32_t source, std::uint32_t destination, std::uint16_t id);
-Frame arp(const Link& link, std::uint16_t operation, const Mac& sender_mac, std::uint32_t sender, const Mac& target_mac,
-          std::uint32_t target);
-/// `inner` with a VLAN tag between the MAC addresses and the ethertype.
-Frame vlan(const Frame& inner, std::uint16_t tag_protocol, std::uint16_t tag);
-/// An IPv6 header with next header UDP and `payload` bytes of zeros.
-Frame ipv6(const Link& link, std::size_t payload);
-/// IPv4 with `options` (a multiple of four bytes) behind the header of `plain`.
-Frame with_ip_options(const Frame& plain, const Bytes& options);
-
-/// `input` as the rewrite stage leaves it: new MAC addresses, addresses and ports, every checksum right.
-Frame translated(const Frame& input, const Link& link, const Tuple& tuple);
 
 }  // namespace bpftest

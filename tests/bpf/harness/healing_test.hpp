@@ -13,6 +13,8 @@ namespace bpftest {
 
 class HealingTest : public ProgramTest {
  protected:
+  explicit HealingTest(Family its_family) : ProgramTest(its_family) {}
+
   /// The sweep may be in the middle of a deletion when the test ends.
   void TearDown() override {
     EXPECT_TRUE(eventually([&] { return inconsistency(datapath).empty(); })) << inconsistency(datapath);

@@ -51,10 +51,10 @@ void control(unsigned long what, void* argument, const std::string& purpose) {
   require(ioctl(socket_fd.get(), what, argument) == 0, purpose);
 }
 
-sockaddr inet_address(std::uint32_t address) {
+sockaddr inet_address(const Address& address) {
   sockaddr_in made{};
   made.sin_family = AF_INET;
-  made.sin_addr.s_addr = be(address);
+  made.sin_addr.s_addr = address.wire4();
   sockaddr out{};
   std::memcpy(&out, &made, sizeof(out));
   return out;
@@ -79,10 +79,10 @@ void set_mac(const std::string& device, const Mac& mac) {
   control(SIOCSIFHWADDR, &request, "set the MAC address of " + device);
 }
 
-void set_default_route(std::uint32_t router) {
+void set_default_route(const Address& router) {
   rtentry route{};
-  route.rt_dst = inet_address(0);
-  route.rt_genmask = inet_address(0);
+  route.rt_dst = inet_address(Address());
+  route.rt_genmask = inet_address(Address());
   route.rt_gateway = inet_address(router);
   route.rt_flags = RTF_UP | RTF_GATEWAY;
   control(SIOCADDRT, &route, "set the default route");
@@ -118,8 +118,8 @@ Namespace::~Namespace() {
   run([this] { move_device(device_, home_.get()); });
 }
 
-void Namespace::take(const std::string& device, const Mac& mac, std::uint32_t address, unsigned prefix_length,
-                     std::uint32_t router) {
+void Namespace::take(const std::string& device, const Mac& mac, const Address& address, unsigned prefix_length,
+                     const Address& router) {
   move_device(device, self_.get());
   device_ = device;
   run([&] {
@@ -170,12 +170,12 @@ void bring_up(const std::string& device) {
   control(SIOCSIFFLAGS, &request, "bring " + device + " up");
 }
 
-void set_address(const std::string& device, std::uint32_t address, unsigned prefix_length) {
+void set_address(const std::string& device, const Address& address, unsigned prefix_length) {
   ifreq request = request_for(device);
-  request.ifr_addr = inet_address(prefix_length == 0 ? 0 : address);
+  request.ifr_addr = inet_address(prefix_length == 0 ? Address() : address);
   control(SIOCSIFADDR, &request, "set the address of " + device);
   if (prefix_length == 0) return;
-  request.ifr_netmask = inet_address(~0U << (32 - prefix_length));
+  request.ifr_netmask = inet_address(Address::of4(~0U << (32 - prefix_length)));
   control(SIOCSIFNETMASK, &request, "set the netmask of " + device);
 }
 

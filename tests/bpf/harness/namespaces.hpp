@@ -32,10 +32,10 @@ class Namespace {
   Namespace(const Namespace&) = delete;
   Namespace& operator=(const Namespace&) = delete;
 
-  /// Takes a device of the test program's namespace, gives it an address (host order) and brings it up. The default
+  /// Takes a device of the test program's namespace, gives it an address and brings it up. The default
   /// route leads to `router`.
-  void take(const std::string& device, const Mac& mac, std::uint32_t address, unsigned prefix_length,
-            std::uint32_t router);
+  void take(const std::string& device, const Mac& mac, const Address& address, unsigned prefix_length,
+            const Address& router);
   /// Runs `work` in a thread inside the namespace and waits for it.
   void run(const std::function<void()>& work) const;
   /// A counter of /proc/net/snmp: counter("Tcp", "InCsumErrors").
@@ -50,7 +50,7 @@ class Namespace {
 /// In the calling thread's namespace. Without IPv6, whose neighbour discovery would be counted among the test's frames.
 void bring_up(const std::string& device);
 /// With prefix length 0, takes the address away.
-void set_address(const std::string& device, std::uint32_t address, unsigned prefix_length);
+void set_address(const std::string& device, const Address& address, unsigned prefix_length);
 void set_transmit_checksums(const std::string& device, bool on);
 void set_receive_offload(const std::string& device, bool on);
 

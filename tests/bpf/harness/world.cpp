@@ -2,34 +2,61 @@
 #include "harness/world.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <stdexcept>
 
 namespace bpftest {
 
 namespace {
 
-sluice_endpoint4 endpoint_record(std::uint32_t network, std::uint32_t address, std::uint8_t kind, const Mac& mac) {
-  sluice_endpoint4 record{};
-  record.self = record.self_end = {network, be(address)};
-  record.kind = kind;
-  std::ranges::copy(mac, record.mac);
-  return record;
+std::uint32_t netmask(unsigned length) {
+  return length == 0 ? 0 : ~0U << (32 - length);
+}
+
+bool is_pod(std::uint8_t kind) {
+  return kind == SLUICE_ENDPOINT_POD_PEER || kind == SLUICE_ENDPOINT_POD_DEVICE;
+}
+
+sluice_port port_record(const Pod& pod) {
+  sluice_port port{};
+  port.self = port.self_end = pod.ifindex;
+  port.network = pod.network.id;
+  port.endpoint = pod.ref;
+  port.address4 = pod.in(Family::kIpv4).wire4();
+  port.cidr4 = pod.network.v4.prefix.wire4();
+  port.mask4 = be(netmask(pod.network.v4.length));
+  port.router4 = pod.network.v4.router.wire4();
+  port.address6 = pod.in(Family::kIpv6).wire6();
+  port.cidr6 = pod.network.v6.prefix.wire6();
+  port.cidr6_length = static_cast<std::uint8_t>(pod.network.v6.length);
+  port.router6 = pod.network.v6.router.wire6();
+  port.network_slot = pod.network.slot;
+  port.kind = SLUICE_PORT_POD;
+  port.delivery = pod.kind == SLUICE_ENDPOINT_POD_DEVICE ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
+  std::ranges::copy(pod.mac, port.mac);
+  return port;
 }
 
 }  // namespace
 
-Network World::network(std::uint32_t id, std::uint16_t slot, const std::string& cidr, unsigned prefix_length) {
+std::uint32_t Frontend::ready_count() const {
+  return static_cast<std::uint32_t>(std::ranges::count(targets, true, &Target::ready));
+}
+
+Network World::network(std::uint32_t id, std::uint16_t slot, const std::string& cidr, unsigned length) {
   Network network;
   network.id = id;
   network.slot = slot;
-  network.cidr = ip(cidr);
-  network.mask = ~0U << (32 - prefix_length);
-  network.router = network.cidr + 1;
+  const Address prefix = ip(cidr);
+  add_subnet(network, prefix, bpftest::ip(cidr) == prefix ? length : prefix_length(length, family_));
+  network.router = network.subnet(prefix.family()).router;
   limits(network, 0, datapath_.pairs(), datapath_.pairs());
-  const sluice_endpoint4 router = endpoint_record(id, network.router, SLUICE_ENDPOINT_ROUTER, kRouterMac);
-  datapath_.put("endpoints4", router.self, router);
   return network;
+}
+
+void World::add_subnet(Network& network, const Address& prefix, unsigned length) {
+  Subnet& subnet = prefix.family() == Family::kIpv6 ? network.v6 : network.v4;
+  subnet = {prefix, length, prefix + 1};
+  put_endpoint({network.id, subnet.router}, SLUICE_ENDPOINT_ROUTER, kRouterMac);
 }
 
 void World::limits(const Network& network, std::uint32_t guaranteed, std::uint32_t most, std::uint32_t half_open) {
@@ -37,42 +64,51 @@ void World::limits(const Network& network, std::uint32_t guaranteed, std::uint32
                 sluice_network_limits{network.id, guaranteed, most, half_open});
 }
 
-void World::write_pod(const Pod& pod, std::uint8_t kind) {
-  sluice_endpoint4 endpoint = endpoint_record(pod.network.id, pod.address, kind, pod.mac);
-  endpoint.ref = pod.ref;
-  endpoint.ifindex = pod.ifindex;
-  sluice_port port{};
-  port.self = port.self_end = pod.ifindex;
-  port.network = pod.network.id;
-  port.endpoint = pod.ref;
-  port.address4 = be(pod.address);
-  port.cidr4 = be(pod.network.cidr);
-  port.mask4 = be(pod.network.mask);
-  port.router4 = be(pod.network.router);
-  port.network_slot = pod.network.slot;
-  port.kind = SLUICE_PORT_POD;
-  port.delivery = kind == SLUICE_ENDPOINT_POD_DEVICE ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
-  std::ranges::copy(pod.mac, port.mac);
-  datapath_.put("endpoint_generations", pod.ref.slot, pod.ref.generation);
-  datapath_.put("endpoints4", endpoint.self, endpoint);
-  put_port(port);
+void World::put_endpoint(const EndpointKey& key, std::uint8_t kind, const Mac& mac, const Pod* pod) {
+  in_family(key.address.family(), [&](auto names) {
+    typename decltype(names)::Endpoint record{};
+    record.self = record.self_end = wire_key(names, key);
+    record.kind = kind;
+    std::ranges::copy(mac, record.mac);
+    if (pod != nullptr) {
+      record.ref = pod->ref;
+      record.ifindex = pod->ifindex;
+    }
+    datapath_.put(names.kEndpoints, record.self, record);
+  });
 }
 
-Pod World::pod(const Network& network, const std::string& address, std::uint8_t kind) {
+void World::write(const Pod& pod) {
+  datapath_.put("endpoint_generations", pod.ref.slot, pod.ref.generation);
+  for (const Address& address : {pod.address, pod.second}) {
+    if (!address.none()) put_endpoint({pod.network.id, address}, pod.kind, pod.mac, &pod);
+  }
+  put_port(port_record(pod));
+}
+
+Pod World::make_pod(const Network& network, const Address& address, const Address& second, std::uint8_t kind) {
+  if (!is_pod(kind)) throw std::runtime_error("a pod of a kind that is none");
   Pod pod;
   pod.network = network;
-  pod.address = ip(address);
+  pod.address = address;
+  pod.second = second;
+  pod.kind = kind;
   pod.ref = {next_endpoint_slot_++, next_generation()};
-  pod.mac = {0x02,
-             0x10,
-             static_cast<std::uint8_t>(network.id),
-             static_cast<std::uint8_t>(pod.address >> 8),
-             static_cast<std::uint8_t>(pod.address),
+  const std::uint8_t* last = address.end();
+  pod.mac = {0x02, 0x10, static_cast<std::uint8_t>(network.id), last[-2], last[-1],
              static_cast<std::uint8_t>(pod.ref.generation)};
   if (next_device_ == kDevices) throw std::runtime_error("the test has more pods than devices");
   pod.ifindex = device(next_device_++);
-  write_pod(pod, kind);
+  write(pod);
   return pod;
+}
+
+Pod World::pod(const Network& network, const std::string& address, std::uint8_t kind) {
+  return make_pod(network, ip(address), {}, kind);
+}
+
+Pod World::pod(const Network& network, const Address& address, const Address& second) {
+  return make_pod(network, address, second, SLUICE_ENDPOINT_POD_PEER);
 }
 
 std::uint32_t World::uplink() {
@@ -91,70 +127,95 @@ std::uint32_t World::uplink() {
   return uplink_;
 }
 
-Frontend World::frontend(std::uint32_t network, const Network& tenant, std::uint32_t address, std::uint16_t port,
+Frontend World::frontend(std::uint32_t network, const Network& tenant, const Address& address, std::uint16_t port,
                          std::uint8_t protocol, const std::vector<Target>& targets, const FrontendOptions& options) {
+  const Subnet& subnet = tenant.subnet(address.family());
   Frontend frontend;
-  frontend.address = address;
-  frontend.port = port;
+  frontend.key = {network, address, port, protocol};
+  frontend.backend_network = tenant.id;
+  frontend.ref = {next_frontend_slot_++, next_generation()};
+  frontend.backend_base = next_backend_;
+  frontend.ring_base = next_ring_block_;
+  frontend.router = subnet.router;
+  frontend.network_slot = tenant.slot;
+  frontend.cidr_length = static_cast<std::uint8_t>(subnet.length);
+  frontend.options = options;
   frontend.targets = targets;
-  sluice_frontend4& record = frontend.record;
-  record.self = record.self_end = {network, be(address), be(port), protocol, 0};
-  record.backend_network = tenant.id;
-  record.cidr_length = static_cast<std::uint8_t>(std::popcount(tenant.mask));
-  record.ref = {next_frontend_slot_++, next_generation()};
-  record.backend_base = next_backend_;
-  record.backend_count = static_cast<std::uint32_t>(targets.size());
-  record.router4 = be(tenant.router);
-  record.network_slot = tenant.slot;
-  record.algorithm = options.algorithm;
-  record.ring_size = options.ring_size;
-  record.ring_base = next_ring_block_;
-  for (const Target& target : targets) {
-    record.ready_count += target.ready ? 1 : 0;
+  next_backend_ += static_cast<std::uint32_t>(targets.size());
+  next_ring_block_ += (options.ring_size + SLUICE_RING_BLOCK - 1) / SLUICE_RING_BLOCK;
+  put_backends(frontend);
+  put_ring(frontend);
+  datapath_.put("frontend_generations", frontend.ref.slot, frontend.ref.generation);
+  put_frontend(frontend);
+  return frontend;
+}
+
+void World::put_backends(const Frontend& frontend) {
+  const Family family = frontend.key.address.family();
+  std::uint32_t index = frontend.backend_base;
+  for (const Target& target : frontend.targets) {
     sluice_backend backend{};
-    backend.network = tenant.id;
-    backend.address4 = be(target.pod.address);
+    backend.network = frontend.backend_network;
+    backend.address4 = family == Family::kIpv4 ? target.pod.in(family).wire4() : 0;
+    if (family == Family::kIpv6) backend.address6 = target.pod.in(family).wire6();
     backend.endpoint = target.pod.ref;
     backend.port = be(target.port);
     backend.state = target.ready ? SLUICE_BACKEND_READY : SLUICE_BACKEND_DOWN;
     backend.identity = 0x9e3779b1u * (target.pod.ref.slot + 7u);
-    datapath_.put("backends", next_backend_++, backend);
+    datapath_.put("backends", index++, backend);
   }
-  write_ring(frontend);
-  next_ring_block_ += (options.ring_size + SLUICE_RING_BLOCK - 1) / SLUICE_RING_BLOCK;
-  datapath_.put("frontend_generations", record.ref.slot, record.ref.generation);
-  datapath_.put("frontends4", record.self, record);
-  return frontend;
 }
 
-void World::write_ring(const Frontend& frontend) {
-  const sluice_frontend4& record = frontend.record;
+void World::put_frontend(const Frontend& frontend) {
+  in_family(frontend.key.address.family(), [&](auto names) {
+    typename decltype(names)::Frontend record{};
+    record.self = record.self_end = wire_key(names, frontend.key);
+    record.backend_network = frontend.backend_network;
+    record.ref = frontend.ref;
+    record.backend_base = frontend.backend_base;
+    record.backend_count = static_cast<std::uint32_t>(frontend.targets.size());
+    record.ready_count = frontend.ready_count();
+    record.ring_base = frontend.ring_base;
+    record.ring_size = frontend.options.ring_size;
+    decltype(names)::router(record) = names.wire(frontend.router);
+    record.network_slot = frontend.network_slot;
+    record.algorithm = frontend.options.algorithm;
+    record.cidr_length = frontend.cidr_length;
+    datapath_.put(names.kFrontends, record.self, record);
+  });
+}
+
+void World::put_ring(const Frontend& frontend) {
   sluice_ring_block block{};
-  for (std::uint32_t slot = 0; slot < record.ring_size; ++slot) {
-    block.entries[slot % SLUICE_RING_BLOCK] = static_cast<__u16>(slot % record.backend_count);
-    if (slot % SLUICE_RING_BLOCK == SLUICE_RING_BLOCK - 1 || slot + 1 == record.ring_size) {
-      datapath_.put("rings", record.ring_base + slot / SLUICE_RING_BLOCK, block);
+  const std::uint32_t size = frontend.options.ring_size;
+  for (std::uint32_t slot = 0; slot < size; ++slot) {
+    block.entries[slot % SLUICE_RING_BLOCK] = static_cast<__u16>(slot % frontend.targets.size());
+    if (slot % SLUICE_RING_BLOCK == SLUICE_RING_BLOCK - 1 || slot + 1 == size) {
+      datapath_.put("rings", frontend.ring_base + slot / SLUICE_RING_BLOCK, block);
     }
   }
 }
 
 void World::service_address(const Network& network, const std::string& address) {
-  const sluice_endpoint4 record = endpoint_record(network.id, ip(address), SLUICE_ENDPOINT_SERVICE, kRouterMac);
-  set_filter_bit(record.self);
-  datapath_.put("endpoints4", record.self, record);
+  const EndpointKey key{network.id, ip(address)};
+  set_filter_bit(key);
+  put_endpoint(key, SLUICE_ENDPOINT_SERVICE, kRouterMac);
 }
 
-void World::set_filter_bit(const sluice_endpoint4_key& key) {
-  const std::uint32_t bit = sluice_filter_bit(key.network, key.address);
+void World::set_filter_bit(const EndpointKey& key) {
+  const sluice_address6 wire6 = key.address.wire6();
+  const std::uint32_t bit = key.address.family() == Family::kIpv6
+                                ? sluice_filter_bit6(key.network, &wire6)
+                                : sluice_filter_bit(key.network, key.address.wire4());
   auto word = datapath_.element<std::uint64_t>("frontend_filter", bit / 64);
   word |= std::uint64_t{1} << (bit % 64);
   datapath_.put("frontend_filter", bit / 64, word);
 }
 
 void World::floating_address(const std::string& address) {
-  const sluice_endpoint4 record = endpoint_record(0, ip(address), SLUICE_ENDPOINT_FLOATING, kUplinkMac);
-  set_filter_bit(record.self);
-  datapath_.put("endpoints4", record.self, record);
+  const EndpointKey key{0, ip(address)};
+  set_filter_bit(key);
+  put_endpoint(key, SLUICE_ENDPOINT_FLOATING, kUplinkMac);
 }
 
 Frontend World::service(const Network& network, const std::string& address, std::uint16_t port, std::uint8_t protocol,
@@ -182,42 +243,46 @@ void World::remove_port(std::uint32_t ifindex) {
 void World::remove(const Pod& pod) {
   datapath_.put("endpoint_generations", pod.ref.slot, next_generation());
   remove_port(pod.ifindex);
-  datapath_.remove("endpoints4", sluice_endpoint4_key{pod.network.id, be(pod.address)});
+  for (const Address& address : {pod.address, pod.second}) {
+    if (!address.none()) datapath_.remove(EndpointKey{pod.network.id, address});
+  }
 }
 
 Pod World::replace(const Pod& pod) {
   Pod next = pod;
+  next.kind = SLUICE_ENDPOINT_POD_PEER;
   next.ref.generation = next_generation();
   next.mac[5] = static_cast<std::uint8_t>(next.ref.generation);
-  write_pod(next, SLUICE_ENDPOINT_POD_PEER);
+  write(next);
   return next;
 }
 
 void World::detach(const Pod& pod) {
-  const sluice_endpoint4_key key{pod.network.id, be(pod.address)};
-  auto record = datapath_.lookup<sluice_endpoint4>("endpoints4", key);
-  record.value().ifindex = 0;
-  datapath_.put("endpoints4", key, *record);
+  for (const Address& address : {pod.address, pod.second}) {
+    if (!address.none()) datapath_.change(EndpointKey{pod.network.id, address}, [](auto& record) { record.ifindex = 0; });
+  }
   remove_port(pod.ifindex);
 }
 
 void World::bump(const Frontend& frontend) {
-  datapath_.put("frontend_generations", frontend.record.ref.slot, next_generation());
+  datapath_.put("frontend_generations", frontend.ref.slot, next_generation());
+}
+
+void World::renew(Frontend& frontend) {
+  frontend.ref.generation = next_generation();
+  datapath_.put("frontend_generations", frontend.ref.slot, frontend.ref.generation);
+  put_frontend(frontend);
 }
 
 void World::remove(const Frontend& frontend) {
   bump(frontend);
-  datapath_.remove("frontends4", frontend.record.self);
+  datapath_.remove(frontend.key);
 }
 
 void World::set_ready(Frontend& frontend, std::size_t index, bool ready) {
-  const std::uint32_t at = frontend.record.backend_base + static_cast<std::uint32_t>(index);
-  auto backend = datapath_.element<sluice_backend>("backends", at);
-  backend.state = ready ? SLUICE_BACKEND_READY : SLUICE_BACKEND_DOWN;
-  datapath_.put("backends", at, backend);
   frontend.targets.at(index).ready = ready;
-  frontend.record.ready_count = static_cast<std::uint32_t>(std::ranges::count(frontend.targets, true, &Target::ready));
-  datapath_.put("frontends4", frontend.record.self, frontend.record);
+  put_backends(frontend);
+  put_frontend(frontend);
 }
 
 }  // namespace bpftest
