@@ -77,6 +77,7 @@ INLINE bool read_quoted_tuple(struct __sk_buff* skb, const PACKET* p, QUOTE* quo
   }
   if (quote->protocol != ICMP_PROTOCOL) return false;
   __u8 type = *(const __u8*)words;
+  if (((const __u8*)words)[1] != 0) return false; /* no flow is made for another code */
   if (type == ECHO_REQUEST) quote->answer.destination_port = words[2];
   if (type == ECHO_REPLY) quote->answer.source_port = words[2];
   return type == ECHO_REQUEST || type == ECHO_REPLY;
