@@ -172,11 +172,15 @@ INLINE bool is_honest_option(const PACKET* p, const struct nd_option* option, __
   return option->type != type || (option->length == 1 && same_mac(option->mac, p->own_mac));
 }
 
+/* RFC 4861 7.1.1: nobody asks for a group; a probe for duplicates (RFC 4862 5.4) goes to one and names no sender. */
+INLINE bool is_solicitation_allowed(const PACKET* p, const struct nd_message* message, bool group) {
+  if (is_multicast6(message->target)) return false;
+  return !is_unspecified(p->key.source) || (group && message->option.type != ND_SOURCE_OPTION);
+}
+
 INLINE int solicitation_from_pod(struct __sk_buff* skb, PACKET* p, const struct nd_message* message, bool group) {
   struct nd_answer answer = {.from = message->target, .target = message->target};
-  bool probe = is_unspecified(p->key.source); /* duplicate address detection, RFC 4862 5.4 */
-  if (is_multicast6(answer.target) || (probe && (!group || message->option.type == ND_SOURCE_OPTION)))
-    return drop(p, SLUICE_REASON_ND_MALFORMED);
+  if (!is_solicitation_allowed(p, message, group)) return drop(p, SLUICE_REASON_ND_MALFORMED);
   if (!is_honest_option(p, &message->option, ND_SOURCE_OPTION)) return drop(p, SLUICE_REASON_SPOOFED_ND);
   if (same_address(answer.target, p->own_address)) return drop(p, SLUICE_REASON_ND_OWN_ADDRESS);
   if (!find_nd_target(p, &answer)) return drop(p, SLUICE_REASON_ND_NO_TARGET);
@@ -209,7 +213,9 @@ OUTLINE int nd_from_uplink(struct __sk_buff* skb, PACKET* p, __u32 length) {
   if (!read_nd(skb, p, length, bytes)) return pass(p, SLUICE_REASON_FOREIGN);
   const struct nd_message* message = (const struct nd_message*)bytes;
   struct nd_answer answer = {.from = message->target, .target = message->target};
-  if (message->type != ND_SOLICITATION || !is_floating(answer.target)) return pass(p, SLUICE_REASON_FOREIGN);
+  bool group = is_multicast6(p->key.destination);
+  if (message->type != ND_SOLICITATION || !is_solicitation_allowed(p, message, group) || !is_floating(answer.target))
+    return pass(p, SLUICE_REASON_FOREIGN);
   if (!uplink_mac(p, answer.mac)) return drop(p, SLUICE_REASON_NO_PORT);
   return advertise(skb, p, &answer);
 }
