@@ -38,11 +38,14 @@ INLINE void sum_error(struct icmp_header* icmp, const PACKET* p, ADDRESS from, b
 
 /* Sends an error about the packet to its sender, if the network's rate allows. */
 OUTLINE int send_icmp_error(struct __sk_buff* skb, PACKET* p, const ADDRESS* from, const struct icmp_error* error) {
-  __u16 quote[QUOTE_LENGTH / 2];
+  __u16 quote[QUOTE_LENGTH / 2] = {};
   if (l4_offset(p) != ANSWER_OFFSET) return drop(p, SLUICE_REASON_EXTENSION_HEADER);
   if (!take_refusal(p)) return drop(p, SLUICE_REASON_REFUSAL_LIMITED);
-  /* First the quote: a kernel that does not tell loses the field's value by the question that follows. */
-  long unread = bpf_skb_load_bytes(skb, ETHERNET_LENGTH, quote, sizeof(quote));
+  /* First the quote: a kernel that does not tell loses the field's value by the question that follows. A packet of an
+   * unknown protocol may be shorter; zeros stand for what it lacks. */
+  __u32 there = skb->len - ETHERNET_LENGTH;
+  if (there > sizeof(quote)) there = sizeof(quote);
+  long unread = there < IP_LENGTH || bpf_skb_load_bytes(skb, ETHERNET_LENGTH, quote, there);
   bool datagram = FAMILY == 6 && p->protocol == IPPROTO_UDP;
   bool partial = datagram && is_checksum_partial(skb, ANSWER_OFFSET + __builtin_offsetof(struct udphdr, check));
   if (unread || bpf_skb_change_tail(skb, ANSWER_OFFSET + ERROR_LENGTH, 0)) return drop(p, SLUICE_REASON_REWRITE_FAILED);
