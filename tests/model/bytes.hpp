@@ -32,6 +32,15 @@ inline void write_mac(Bytes& bytes, std::size_t at, const Mac& mac) {
   for (std::size_t i = 0; i < 6; ++i) bytes.at(at + i) = mac[i];
 }
 
+inline Address read_address(const Bytes& bytes, std::size_t at, bool v6) {
+  Address address{static_cast<std::uint8_t>(v6 ? 16 : 4)};
+  for (std::size_t i = 0; i < address.size; ++i) address.bytes[i] = bytes.at(at + i);
+  return address;
+}
+inline void write_address(Bytes& bytes, std::size_t at, const Address& address) {
+  for (std::size_t i = 0; i < address.size; ++i) bytes.at(at + i) = address.bytes[i];
+}
+
 /// One's complement sum of 16-bit words.
 inline std::uint32_t ones_add(std::uint32_t a, std::uint32_t b) {
   const std::uint32_t sum = a + b;

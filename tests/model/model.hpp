@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// docs/datapath.md a second time, in plain C++: no code is shared with bpf/ or userspace/. Frames are bytes, flows are
-// a std::map, and where the specification leaves the programs a choice (which backend, which substitute port) the
-// model takes what the program did, judges whether it may, and from then on holds it to that.
+// docs/datapath.md a second time, in plain C++: no code is shared with bpf/ or userspace/. Frames are bytes, addresses
+// are values of either family, flows are a std::map, and where the specification leaves the programs a choice (which
+// backend, which substitute port) the model takes what the program did, judges whether it may, and from then on holds
+// it to that.
 #pragma once
 
 #include <sluice/abi.h>
@@ -16,6 +17,8 @@
 #include <tuple>
 #include <vector>
 
+#include "address.hpp"
+
 namespace model {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -27,13 +30,25 @@ struct Ref {
   auto operator<=>(const Ref&) const = default;
 };
 
+/// What a port has of one family: no address, if nothing.
+struct Side {
+  Address address = {};
+  Address prefix = {};
+  unsigned length = 0;
+  Address router = {};
+  [[nodiscard]] bool contains(const Address& other) const { return other.starts_with(prefix, length); }
+};
+
 struct Port {
   bool uplink = false;
+  std::uint32_t ifindex = 0;
+  std::uint8_t delivery = SLUICE_DELIVER_UPLINK;
   std::uint32_t network = 0;
   std::uint16_t slot = 0;
   Ref pod = {};
-  std::uint32_t address = 0, cidr = 0, mask = 0;
+  Side v4 = {}, v6 = {};
   Mac mac = {};
+  [[nodiscard]] const Side& side(bool six) const { return six ? v6 : v4; }
 };
 
 enum class Holder { kPod, kRouter, kService, kFloating };
@@ -41,13 +56,14 @@ enum class Holder { kPod, kRouter, kService, kFloating };
 struct Endpoint {
   Holder holder = Holder::kPod;
   Ref pod = {};
-  bool attached = true;
+  std::uint32_t ifindex = 0;  ///< of pods; 0: not attached
+  std::uint8_t delivery = SLUICE_DELIVER_PEER;
   Mac mac = {};
 };
 
 struct Backend {
   std::uint32_t network = 0;
-  std::uint32_t address = 0;
+  Address address = {};
   std::uint16_t port = 0;
   Ref pod = {};
   bool ready = true;
@@ -57,9 +73,9 @@ struct Frontend {
   Ref ref = {};
   std::uint32_t backend_network = 0;
   std::uint16_t slot = 0;
-  std::uint32_t router = 0;
-  std::uint32_t mask = 0;  ///< of the tenant's CIDR
-  bool sticky = true;      ///< the same tuple finds the same backend while the configuration stands (not: random)
+  Address router = {};
+  unsigned length = 0;  ///< of the tenant's CIDR
+  bool sticky = true;   ///< the same tuple finds the same backend while the configuration stands (not: random)
   std::vector<Backend> backends = {};
 };
 
@@ -67,38 +83,42 @@ struct Limits {
   std::uint32_t guaranteed = 0, most = 0, half_open = 0;
 };
 
-/// Addresses and ports in host byte order.
+/// Ports in host byte order.
 struct Tuple {
   std::uint32_t network = 0;
   std::uint8_t protocol = 0;
-  std::uint32_t source = 0, destination = 0;
+  Address source = {}, destination = {};
   std::uint16_t source_port = 0, destination_port = 0;
   auto operator<=>(const Tuple&) const = default;
+  [[nodiscard]] Tuple turned() const { return {network, protocol, destination, source, destination_port, source_port}; }
 };
 
 /// One direction of a flow.
 struct Flow {
   bool forward = true;
   Tuple other = {};  ///< the tuple of the partner record
-  std::uint32_t new_source = 0, new_destination = 0;
+  Address new_source = {}, new_destination = {};
   std::uint16_t new_source_port = 0, new_destination_port = 0;
-  bool to_uplink = false;
+  std::uint32_t ifindex = 0;
+  std::uint8_t delivery = 0;
   Mac receiver = {};
   Ref source = {}, endpoint = {}, frontend = {};
   std::uint32_t state = 0;
   std::uint32_t acknowledged = 0;
   std::uint64_t packets = 0, bytes = 0;
   std::uint16_t slot = 0;
+  [[nodiscard]] bool to_uplink() const { return delivery == SLUICE_DELIVER_UPLINK; }
 };
 
 /// What a program did, or must do.
 struct Verdict {
   sluice_reason reason = SLUICE_REASON_NONE;
-  std::optional<Bytes> frame;  ///< none: the packet is gone, its bytes do not matter
+  std::optional<Bytes> frame = {};     ///< none: the packet is gone, its bytes do not matter
+  std::vector<std::size_t> sums = {};  ///< where checksums stand that were changed and not computed
 };
 
-using NetworkAddress = std::pair<std::uint32_t, std::uint32_t>;
-using FrontendKey = std::tuple<std::uint32_t, std::uint32_t, std::uint16_t, std::uint8_t>;
+using NetworkAddress = std::pair<std::uint32_t, Address>;
+using FrontendKey = std::tuple<std::uint32_t, Address, std::uint16_t, std::uint8_t>;
 
 /// The tables that the daemon writes.
 struct Tables {
@@ -107,13 +127,13 @@ struct Tables {
   std::map<FrontendKey, Frontend> frontends;
   std::map<std::uint32_t, std::uint32_t> endpoint_generations, frontend_generations;
   std::map<std::uint16_t, Limits> limits;
-  std::set<std::uint32_t> filtered;  ///< addresses that have a filter bit, by collision too
   std::uint32_t shared_pairs = 0;
   std::uint32_t max_pairs = 0;
   bool refusals_allowed = true;
 };
 
-struct Parsed;  // a frame's fields, see model.cpp
+struct Parsed;  // a frame's fields, see parse.hpp
+struct Quote;   // what an ICMP error quotes, see quote.hpp
 
 class Model {
  public:
@@ -123,7 +143,7 @@ class Model {
   /// What must come of `frame`; `done` is what the program did, for the choices that are its own.
   Verdict from_pod(std::uint32_t ifindex, const Bytes& frame, const Verdict& done);
   Verdict from_uplink(std::uint32_t ifindex, const Bytes& frame, const Verdict& done);
-  Verdict uplink_xdp(std::uint32_t ifindex, const Bytes& frame) const;
+  [[nodiscard]] Verdict uplink_xdp(std::uint32_t ifindex, const Bytes& frame) const;
   /// Why a choice of the program was not allowed; empty if all were.
   [[nodiscard]] const std::string& complaint() const { return complaint_; }
   /// The backends may change: tuples are free to find another one.
@@ -133,31 +153,56 @@ class Model {
   [[nodiscard]] std::uint32_t half_open(std::uint16_t slot) const;
 
  private:
-  Verdict arp_from_pod(const Port& port, const Bytes& frame) const;
-  Verdict arp_from_uplink(const Port& port, const Bytes& frame) const;
-  [[nodiscard]] sluice_reason pod_header(const Port& port, const Bytes& frame) const;
+  /// Where a first choice ends: the reason against it, or the backend.
+  struct Choice {
+    sluice_reason reason = SLUICE_REASON_NONE;
+    const Backend* backend = nullptr;
+  };
+
+  Verdict ip_from_pod(const Port& port, const Bytes& frame, bool v6, const Verdict& done);
+  [[nodiscard]] Verdict arp_from_pod(const Port& port, const Bytes& frame) const;
+  [[nodiscard]] Verdict arp_from_uplink(const Port& port, const Bytes& frame) const;
+  [[nodiscard]] Verdict discovery_from_pod(const Port& port, const Bytes& frame) const;
+  [[nodiscard]] Verdict discovery_from_uplink(const Port& port, const Bytes& frame) const;
+  [[nodiscard]] Verdict solicited(const Port& port, const Bytes& frame) const;
   std::optional<Verdict> hit(Parsed& packet);
+  [[nodiscard]] std::optional<Verdict> error(const Parsed& packet) const;
+  [[nodiscard]] std::optional<Verdict> error_of(const Parsed& packet, const Quote& quote) const;
+  [[nodiscard]] const Frontend* find_frontend(const Parsed& packet) const;
   Verdict miss(Parsed& packet, const Verdict& done);
   Verdict to_address(const Parsed& packet);
-  Verdict to_floating(const Parsed& packet) const;
+  Verdict to_pod(const Parsed& packet, const Endpoint& endpoint);
+  [[nodiscard]] Verdict to_service(const Parsed& packet) const;
+  [[nodiscard]] Verdict to_floating(const Parsed& packet) const;
   Verdict select(Parsed& packet, const Frontend& frontend, const Verdict& done);
   Verdict remember(const Parsed& packet, const Frontend& frontend, const Backend& backend, const Verdict& done);
-  [[nodiscard]] const Backend* picked(const Parsed& packet, const Frontend& frontend, const Verdict& done);
+  sluice_reason place(const Parsed& packet, const Frontend& frontend, const Backend& backend, const Verdict& done,
+                      Flow& forward);
+  Choice picked(const Parsed& packet, const Frontend& frontend, const Verdict& done);
+  [[nodiscard]] Choice settled(const Frontend& frontend, std::size_t first) const;
+  [[nodiscard]] bool explains(const Parsed& packet, const Frontend& frontend, const Choice& choice,
+                              const Verdict& done) const;
   [[nodiscard]] bool collides(const Parsed& packet, const Frontend& frontend, const Backend& backend) const;
   [[nodiscard]] bool claims_inside(const Parsed& packet, const Frontend& frontend) const;
   [[nodiscard]] sluice_reason judge(const Frontend& frontend, const Backend& backend) const;
   [[nodiscard]] sluice_reason charge(const Parsed& packet, std::uint16_t slot) const;
-  Verdict refuse(const Parsed& packet) const;
-  Verdict answer_echo(const Parsed& packet) const;
+  [[nodiscard]] Verdict refuse(const Parsed& packet) const;
+  [[nodiscard]] Verdict expire(const Parsed& packet) const;
+  [[nodiscard]] Verdict answer_echo(const Parsed& packet) const;
   void track(const Parsed& packet, Flow& flow);
   [[nodiscard]] bool current(const Flow& flow, const Ref& source) const;
   [[nodiscard]] bool ended(const Flow& flow) const;
+  [[nodiscard]] bool closing(const Flow& flow) const;
   [[nodiscard]] bool live(const std::map<std::uint32_t, std::uint32_t>& generations, const Ref& ref) const;
   void erase_pair(const Tuple& tuple);
-  [[nodiscard]] bool is_floating(std::uint32_t address) const;
+  [[nodiscard]] bool is_floating(const Address& address) const;
 
-  std::map<Tuple, std::uint32_t> chosen_;  ///< forward tuple -> backend address, while the configuration stands
+  std::map<Tuple, Address> chosen_;  ///< forward tuple -> backend, while the configuration stands
   std::string complaint_;
 };
+
+inline Verdict drop(sluice_reason reason) {
+  return {reason};
+}
 
 }  // namespace model

@@ -6,33 +6,66 @@
 
 namespace model {
 
+inline constexpr std::size_t kIp = 14;
+inline constexpr unsigned kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
+inline constexpr std::uint8_t kTcp = 6, kUdp = 17;
+inline constexpr Mac kRouterMac = SLUICE_ROUTER_MAC;
+
+/// Where the families differ.
+constexpr std::size_t header_size(bool v6) {
+  return v6 ? 40 : 20;
+}
+constexpr std::size_t source_at(bool v6) {
+  return v6 ? kIp + 8 : kIp + 12;
+}
+constexpr std::size_t destination_at(bool v6) {
+  return v6 ? kIp + 24 : kIp + 16;
+}
+constexpr std::size_t hops_at(bool v6) {
+  return v6 ? kIp + 7 : kIp + 8;
+}
+constexpr std::uint8_t icmp_of(bool v6) {
+  return v6 ? 58 : 1;
+}
+constexpr std::uint8_t echo_request_of(bool v6) {
+  return v6 ? 128 : 8;
+}
+constexpr std::uint8_t echo_reply_of(bool v6) {
+  return v6 ? 129 : 0;
+}
+
 struct Parsed {
   const Bytes* frame = nullptr;
   const Port* port = nullptr;
-  Tuple tuple = {};  ///< ports: ICMP echo as the specification maps them
-  bool tracked = false;
+  bool v6 = false;
   bool uplink = false;
+  std::size_t l4 = 0;   ///< offset of the transport header
+  std::size_t end = 0;  ///< of the packet; the frame may be longer
+  Tuple tuple = {};     ///< ports: ICMP echo as the specification maps them
+  bool tracked = false;
   unsigned flags = 0;
+  std::uint8_t hops = 0;
   std::uint8_t icmp_type = 0;
   std::uint32_t sequence = 0, acknowledgement = 0, payload = 0;
-  std::uint16_t charged = 0;  ///< the network slot that refusals are charged to
 
-  [[nodiscard]] bool echo_request() const { return tuple.protocol == 1 && tracked && icmp_type == 8; }
+  [[nodiscard]] bool icmp() const { return tuple.protocol == icmp_of(v6); }
+  [[nodiscard]] bool echo_request() const { return icmp() && tracked && icmp_type == echo_request_of(v6); }
+  /// TCP that opens a connection.
+  [[nodiscard]] bool opening() const { return tuple.protocol == kTcp && (flags & (kSyn | kAck)) == kSyn; }
+  [[nodiscard]] bool has_extension_headers() const { return v6 && l4 != kIp + header_size(true); }
 };
 
-inline constexpr unsigned kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
-
-/// Rows 7 to 9: version, header length, total length, options. SLUICE_REASON_NONE: good.
-sluice_reason header_shape(const Bytes& frame);
-bool is_fragment(const Bytes& frame);
-/// Rows 15 and 16, and the fields that the later stages want.
-sluice_reason transport(const Bytes& frame, Parsed& packet);
-bool martian_class(std::uint32_t address);
-
-/// The frame with addresses and ports changed and checksums updated as by RFC 1624.
-Bytes rewritten(const Bytes& frame, const Flow& flow);
-Bytes reset_for(const Parsed& packet);
-Bytes unreachable_for(const Parsed& packet);
-Bytes echo_answer(const Parsed& packet);
+/// Version, header length, lengths, options. SLUICE_REASON_NONE: good.
+sluice_reason header_shape(const Bytes& frame, bool v6);
+/// Of a frame whose header_shape is good: the addresses, where the packet ends, and what it carries directly.
+Parsed parsed(const Bytes& frame, const Port& port, bool v6);
+/// Fragments, extension headers, rows 15 and 16, and the fields that the later stages want.
+sluice_reason transport(Parsed& packet);
+bool ipv4_fragment(const Bytes& frame);
+bool martian_class(const Address& address);
+/// ICMPv6 of type 133 to 137 directly behind the header.
+bool neighbour_discovery(const Bytes& frame);
+/// The sum of a pseudo-header of `length` bytes of `protocol`, over the addresses of the IP header at `ip`.
+std::uint32_t pseudo_sum(const Bytes& bytes, std::size_t ip, bool v6, std::uint8_t protocol, std::size_t length);
 
 }  // namespace model

@@ -5,216 +5,114 @@
 #include <iterator>
 
 #include "harness/devices.hpp"
-#include "harness/packets.hpp"
 
 namespace model {
 
-using bpftest::Address;
+using bpftest::Family;
 using bpftest::Frame;
 using bpftest::ip;
 using bpftest::Link;
 
 namespace {
 
-Ref to_ref(const sluice_ref& ref) {
-  return {ref.slot, ref.generation};
-}
-
-std::uint32_t mask_of(unsigned length) {
-  return length == 0 ? 0 : ~0U << (32 - length);
-}
-
-constexpr std::uint16_t kServicePorts[] = {80, 81, 53};
 constexpr std::uint16_t kClientPorts[] = {40000, 40001, 40002, 40003};
-constexpr std::uint8_t kProtocols[] = {6, 17, 1};
+constexpr std::size_t kReplayed = 256;
+
+Family family_of(bool v6) {
+  return v6 ? Family::kIpv6 : Family::kIpv4;
+}
+
+bool is_v6(const bpftest::Address& address) {
+  return address.family() == Family::kIpv6;
+}
+
+bpftest::Tuple ends_of(const Tuple& tuple) {
+  return {from_model(tuple.source), tuple.source_port, from_model(tuple.destination), tuple.destination_port};
+}
 
 }  // namespace
 
-Traffic::Traffic(Random& random, bpftest::Datapath& datapath, Model& model)
-    : random_(random), datapath_(datapath), model_(model), world_(datapath) {
-  sluice_settings settings = datapath.settings();
-  settings.refusals_per_second = chance(random, 80) ? 1'000'000'000 : 0;
-  settings.shared_pairs = 4 + below(random, datapath.pairs());
-  datapath.set_settings(settings);
-  model_.tables.refusals_allowed = settings.refusals_per_second != 0;
-  model_.tables.shared_pairs = settings.shared_pairs;
-  model_.tables.max_pairs = datapath.pairs();
-  model_.tables.ports[world_.uplink()] = Port{.uplink = true, .mac = bpftest::kUplinkMac};
-  clients_ = {ip("203.0.113.9"), ip("198.51.100.7"), ip("8.8.8.8")};
-  addresses_ = {ip("192.0.2.1"),   ip("192.0.2.2"),      ip("192.0.2.3"),       ip("172.16.0.1"), ip("9.9.9.9"),
-                ip("172.16.0.99"), ip("172.16.255.255"), ip("255.255.255.255"), ip("224.0.0.1"),  ip("10.0.0.1")};
-  for (std::uint32_t i = 0; i < 2 + below(random, 2); ++i) add_network();
+bpftest::Bytes Traffic::noise(std::size_t most) {
+  return bpftest::Bytes(below(random_, most + 1), static_cast<std::uint8_t>(random_()));
 }
 
-void Traffic::add_pod(const bpftest::Pod& pod) {
-  const bpftest::Network& network = pod.network;
-  model_.tables.endpoint_generations[pod.ref.slot] = pod.ref.generation;
-  model_.tables.endpoints[{network.id, pod.address.v4()}] =
-      Endpoint{.holder = Holder::kPod, .pod = to_ref(pod.ref), .mac = pod.mac};
-  model_.tables.ports[pod.ifindex] = Port{.network = network.id,
-                                          .slot = network.slot,
-                                          .pod = to_ref(pod.ref),
-                                          .address = pod.address.v4(),
-                                          .cidr = network.v4.prefix.v4(),
-                                          .mask = mask_of(network.v4.length),
-                                          .mac = pod.mac};
+const bpftest::Address& Traffic::destination(bool v6, bool from_uplink) {
+  const auto& floating = configuration_.floating(v6);
+  return from_uplink && !floating.empty() && chance(random_, 85) ? any_of(random_, floating)
+                                                                 : any_of(random_, configuration_.targets(v6));
 }
 
-void Traffic::add_frontend(const bpftest::Frontend& frontend, bool sticky) {
-  Frontend made{.ref = to_ref(frontend.ref),
-                .backend_network = frontend.backend_network,
-                .slot = frontend.network_slot,
-                .router = frontend.router.v4(),
-                .mask = mask_of(frontend.cidr_length),
-                .sticky = sticky};
-  for (const bpftest::Target& target : frontend.targets) {
-    made.backends.push_back(
-        {frontend.backend_network, target.pod.address.v4(), target.port, to_ref(target.pod.ref), target.ready});
-  }
-  const auto& [network, address, port, protocol] = frontend.key;
-  model_.tables.frontend_generations[frontend.ref.slot] = frontend.ref.generation;
-  model_.tables.frontends[{network, address.v4(), port, protocol}] = made;
+Traffic::Sender Traffic::pod(bool v6) {
+  const bpftest::Pod& pod = any_of(random_, configuration_.pods());
+  bpftest::Address address = pod.in(family_of(v6));
+  if (address.none() && chance(random_, 80)) address = pod.address;
+  if (address.none()) address = any_of(random_, configuration_.targets(v6));
+  if (chance(random_, 2)) address = any_of(random_, configuration_.targets(is_v6(address)));
+  const Mac next_hop = chance(random_, 80) ? bpftest::kRouterMac : any_of(random_, configuration_.pods()).mac;
+  return {{.ifindex = pod.ifindex}, {pod.mac, next_hop}, address};
 }
 
-void Traffic::add_service(const bpftest::Network& network, const std::string& address, std::uint16_t port,
-                          std::uint8_t protocol, bool floating) {
-  std::vector<bpftest::Target> targets;
-  const std::uint16_t target_port = protocol == 1 ? 0 : static_cast<std::uint16_t>(8080 + below(random_, 2));
-  for (const bpftest::Pod& pod : pods_) {
-    if (pod.network.id == network.id && chance(random_, 60)) targets.push_back({pod, target_port, chance(random_, 85)});
-  }
-  bpftest::FrontendOptions options;
-  options.algorithm = static_cast<std::uint8_t>(below(random_, 3));
-  if (!targets.empty() && chance(random_, 30)) options.ring_size = 127;
-  const bpftest::Frontend made = floating ? world_.floating(address, port, protocol, network, targets, options)
-                                          : world_.service(network, address, port, protocol, targets, options);
-  frontends_.push_back(made);
-  add_frontend(made, options.algorithm != SLUICE_ALGORITHM_RANDOM);
-  const Mac mac = floating ? bpftest::kUplinkMac : bpftest::kRouterMac;
-  model_.tables.endpoints[{floating ? 0 : network.id, made.key.address.v4()}] =
-      Endpoint{.holder = floating ? Holder::kFloating : Holder::kService, .mac = mac};
-  if (floating) model_.tables.filtered.insert(made.key.address.v4());
-  addresses_.push_back(made.key.address);
+Traffic::Sender Traffic::internet(bool v6) {
+  const auto& clients = configuration_.clients(v6);
+  const bpftest::Address& address =
+      chance(random_, 90) ? any_of(random_, clients) : destination(v6, chance(random_, 50));
+  const sluice_entry entry = chance(random_, 20) ? SLUICE_ENTRY_UPLINK_XDP : SLUICE_ENTRY_FROM_UPLINK;
+  const Mac mac = chance(random_, 97) ? bpftest::kUplinkMac : any_of(random_, configuration_.pods()).mac;
+  return {{.entry = entry, .ifindex = configuration_.uplink()}, {bpftest::kGatewayMac, mac}, address};
 }
 
-void Traffic::add_network() {
-  const auto slot = static_cast<std::uint16_t>(networks_.size() + 1);
-  const bpftest::Network network = world_.network(100U + slot, slot);
-  networks_.push_back(network);
-  const Limits limits{
-      .guaranteed = below(random_, 6), .most = 3 + below(random_, 30), .half_open = 1 + below(random_, 9)};
-  world_.limits(network, limits.guaranteed, limits.most, limits.half_open);
-  model_.tables.limits[slot] = limits;
-  model_.tables.endpoints[{network.id, network.router.v4()}] =
-      Endpoint{.holder = Holder::kRouter, .mac = bpftest::kRouterMac};
-  for (unsigned i = 0; i < 4; ++i) {
-    pods_.push_back(world_.pod(network, "172.16.0." + std::to_string(10 + i)));
-    add_pod(pods_.back());
-    addresses_.push_back(pods_.back().address);
+/// Who sends packets with this tuple.
+Traffic::Sender Traffic::sender_of(const Tuple& tuple) {
+  const bpftest::Address source = from_model(tuple.source);
+  if (tuple.network == 0) {
+    Sender sender = internet(tuple.source.v6());
+    return {{.entry = SLUICE_ENTRY_FROM_UPLINK, .ifindex = sender.packet.ifindex}, sender.link, source};
   }
-  for (const char* address : {"172.16.1.1", "172.16.1.2", "10.96.0.1"}) {
-    for (std::uint8_t protocol : kProtocols) {
-      const std::uint16_t port = protocol == 1 ? 0 : kServicePorts[below(random_, 3)];
-      if (chance(random_, 70)) add_service(network, address, port, protocol, false);
-    }
-  }
-  for (std::uint8_t protocol : kProtocols) {
-    const std::string address = "192.0.2." + std::to_string(slot);
-    const std::uint16_t port = protocol == 1 ? 0 : kServicePorts[below(random_, 3)];
-    if (chance(random_, 80)) add_service(network, address, port, protocol, true);
-  }
+  const auto& pods = configuration_.pods();
+  const auto pod = std::ranges::find_if(pods, [&](const bpftest::Pod& candidate) {
+    return candidate.network.id == tuple.network && candidate.in(source.family()) == source;
+  });
+  if (pod == pods.end()) return this->pod(tuple.source.v6());
+  return {{.ifindex = pod->ifindex}, pod->to_router(), source};
 }
 
-void Traffic::change() {
-  model_.forget_choices();
-  const std::uint32_t what = below(random_, 12);
-  if (what == 0) {  // another pod takes a pod's place; the services do not know yet
-    bpftest::Pod& pod = pods_[below(random_, static_cast<std::uint32_t>(pods_.size()))];
-    world_.remove(pod);
-    pod = world_.replace(pod);
-    add_pod(pod);
-    return;
-  }
-  if (frontends_.empty()) return;
-  bpftest::Frontend& frontend = frontends_[below(random_, static_cast<std::uint32_t>(frontends_.size()))];
-  if (what < 7 && !frontend.targets.empty()) {
-    const std::size_t index = below(random_, static_cast<std::uint32_t>(frontend.targets.size()));
-    world_.set_ready(frontend, index, !frontend.targets[index].ready);
-  } else {  // made anew: its flows end
-    world_.renew(frontend);
-  }
-  add_frontend(frontend, frontend.options.algorithm != SLUICE_ALGORITHM_RANDOM);
-}
-
-Frame Traffic::opening(const Link& link, const Address& source, const Address& destination) {
-  const std::uint16_t client_port = kClientPorts[below(random_, std::size(kClientPorts))];
-  const bpftest::Tuple tuple{source, client_port, destination, kServicePorts[below(random_, 3)]};
-  const bpftest::Bytes payload(below(random_, 64), static_cast<std::uint8_t>(random_()));
-  switch (below(random_, 10)) {
+Frame Traffic::transport(const Link& link, const bpftest::Address& source, const bpftest::Address& destination) {
+  const bpftest::Tuple tuple{source, any_of(random_, kClientPorts), destination, any_of(random_, kServicePorts)};
+  switch (below(random_, 12)) {
     case 0:
-      return bpftest::echo_request(link, source, destination, static_cast<std::uint16_t>(below(random_, 4)));
     case 1:
-      return bpftest::icmp(link, source, destination, static_cast<std::uint8_t>(below(random_, 20)),
-                           static_cast<std::uint8_t>(below(random_, 3)), bpftest::Bytes(4 + payload.size()));
+      return bpftest::echo_request(link, source, destination, static_cast<std::uint16_t>(below(random_, 4)));
     case 2:
-      return bpftest::ip_packet(link, source, destination, static_cast<std::uint8_t>(random_()),
-                           bpftest::Bytes(40, static_cast<std::uint8_t>(random_())));
+      return bpftest::icmp(link, source, destination,
+                           static_cast<std::uint8_t>(below(random_, is_v6(source) ? 140 : 20)),
+                           static_cast<std::uint8_t>(below(random_, 3)), bpftest::Bytes(4 + below(random_, 64)));
     case 3:
+      return bpftest::ip_packet(link, source, destination, static_cast<std::uint8_t>(random_()), noise(60));
     case 4:
-      return bpftest::udp(link, tuple, payload);
     case 5:
-      return bpftest::tcp(link, tuple, below(random_, 256), {.payload = payload});
+      return bpftest::udp(link, tuple, noise(64));
+    case 6:
+      return bpftest::tcp(link, tuple, below(random_, 256), {.payload = noise(64)});
+    case 7:
+      return bpftest::echo_reply(link, source, destination, static_cast<std::uint16_t>(below(random_, 4)));
     default:
-      return bpftest::tcp(link, tuple, bpftest::kSyn, {.payload = payload});
+      return bpftest::tcp(link, tuple, bpftest::kSyn, {.payload = noise(64)});
   }
 }
 
-Packet Traffic::from_pod() {
-  const bpftest::Pod& pod = any(pods_);
-  const Address destination = any(addresses_);
-  Packet packet{.ifindex = pod.ifindex};
-  const Mac next_hop = chance(random_, 70) ? bpftest::kRouterMac : any(pods_).mac;
-  if (chance(random_, 10)) {
-    packet.frame = bpftest::arp({pod.mac, bpftest::kBroadcastMac}, static_cast<std::uint16_t>(1 + below(random_, 2)),
-                                pod.mac, chance(random_, 80) ? pod.address : Address::of4(0), {}, destination);
-  } else {
-    packet.frame = opening({pod.mac, next_hop}, pod.address, destination);
-  }
-  return packet;
+Packet Traffic::opening(Sender sender, const bpftest::Address& destination) {
+  sender.packet.frame = transport(sender.link, sender.address, destination);
+  return sender.packet;
 }
 
-Packet Traffic::from_internet() {
-  Packet packet{.entry = chance(random_, 15) ? SLUICE_ENTRY_UPLINK_XDP : SLUICE_ENTRY_FROM_UPLINK,
-                .ifindex = world_.uplink()};
-  const Address destination =
-      chance(random_, 80) ? ip("192.0.2." + std::to_string(1 + below(random_, 3))) : any(addresses_);
-  if (chance(random_, 5)) {
-    packet.frame = bpftest::arp({bpftest::kGatewayMac, bpftest::kBroadcastMac}, 1, bpftest::kGatewayMac, any(clients_),
-                                {}, destination);
-  } else {
-    packet.frame = opening({bpftest::kGatewayMac, bpftest::kUplinkMac}, any(clients_), destination);
-  }
-  return packet;
+Packet Traffic::any_opening() {
+  const bool uplink = chance(random_, 45);
+  const bool v6 = chance(random_, 50);
+  const Sender sender = uplink ? internet(v6) : pod(v6);
+  return opening(sender, destination(is_v6(sender.address), uplink));
 }
 
-Packet Traffic::of_flow() {
-  const auto chosen = std::next(model_.flows.begin(), below(random_, static_cast<std::uint32_t>(model_.flows.size())));
-  const auto& [tuple, flow] = *chosen;
-  Packet packet;
-  Link link{bpftest::kGatewayMac, bpftest::kUplinkMac};
-  packet.ifindex = world_.uplink();
-  packet.entry = SLUICE_ENTRY_FROM_UPLINK;
-  if (tuple.network != 0) {
-    const auto pod = std::ranges::find_if(pods_, [&](const bpftest::Pod& candidate) {
-      return candidate.network.id == tuple.network && candidate.address.v4() == tuple.source;
-    });
-    if (pod == pods_.end()) return from_pod();
-    link = pod->to_router();
-    packet.ifindex = pod->ifindex;
-    packet.entry = SLUICE_ENTRY_FROM_POD;
-  }
-  const bpftest::Tuple ends{Address::of4(tuple.source), tuple.source_port, Address::of4(tuple.destination),
-                            tuple.destination_port};
+Frame Traffic::tcp_of(const Link& link, const bpftest::Tuple& ends, const Flow& flow) {
   constexpr unsigned kFlags[] = {
       bpftest::kAck, bpftest::kAck, bpftest::kSyn | bpftest::kAck, bpftest::kFin | bpftest::kAck,
       bpftest::kRst, bpftest::kSyn};
@@ -225,52 +123,177 @@ Packet Traffic::of_flow() {
   const std::uint32_t sequence = chance(random_, 70)   ? expected + below(random_, 1000) - 2
                                  : chance(random_, 50) ? expected + (1U << 24) - 3 + below(random_, 5)
                                                        : below(random_, ~0U);
-  if (tuple.protocol == 6) {
-    packet.frame = bpftest::tcp(link, ends, kFlags[below(random_, std::size(kFlags))],
-                                {.sequence = sequence,
-                                 .acknowledgement = acknowledgement,
-                                 .payload = bpftest::Bytes(below(random_, 100), 0x5a)});
-  } else if (tuple.protocol == 17) {
-    packet.frame = bpftest::udp(link, ends, bpftest::Bytes(below(random_, 100), 0xa5));
-    if (chance(random_, 20)) packet.frame.set16(bpftest::kL4 + 6, 0);
-  } else if (flow.forward) {
-    packet.frame = bpftest::echo_request(link, ends.source, ends.destination, ends.source_port);
-  } else {
-    packet.frame = bpftest::echo_reply(link, ends.source, ends.destination, ends.destination_port);
-  }
-  return packet;
+  return bpftest::tcp(link, ends, any_of(random_, kFlags),
+                      {.sequence = sequence, .acknowledgement = acknowledgement, .payload = noise(100)});
 }
 
-void Traffic::mutate(Frame& frame) {
-  for (std::uint32_t i = 0; i <= below(random_, 3); ++i) {
-    // BPF_PROG_TEST_RUN itself refuses IPv4 frames without a whole header.
-    const auto size = static_cast<std::uint32_t>(frame.size());
-    switch (below(random_, 5)) {
-      case 0:
-        frame.set8(below(random_, size), static_cast<unsigned>(random_() & 255));
-        break;
-      case 1:
-        frame.set8(bpftest::kIp + below(random_, 28), static_cast<unsigned>(random_() & 255));
-        break;
-      case 2:
-        frame.resize(std::max<std::size_t>(bpftest::kL4, size - below(random_, 30)));
-        break;
-      case 3:
-        frame.resize(size + below(random_, 40));
-        break;
-      default:
-        frame.set8(below(random_, 34), frame.get8(below(random_, 34)) ^ (1U << below(random_, 8)));
-        break;
-    }
-    if (frame.size() < 42) frame.resize(42);
+Packet Traffic::of_flow() {
+  const auto& [tuple, flow] = *std::next(model_.flows.begin(), below(random_, model_.flows.size()));
+  Sender sender = sender_of(tuple);
+  const bpftest::Tuple ends = ends_of(tuple);
+  if (tuple.protocol == bpftest::kTcp) {
+    sender.packet.frame = tcp_of(sender.link, ends, flow);
+  } else if (tuple.protocol == bpftest::kUdp) {
+    sender.packet.frame = bpftest::udp(sender.link, ends, noise(100));
+    if (chance(random_, 20)) sender.packet.frame.set16(sender.packet.frame.l4() + 6, 0);
+  } else if (ends.destination_port == 0) {
+    sender.packet.frame = bpftest::echo_request(sender.link, ends.source, ends.destination, ends.source_port);
+  } else {
+    sender.packet.frame = bpftest::echo_reply(sender.link, ends.source, ends.destination, ends.destination_port);
   }
-  if (chance(random_, 50) && frame.get8(bpftest::kIp) == 0x45) frame.fix_checksums();
+  return sender.packet;
+}
+
+/// A packet that may have been sent with this tuple, as an error quotes it.
+Frame Traffic::quoted_of(const Tuple& tuple) {
+  const bpftest::Tuple ends = ends_of(tuple);
+  const Link link{};
+  if (tuple.protocol == bpftest::kTcp) return bpftest::tcp(link, ends, bpftest::kAck, {.payload = noise(40)});
+  if (tuple.protocol == bpftest::kUdp) {
+    Frame frame = bpftest::udp(link, ends, noise(40));
+    if (chance(random_, 30)) frame.set16(frame.l4() + 6, 0);
+    return frame;
+  }
+  if (ends.destination_port == 0) return bpftest::echo_request(link, ends.source, ends.destination, ends.source_port);
+  return bpftest::echo_reply(link, ends.source, ends.destination, ends.destination_port);
+}
+
+/// The bytes of a quote: more or less of the packet, at times with options, as a fragment or damaged.
+bpftest::Bytes Traffic::quote(Frame packet) {
+  if (packet.family() == Family::kIpv4 && chance(random_, 15)) {
+    packet = bpftest::with_ip_options(packet, bpftest::Bytes(4 * (1 + below(random_, 10)), 1));
+  }
+  if (packet.family() == Family::kIpv6 && chance(random_, 5)) packet = with_headers(packet);
+  packet.set_hops(1 + below(random_, 64));
+  if (packet.family() == Family::kIpv4 && chance(random_, 5))
+    packet.set16(bpftest::kIp + 6, 0x2000U + below(random_, 2));
+  if (chance(random_, 5)) packet.set8(bpftest::kIp + below(random_, packet.size() - bpftest::kIp), below(random_, 256));
+  const std::size_t l4 = packet.family() == Family::kIpv6 ? bpftest::kL46 : packet.l4();
+  const std::size_t wanted = chance(random_, 50)   ? l4 + 8
+                             : chance(random_, 60) ? packet.size()
+                                                   : bpftest::kIp + below(random_, packet.size() - bpftest::kIp + 1);
+  bpftest::Bytes bytes(packet.bytes.begin() + bpftest::kIp, packet.bytes.end());
+  bytes.resize(std::min(bytes.size(), wanted - bpftest::kIp));
+  return bytes;
+}
+
+Packet Traffic::error_about(Sender sender, const bpftest::Address& destination, const Frame& quoted) {
+  constexpr std::uint8_t kTypes4[] = {3, 3, 3, 11, 12, 5, 4};
+  constexpr std::uint8_t kTypes6[] = {1, 2, 2, 3, 4, 5, 100};
+  const std::uint8_t type = is_v6(destination) ? any_of(random_, kTypes6) : any_of(random_, kTypes4);
+  bpftest::Bytes rest = {0, 0, 5, static_cast<std::uint8_t>(random_())};
+  std::ranges::copy(quote(quoted), std::back_inserter(rest));
+  sender.packet.frame =
+      bpftest::icmp(sender.link, sender.address, destination, type, static_cast<std::uint8_t>(below(random_, 6)), rest);
+  return sender.packet;
+}
+
+/// An error about a packet of a flow, from who received it or from a router on its way; at times a forged one.
+Packet Traffic::error() {
+  if (model_.flows.empty() || chance(random_, 15)) {
+    const bool uplink = chance(random_, 50);
+    const bool v6 = chance(random_, 50);
+    const Sender sender = uplink ? internet(v6) : pod(v6);
+    const bpftest::Address& to = destination(is_v6(sender.address), uplink);
+    const bpftest::Address& about = chance(random_, 80) ? to : any_of(random_, configuration_.targets(is_v6(to)));
+    return error_about(sender, to, transport({}, about, sender.address));
+  }
+  const auto& [tuple, flow] = *std::next(model_.flows.begin(), below(random_, model_.flows.size()));
+  Sender sender = chance(random_, 95) ? sender_of(tuple) : pod(tuple.source.v6());
+  if (is_v6(sender.address) != tuple.source.v6()) sender = sender_of(tuple);
+  if (tuple.network == 0 && chance(random_, 40)) sender.address = internet(tuple.source.v6()).address;
+  if (is_v6(sender.address) != tuple.source.v6()) return any_opening();
+  return error_about(sender, from_model(tuple.destination), quoted_of(tuple.turned()));
+}
+
+Packet Traffic::dhcp() {
+  const bool v6 = chance(random_, 50);
+  Sender sender = pod(v6);
+  const bool six = is_v6(sender.address);
+  const bpftest::Pod& other = any_of(random_, configuration_.pods());
+  const bpftest::Address to =
+      other.in(sender.address.family()).none() ? sender.address : other.in(sender.address.family());
+  const std::uint16_t server = six ? 547 : 67, client = six ? 546 : 68;
+  const bool plays_server = chance(random_, 70);
+  sender.packet.frame =
+      bpftest::udp(sender.link, {sender.address, plays_server ? server : client, to, plays_server ? client : server});
+  return sender.packet;
+}
+
+/// ARP, or a solicitation as a kernel sends it.
+Packet Traffic::question() {
+  const bool v6 = chance(random_, 50);
+  const bool uplink = chance(random_, 30);
+  Sender sender = uplink ? internet(v6) : pod(v6);
+  const bool six = is_v6(sender.address);
+  const bpftest::Address& target = destination(six, uplink);
+  const Mac mac = sender.link.source;
+  if (six || chance(random_, 60)) {
+    const bpftest::Address nobody = chance(random_, 90) ? sender.address : ip(six ? "::" : "0.0.0.0");
+    sender.packet.frame = bpftest::question(mac, nobody, target);
+  } else {
+    sender.packet.frame = bpftest::arp({mac, chance(random_, 90) ? bpftest::kBroadcastMac : bpftest::kUplinkMac},
+                                       static_cast<std::uint16_t>(1 + below(random_, 2)),
+                                       chance(random_, 95) ? mac : bpftest::kRouterMac, sender.address, {}, target);
+  }
+  return sender.packet;
+}
+
+/// Neighbour discovery with fields of every kind, allowed or not.
+Packet Traffic::discovery() {
+  const bool uplink = chance(random_, 30);
+  Sender sender = uplink ? internet(true) : pod(true);
+  if (!is_v6(sender.address)) return question();
+  constexpr std::uint8_t kTypes[] = {133, 134, 135, 135, 135, 136, 136, 137};
+  const std::uint8_t type = any_of(random_, kTypes);
+  const bpftest::Address target = chance(random_, 25)   ? sender.address
+                                  : chance(random_, 15) ? ip("fe80::73:6cff:fe63:1")
+                                                        : destination(true, uplink);
+  const std::uint32_t where = below(random_, 10);
+  const bpftest::Address source = where == 0   ? ip("::")
+                                  : where == 1 ? ip("fe80::1234")
+                                  : where == 2 ? any_of(random_, configuration_.targets(true))
+                                               : sender.address;
+  const bpftest::Address to = chance(random_, 60) ? bpftest::solicited_node(target) : target;
+  const Mac mac = chance(random_, 85) ? sender.link.source : bpftest::kRouterMac;
+  bpftest::Bytes body = bpftest::nd_body(static_cast<std::uint32_t>(random_()), target,
+                                         static_cast<std::uint8_t>(below(random_, 4)), mac);
+  if (type == 133) body = {0, 0, 0, 0};
+  if (type == 133 && chance(random_, 60)) {
+    body.insert(body.end(), {1, 1});
+    body.insert(body.end(), mac.begin(), mac.end());
+  }
+  if (chance(random_, 10)) body.resize(body.size() + 8 * below(random_, 3));
+  if (to.begin()[0] == 0xff) sender.link.destination = bpftest::group_mac(to);
+  sender.packet.frame = bpftest::nd(sender.link, source, to, type, body);
+  if (chance(random_, 5)) sender.packet.frame.set_hops(64 + below(random_, 192));
+  return sender.packet;
+}
+
+/// A frame once more, in its place or in another, so that it is somebody else's.
+Packet Traffic::replayed() {
+  if (sent_.empty()) return any_opening();
+  Packet packet = any_of(random_, sent_);
+  if (chance(random_, 40)) return packet;
+  const Sender sender = chance(random_, 30) ? internet(chance(random_, 50)) : pod(chance(random_, 50));
+  packet.entry = sender.packet.entry;
+  packet.ifindex = sender.packet.ifindex;
+  if (chance(random_, 70)) packet.frame.set_mac(0, sender.link.destination).set_mac(6, sender.link.source);
+  return packet;
 }
 
 Packet Traffic::next() {
   const std::uint32_t what = below(random_, 100);
-  Packet packet = what < 45 && !model_.flows.empty() ? of_flow() : what < 75 ? from_pod() : from_internet();
-  if (chance(random_, 15)) mutate(packet.frame);
+  Packet packet = what < 38 && !model_.flows.empty() ? of_flow()
+                  : what < 70                        ? any_opening()
+                  : what < 82                        ? error()
+                  : what < 86                        ? question()
+                  : what < 91                        ? discovery()
+                  : what < 92                        ? dhcp()
+                                                     : replayed();
+  decorate(packet);
+  sent_.push_back(packet);
+  if (sent_.size() > kReplayed) sent_.pop_front();
   return packet;
 }
 

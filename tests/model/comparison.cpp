@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comparison.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <sstream>
+
+#include "harness/accounting.hpp"
+
+namespace model {
+
+namespace {
+
+/// Equal, but for those checksums that were changed word by word: one that was wrong before may come out as either of
+/// the two zeros of one's complement.
+bool same_but_zeros(const Verdict& wanted, const Bytes& got) {
+  if (wanted.frame->size() != got.size()) return false;
+  Bytes adapted = *wanted.frame;
+  for (const std::size_t at : wanted.sums) {
+    const auto zero = [&](const Bytes& bytes) {
+      return bytes[at] == bytes[at + 1] && (bytes[at] == 0 || bytes[at] == 255);
+    };
+    if (at + 1 < got.size() && zero(adapted) && zero(got)) adapted[at] = adapted[at + 1] = got[at];
+  }
+  return adapted == got;
+}
+
+Tuple tuple_of(const bpftest::FlowKey& key) {
+  const Address source = to_model(key.tuple.source);
+  return {key.network,
+          bpftest::protocol_in(key.family(), key.protocol),
+          source,
+          to_model(key.tuple.destination),
+          key.tuple.source_port,
+          key.tuple.destination_port};
+}
+
+Flow flow_of(const bpftest::FlowRecord& record, const Flow& known) {
+  return {.forward = record.role == SLUICE_FLOW_FORWARD,
+          .other = known.other,
+          .new_source = to_model(record.new_source),
+          .new_destination = to_model(record.new_destination),
+          .new_source_port = record.new_source_port,
+          .new_destination_port = record.new_destination_port,
+          .ifindex = record.ifindex,
+          .delivery = record.delivery,
+          .receiver = record.delivery == SLUICE_DELIVER_UPLINK ? known.receiver : record.destination_mac,
+          .source = {record.source.slot, record.source.generation},
+          .endpoint = {record.endpoint.slot, record.endpoint.generation},
+          .frontend = {record.frontend.slot, record.frontend.generation},
+          .state = record.state,
+          .acknowledged = record.acknowledged,
+          .packets = record.packets,
+          .bytes = record.bytes,
+          .slot = record.network_slot};
+}
+
+/// The fields that differ, each as "name program/model".
+std::string difference(const Flow& record, const Flow& flow) {
+  std::ostringstream out;
+  const auto field = [&](const char* name, const auto& a, const auto& b) {
+    if (a == b) return;
+    out << " " << name;
+    if constexpr (requires { out << +a; }) out << " " << +a << "/" << +b;
+  };
+  field("forward", record.forward, flow.forward);
+  field("new_source", record.new_source, flow.new_source);
+  field("new_destination", record.new_destination, flow.new_destination);
+  field("new_source_port", record.new_source_port, flow.new_source_port);
+  field("new_destination_port", record.new_destination_port, flow.new_destination_port);
+  field("ifindex", record.ifindex, flow.ifindex);
+  field("delivery", record.delivery, flow.delivery);
+  field("receiver", record.receiver, flow.receiver);
+  field("source", record.source, flow.source);
+  field("endpoint", record.endpoint, flow.endpoint);
+  field("frontend", record.frontend, flow.frontend);
+  field("state", record.state, flow.state);
+  field("acknowledged", record.acknowledged, flow.acknowledged);
+  field("packets", record.packets, flow.packets);
+  field("bytes", record.bytes, flow.bytes);
+  field("slot", record.slot, flow.slot);
+  return out.str();
+}
+
+}  // namespace
+
+Session::Session(std::uint64_t seed, const Shape& shape)
+    : random_(seed),
+      datapath_({.pairs = shape.pairs}),
+      configuration_(seed, shape, datapath_, model_),
+      traffic_(random_, configuration_, model_) {}
+
+Event Session::draw() {
+  if (chance(random_, 1)) return {.change = random_() | 1};
+  return {.packet = traffic_.next()};
+}
+
+Verdict Session::expected(const Packet& packet, const Verdict& done) {
+  const Bytes& bytes = packet.frame.bytes;
+  if (packet.entry == SLUICE_ENTRY_UPLINK_XDP) return model_.uplink_xdp(packet.ifindex, bytes);
+  if (packet.entry == SLUICE_ENTRY_FROM_UPLINK) return model_.from_uplink(packet.ifindex, bytes, done);
+  return model_.from_pod(packet.ifindex, bytes, done);
+}
+
+std::string Session::apply(const Event& event) {
+  if (event.change != 0) {
+    configuration_.change(event.change);
+    return "";
+  }
+  const Packet& packet = event.packet;
+  outcome_ = datapath_.run(packet.entry, packet.ifindex, packet.frame);
+  const Verdict wanted = expected(packet, {outcome_.reason, outcome_.frame.bytes});
+  ++coverage_.at(packet.entry).at(wanted.reason);
+  std::ostringstream out;
+  if (outcome_.reason != wanted.reason) out << "another verdict. ";
+  if (!model_.complaint().empty()) out << model_.complaint() << ". ";
+  if (wanted.frame && !same_but_zeros(wanted, outcome_.frame.bytes)) out << "other bytes. ";
+  if (out.str().empty()) return "";
+  out << "\nentry " << packet.entry << ", device " << packet.ifindex
+      << ", program: " << bpftest::reason_name(outcome_.reason) << ", model: " << bpftest::reason_name(wanted.reason)
+      << "\nin: " << ::testing::PrintToString(packet.frame)
+      << "\nprogram: " << ::testing::PrintToString(outcome_.frame);
+  if (wanted.frame) out << "\nmodel: " << ::testing::PrintToString(bpftest::Frame(*wanted.frame));
+  return out.str();
+}
+
+std::string Session::compare_flows() const {
+  const auto records = datapath_.flows();
+  std::ostringstream out;
+  if (records.size() != model_.flows.size()) {
+    out << records.size() << " records, the model has " << model_.flows.size() << "\n";
+  }
+  for (const bpftest::FlowRecord& record : records) {
+    const auto found = model_.flows.find(tuple_of(record.self));
+    if (found == model_.flows.end()) {
+      out << "a record that the model does not have\n";
+      continue;
+    }
+    const std::string fields = difference(flow_of(record, found->second), found->second);
+    if (!fields.empty()) out << "a flow differs in" << fields << "\n";
+  }
+  return out.str();
+}
+
+/// Every run is counted exactly once: by its entry point, under the reason that the model gave it.
+std::string Session::compare_counters() const {
+  std::ostringstream out;
+  const bpftest::Counters counters = datapath_.counters();
+  for (unsigned entry = 0; entry < SLUICE_ENTRY_COUNT; ++entry) {
+    for (unsigned reason = 0; reason < SLUICE_COUNTER_STRIDE; ++reason) {
+      const std::uint64_t counted = counters.at(entry * SLUICE_COUNTER_STRIDE + reason).packets;
+      const std::uint64_t wanted = reason < SLUICE_REASON_COUNT ? coverage_[entry][reason] : 0;
+      if (counted == wanted) continue;
+      out << "entry " << entry << " counted reason " << reason << " " << counted << " times, not " << wanted << "\n";
+    }
+  }
+  return out.str();
+}
+
+std::string Session::compare_tables() const {
+  std::ostringstream out;
+  out << compare_flows() << compare_counters();
+  for (const auto& [slot, limits] : model_.tables.limits) {
+    const sluice_network_usage usage = datapath_.usage(slot);
+    if (usage.pairs != model_.pairs(slot) || usage.half_open != model_.half_open(slot)) {
+      out << "slot " << slot << " is charged " << usage.pairs << " pairs, " << usage.half_open << " half-open, not "
+          << model_.pairs(slot) << ", " << model_.half_open(slot) << "\n";
+    }
+  }
+  out << bpftest::inconsistency(datapath_);
+  return out.str();
+}
+
+}  // namespace model

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stages of a packet that no flow carries: who has its destination, which backend gets it, what it is answered.
+#include "answer.hpp"
+#include "bytes.hpp"
+#include "rewrite.hpp"
+
+namespace model {
+
+const Frontend* Model::find_frontend(const Parsed& packet) const {
+  const Tuple& tuple = packet.tuple;
+  if (tuple.protocol != kTcp && tuple.protocol != kUdp && !packet.echo_request()) return nullptr;
+  auto found = tables.frontends.find({tuple.network, tuple.destination, tuple.destination_port, tuple.protocol});
+  if (found != tables.frontends.end()) return &found->second;
+  if (packet.uplink || packet.port->side(packet.v6).contains(tuple.destination)) return nullptr;
+  found = tables.frontends.find({0, tuple.destination, tuple.destination_port, tuple.protocol});
+  const bool own = found != tables.frontends.end() && found->second.backend_network == tuple.network;
+  return own ? &found->second : nullptr;
+}
+
+Verdict Model::miss(Parsed& packet, const Verdict& done) {
+  if (const Frontend* frontend = find_frontend(packet)) return select(packet, *frontend, done);
+  return packet.uplink ? to_floating(packet) : to_address(packet);
+}
+
+Verdict Model::to_floating(const Parsed& packet) const {
+  if (packet.echo_request()) return answer_echo(packet);
+  if (packet.icmp()) return drop(SLUICE_REASON_ICMP_ERROR);
+  if (packet.tuple.protocol == kTcp && !packet.opening()) return drop(SLUICE_REASON_NO_CONNECTION);
+  return refuse(packet);
+}
+
+Verdict Model::to_address(const Parsed& packet) {
+  const Side& side = packet.port->side(packet.v6);
+  const Tuple& tuple = packet.tuple;
+  const auto found = tables.endpoints.find({tuple.network, tuple.destination});
+  if (found == tables.endpoints.end()) {
+    const bool inside = side.contains(tuple.destination);
+    if (!inside && packet.echo_request() && is_floating(tuple.destination)) return answer_echo(packet);
+    return drop(inside ? SLUICE_REASON_NO_SUCH_ADDRESS : SLUICE_REASON_NO_EGRESS);
+  }
+  if (found->second.holder == Holder::kRouter) {
+    return packet.echo_request() ? answer_echo(packet) : drop(SLUICE_REASON_ROUTER_CLOSED);
+  }
+  return found->second.holder == Holder::kService ? to_service(packet) : to_pod(packet, found->second);
+}
+
+Verdict Model::to_service(const Parsed& packet) const {
+  if (!packet.icmp()) return refuse(packet);
+  return drop(packet.tracked ? SLUICE_REASON_PROTOCOL : SLUICE_REASON_ICMP_ERROR);
+}
+
+Verdict Model::to_pod(const Parsed& packet, const Endpoint& endpoint) {
+  const Tuple& tuple = packet.tuple;
+  if (endpoint.ifindex == 0) return drop(SLUICE_REASON_POD_DETACHED);
+  const std::uint16_t server = packet.v6 ? 547 : 67, client = packet.v6 ? 546 : 68;
+  if (tuple.protocol == kUdp && tuple.source_port == server && tuple.destination_port == client) {
+    return drop(SLUICE_REASON_SPOOFED_DHCP);
+  }
+  if (packet.opening()) {
+    const auto owner = flows.find(tuple.turned());
+    if (owner != flows.end() && !owner->second.forward && !ended(owner->second)) {
+      if (!closing(owner->second)) return drop(SLUICE_REASON_FLOW_COLLISION);
+      erase_pair(tuple.turned());
+    }
+  }
+  Bytes out = *packet.frame;
+  if (read_mac(out, 0) != endpoint.mac) {
+    write_mac(out, 0, endpoint.mac);
+    write_mac(out, 6, kRouterMac);
+  }
+  return {SLUICE_REASON_TO_POD, out};
+}
+
+Verdict Model::refuse(const Parsed& packet) const {
+  const Tuple& tuple = packet.tuple;
+  if (tuple.protocol == kTcp && (packet.flags & kRst) != 0) return drop(SLUICE_REASON_NO_CONNECTION);
+  if (packet.icmp()) return drop(SLUICE_REASON_PROTOCOL);
+  if (packet.has_extension_headers()) return drop(SLUICE_REASON_EXTENSION_HEADER);
+  if (!tables.refusals_allowed) return drop(SLUICE_REASON_REFUSAL_LIMITED);
+  if (tuple.protocol == kTcp) return {SLUICE_REASON_REFUSED_TCP, reset_for(packet)};
+  if (tuple.protocol == kUdp) {
+    return {SLUICE_REASON_REFUSED_UNREACHABLE,
+            error_for(packet, tuple.destination, packet.v6 ? 1 : 3, packet.v6 ? 4 : 3)};
+  }
+  constexpr std::uint32_t kNextHeaderField = 6;
+  return {SLUICE_REASON_REFUSED_PROTOCOL, packet.v6 ? error_for(packet, tuple.destination, 4, 1, kNextHeaderField)
+                                                    : error_for(packet, tuple.destination, 3, 2)};
+}
+
+Verdict Model::expire(const Parsed& packet) const {
+  if (packet.has_extension_headers()) return drop(SLUICE_REASON_EXTENSION_HEADER);
+  if (!tables.refusals_allowed) return drop(SLUICE_REASON_REFUSAL_LIMITED);
+  const Address& from = packet.uplink ? packet.tuple.destination : packet.port->side(packet.v6).router;
+  return {SLUICE_REASON_TIME_EXCEEDED, error_for(packet, from, packet.v6 ? 3 : 11, 0)};
+}
+
+Verdict Model::answer_echo(const Parsed& packet) const {
+  return tables.refusals_allowed ? echo_answer(packet) : drop(SLUICE_REASON_REFUSAL_LIMITED);
+}
+
+sluice_reason Model::judge(const Frontend& frontend, const Backend& backend) const {
+  if (backend.network != frontend.backend_network) return SLUICE_REASON_TABLE_CHANGED;
+  const auto found = tables.endpoints.find({backend.network, backend.address});
+  if (found == tables.endpoints.end() || found->second.holder != Holder::kPod) return SLUICE_REASON_STALE_ENDPOINT;
+  const Endpoint& endpoint = found->second;
+  const bool fits = endpoint.ifindex != 0 && endpoint.pod == backend.pod;
+  return fits ? SLUICE_REASON_NONE : SLUICE_REASON_STALE_ENDPOINT;
+}
+
+Model::Choice Model::settled(const Frontend& frontend, std::size_t first) const {
+  const std::vector<Backend>& list = frontend.backends;
+  sluice_reason reason = judge(frontend, list[first]);
+  if (reason == SLUICE_REASON_NONE) return {reason, &list[first]};
+  if (reason != SLUICE_REASON_STALE_ENDPOINT) return {reason};
+  for (std::size_t step = 1; step < list.size(); ++step) {
+    const Backend& next = list[(first + step) % list.size()];
+    if (!next.ready) continue;
+    reason = judge(frontend, next);
+    return {reason, reason == SLUICE_REASON_NONE ? &next : nullptr};
+  }
+  return {reason};
+}
+
+/// Can this choice have led to what the program did?
+bool Model::explains(const Parsed& packet, const Frontend& frontend, const Choice& choice, const Verdict& done) const {
+  if (choice.backend == nullptr) return choice.reason == done.reason;
+  if (done.reason == SLUICE_REASON_STALE_ENDPOINT || done.reason == SLUICE_REASON_TABLE_CHANGED) return false;
+  if (done.reason == SLUICE_REASON_FLOW_COLLISION) return collides(packet, frontend, *choice.backend);
+  if (done.reason != SLUICE_REASON_TO_BACKEND) return true;
+  const std::size_t at = destination_at(packet.v6);
+  return done.frame->size() >= packet.l4 && read_address(*done.frame, at, packet.v6) == choice.backend->address;
+}
+
+/// What the program has chosen, as far as its result tells; anything that it may choose if nothing explains that.
+Model::Choice Model::picked(const Parsed& packet, const Frontend& frontend, const Verdict& done) {
+  Choice any;
+  for (std::size_t first = 0; first < frontend.backends.size(); ++first) {
+    if (!frontend.backends[first].ready) continue;
+    any = settled(frontend, first);
+    if (!explains(packet, frontend, any, done)) continue;
+    if (done.reason != SLUICE_REASON_TO_BACKEND || !frontend.sticky) return any;
+    const auto [before, fresh] = chosen_.try_emplace(packet.tuple, any.backend->address);
+    if (!fresh && before->second != any.backend->address) complaint_ = "the same tuple found another backend";
+    return any;
+  }
+  return any;
+}
+
+Verdict Model::select(Parsed& packet, const Frontend& frontend, const Verdict& done) {
+  if (packet.hops <= 1) return expire(packet);
+  if (packet.tuple.protocol == kTcp && !packet.opening()) {
+    return packet.uplink ? drop(SLUICE_REASON_NO_CONNECTION) : refuse(packet);
+  }
+  const Choice choice = picked(packet, frontend, done);
+  if (choice.backend != nullptr) return remember(packet, frontend, *choice.backend, done);
+  return choice.reason == SLUICE_REASON_NONE ? refuse(packet) : drop(choice.reason);
+}
+
+}  // namespace model

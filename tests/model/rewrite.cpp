@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rewrite.hpp"
+
+#include "bytes.hpp"
+
+namespace model {
+
+namespace {
+
+struct Span {
+  std::size_t from, to;
+};
+
+/// A packet in which words change, then checksums: they stay as right, or as wrong, as they were.
+class Edit {
+ public:
+  explicit Edit(const Bytes& frame) : before_(frame), bytes_(frame) {}
+
+  void address(std::size_t at, const Address& value) { write_address(bytes_, at, value); }
+  void port(std::size_t at, std::uint16_t value) { write16(bytes_, at, value); }
+  void hop(std::size_t at) { bytes_.at(at) -= 1; }
+  void link(const Flow& flow) {
+    if (flow.to_uplink()) return;
+    write_mac(bytes_, 0, flow.receiver);
+    write_mac(bytes_, 6, kRouterMac);
+  }
+  /// The checksum at `at` follows what has changed in `covered`.
+  void sum(std::size_t at, const std::vector<Span>& covered) {
+    std::uint16_t value = read16(before_, at);
+    for (const Span& span : covered) {
+      for (std::size_t word = span.from; word < span.to; word += 2) {
+        if (word != at) value = updated(value, word_of(before_, word, span.to), word_of(bytes_, word, span.to));
+      }
+    }
+    write16(bytes_, at, value);
+    sums_.push_back(at);
+  }
+  /// A UDP checksum: 0 says that there is none and stays; what comes out as 0 is written as its other form.
+  void udp_sum(std::size_t at, const std::vector<Span>& covered) {
+    if (read16(before_, at) == 0) return;
+    sum(at, covered);
+    if (read16(bytes_, at) == 0) write16(bytes_, at, 0xffff);
+  }
+  /// The transport checksum of a packet (or of a quote of one) whose header is at `ip`, if it lies before `end`.
+  void transport_sum(std::size_t ip, std::size_t l4, std::size_t end, bool v6, std::uint8_t protocol) {
+    const std::size_t addresses = ip + (v6 ? 8 : 12);
+    const std::vector<Span> covered = {{addresses, addresses + (v6 ? 32 : 8)}, {l4, l4 + 4}};
+    if (protocol == kTcp && l4 + 18 <= end) sum(l4 + 16, covered);
+    if (protocol == kUdp) udp_sum(l4 + 6, covered);
+    if (v6 && protocol == icmp_of(true)) sum(l4 + 2, {covered[0]});
+  }
+  [[nodiscard]] Verdict done(sluice_reason reason) const { return {reason, bytes_, sums_}; }
+
+ private:
+  static std::uint16_t word_of(const Bytes& bytes, std::size_t at, std::size_t end) {
+    return static_cast<std::uint16_t>(bytes.at(at) * 256 + (at + 1 < end ? bytes.at(at + 1) : 0));
+  }
+
+  const Bytes& before_;
+  Bytes bytes_;
+  std::vector<std::size_t> sums_;
+};
+
+}  // namespace
+
+Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason) {
+  Edit edit(*packet.frame);
+  edit.address(source_at(packet.v6), flow.new_source);
+  edit.address(destination_at(packet.v6), flow.new_destination);
+  if (!packet.icmp()) {
+    edit.port(packet.l4, flow.new_source_port);
+    edit.port(packet.l4 + 2, flow.new_destination_port);
+  }
+  edit.hop(hops_at(packet.v6));
+  edit.transport_sum(kIp, packet.l4, packet.end, packet.v6, packet.tuple.protocol);
+  if (!packet.v6) edit.sum(kIp + 10, {{kIp, kIp + 20}});
+  edit.link(flow);
+  return edit.done(reason);
+}
+
+Verdict translated_error(const Parsed& packet, const Quote& quote, const Flow& flow) {
+  const bool v6 = packet.v6;
+  Edit edit(*packet.frame);
+  const std::size_t inner_source = quote.ip + (source_at(v6) - kIp);
+  const std::size_t inner_destination = quote.ip + (destination_at(v6) - kIp);
+  edit.address(inner_source, flow.new_destination);
+  edit.address(inner_destination, flow.new_source);
+  if (quote.tuple.protocol != icmp_of(v6)) {
+    edit.port(quote.l4, flow.new_destination_port);
+    edit.port(quote.l4 + 2, flow.new_source_port);
+  }
+  edit.transport_sum(quote.ip, quote.l4, packet.end, v6, quote.tuple.protocol);
+  if (!v6) edit.sum(quote.ip + 10, {{quote.ip, quote.l4}});
+
+  if (packet.tuple.source == quote.tuple.destination) edit.address(source_at(v6), flow.new_source);
+  edit.address(destination_at(v6), flow.new_destination);
+  edit.hop(hops_at(v6));
+  std::vector<Span> covered = {{packet.l4, packet.end}};
+  if (v6) covered.push_back({source_at(true), source_at(true) + 32});
+  edit.sum(packet.l4 + 2, covered);
+  if (!v6) edit.sum(kIp + 10, {{kIp, kIp + 20}});
+  edit.link(flow);
+  return edit.done(SLUICE_REASON_ERROR_TRANSLATED);
+}
+
+}  // namespace model
