@@ -73,7 +73,7 @@ void check_free(const Datapath& datapath, const Held& held, std::ostream& errors
 
 void check_usage(const Datapath& datapath, Held& held, std::ostream& errors) {
   std::uint32_t shared = 0;
-  for (std::uint16_t slot = 0; slot < 32; ++slot) {
+  for (std::uint16_t slot = 0; slot < 80; ++slot) {
     const sluice_network_usage usage = datapath.usage(slot);
     const auto limits = datapath.element<sluice_network_limits>("network_limits", slot);
     const std::uint32_t pairs = held.pairs[slot];

@@ -9,7 +9,7 @@
 
 namespace bpftest {
 
-inline constexpr unsigned kDevices = 64;
+inline constexpr unsigned kDevices = 136;
 inline constexpr Mac kUplinkMac = {0x02, 0xaa, 0, 0, 0, 0x01};
 
 /// The interface index of device `number` (0 .. kDevices - 1) in this program's namespace.
