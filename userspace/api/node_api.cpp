@@ -43,12 +43,13 @@ grpc::Status NodeApi::DetachPod(grpc::ServerContext* context, const v1::DetachPo
 
 grpc::Status NodeApi::GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest*,
                                 v1::GetStatusResponse* response) {
+  const auto turn = replies_.turn(peer_);
   auto status = node_.status();
   if (!status) return finish(*context, status.error());
   *response = to_message(*status, version_);
   const auto level = spdlog::level::to_string_view(spdlog::get_level());
   response->set_log_level(std::string(level.data(), level.size()));
-  return grpc::Status::OK;
+  return replies_.send(peer_, *context, *response);
 }
 
 grpc::Status NodeApi::Describe(grpc::ServerContext* context, const v1::DescribeRequest* request,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "api/peer.hpp"
+#include "api/replies.hpp"
 #include "api/sluice.grpc.pb.h"
 #include "node/node.hpp"
 
@@ -12,8 +13,9 @@ namespace sluice::api {
 
 class NodeApi final : public v1::NodeService::Service {
  public:
-  /// The node must outlive it.
-  NodeApi(node::Node& node, std::string version, Peer peer) : node_(node), version_(std::move(version)), peer_(peer) {}
+  /// Node and replies must outlive it.
+  NodeApi(node::Node& node, Replies& replies, std::string version, Peer peer)
+      : node_(node), replies_(replies), version_(std::move(version)), peer_(peer) {}
 
   grpc::Status AttachPod(grpc::ServerContext* context, const v1::AttachPodRequest* request,
                          v1::AttachPodResponse* response) override;
@@ -33,6 +35,7 @@ class NodeApi final : public v1::NodeService::Service {
                       const Status& outcome) const;
 
   node::Node& node_;
+  Replies& replies_;
   std::string version_;
   Peer peer_;
 };

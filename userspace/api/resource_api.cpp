@@ -118,10 +118,11 @@ grpc::Status ResourceApi::List(grpc::ServerContext* context, const v1::ListReque
   auto kind = wire::to_model(request->kind());
   if (!kind) return finish(*context, kind.error());
   const model::Labels labels(request->labels().begin(), request->labels().end());
+  const auto turn = replies_.turn(peer_);
   const store::Listing listing = repository_.list(*kind, request->network(), labels);
   response->set_revision(listing.revision);
   for (const store::Stored& stored : listing.items) *response->add_resources() = message_of(stored);
-  return grpc::Status::OK;
+  return replies_.send(peer_, *context, *response);
 }
 
 /// Before the request is looked at: it may be as large as it likes. OK: it may write.

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "api/peer.hpp"
+#include "api/replies.hpp"
 #include "api/sluice.grpc.pb.h"
 #include "api/watch.hpp"
 #include "node/node.hpp"
@@ -15,8 +16,8 @@ namespace sluice::api {
 class ResourceApi final : public v1::ResourceService::WithCallbackMethod_Watch<v1::ResourceService::Service> {
  public:
   /// All must outlive it.
-  ResourceApi(store::Repository& repository, node::Node& node, WatchHub& watches, Peer peer)
-      : repository_(repository), node_(node), watches_(watches), peer_(peer) {}
+  ResourceApi(store::Repository& repository, node::Node& node, WatchHub& watches, Replies& replies, Peer peer)
+      : repository_(repository), node_(node), watches_(watches), replies_(replies), peer_(peer) {}
 
   grpc::Status Get(grpc::ServerContext* context, const v1::GetRequest* request, v1::Resource* response) override;
   grpc::Status List(grpc::ServerContext* context, const v1::ListRequest* request, v1::ListResponse* response) override;
@@ -35,6 +36,7 @@ class ResourceApi final : public v1::ResourceService::WithCallbackMethod_Watch<v
   store::Repository& repository_;
   node::Node& node_;
   WatchHub& watches_;
+  Replies& replies_;
   Peer peer_;
 };
 

@@ -2,9 +2,7 @@
 #include "api/server.hpp"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/server_posix.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
@@ -22,8 +20,9 @@
 #include <utility>
 #include <vector>
 
-#include "api/node_api.hpp"
-#include "api/resource_api.hpp"
+#include "api/connections.hpp"
+#include "api/limits.hpp"
+#include "api/peer_server.hpp"
 #include "api/socket_path.hpp"
 #include "api/watch.hpp"
 #include "base/fd.hpp"
@@ -32,43 +31,38 @@
 namespace sluice::api {
 namespace {
 
-constexpr int kLargestMessage = 64 * 1024 * 1024;  // a set of 100,000 resources
-constexpr int kMostThreads = 32;
-constexpr std::size_t kMostPeers = 256;  // users with a server of their own, beside root
 constexpr int kBacklog = 128;
 
-/// The gRPC server of one user on one of the sockets.
-class PeerServer {
- public:
-  PeerServer(node::Node& node, store::Repository& repository, WatchHub& watches, const std::string& version, Peer peer)
-      : resources_(repository, node, watches, peer), node_(node, version, peer) {}
+// Connections that were one too many, on their way to an answer: more of them are closed without one.
+constexpr std::size_t kMostRefused = 64;
+constexpr std::size_t kMostRefusedOfUser = 8;
 
-  Status start() {
-    grpc::ServerBuilder builder;
-    builder.SetMaxReceiveMessageSize(kLargestMessage);
-    builder.SetMaxSendMessageSize(kLargestMessage);
-    grpc::ResourceQuota quota("sluice.v1");
-    builder.SetResourceQuota(quota.SetMaxThreads(kMostThreads));
-    builder.RegisterService(&resources_);
-    builder.RegisterService(&node_);
-    server_ = builder.BuildAndStart();
-    if (!server_) return fail(ErrorCode::kSystem, "socket: cannot start a gRPC server");
-    for (const char* service : {"sluice.v1.ResourceService", "sluice.v1.NodeService", ""})
-      server_->GetHealthCheckService()->SetServingStatus(service, true);
-    return {};
-  }
-  /// The connection is the server's from now on.
-  void take(UniqueFd connection) { grpc::AddInsecureChannelFromFd(server_.get(), connection.release()); }
-  void stop(std::chrono::system_clock::time_point deadline) {
-    server_->Shutdown(deadline);
-    server_->Wait();
-  }
+enum class Refusal : std::uint8_t { kUsersConnections, kConnections, kServers };
 
- private:
-  ResourceApi resources_;
-  NodeApi node_;
-  std::unique_ptr<grpc::Server> server_;
-};
+Error error_of(Refusal refusal, const Limits& limits) {
+  const auto error = [](std::uint64_t value, const std::string& problem, const std::string& remedy) {
+    Error made{ErrorCode::kExhausted, "connections: " + problem + "; " + remedy};
+    made.details.push_back({"socket", "connections", std::to_string(value), problem, remedy});
+    return made;
+  };
+  switch (refusal) {
+    case Refusal::kUsersConnections:
+      return error(limits.connections_of_user,
+                   "this user has " + std::to_string(limits.connections_of_user) + " already, as many as one may have",
+                   "close some, or raise max_connections_per_user in the daemon's configuration");
+    case Refusal::kConnections:
+      return error(limits.connections,
+                   "the users of the sockets have " + std::to_string(limits.connections) +
+                       " together, as many as the daemon takes",
+                   "close some, or raise max_connections in the daemon's configuration");
+    case Refusal::kServers:
+      return error(kMostServersOfUser,
+                   "too many users, or users with too many groups, are connected (at most " +
+                       std::to_string(kMostServers) + ", and of one user " + std::to_string(kMostServersOfUser) + ")",
+                   "use one group, and close the connections of users that are not needed");
+  }
+  return {};
+}
 
 /// The socket never has more rights than it is meant to have: the umask holds while it is made.
 Result<UniqueFd> listen_on(const SocketOptions& options) {
@@ -105,12 +99,12 @@ Result<Peer> peer_of(int connection) {
 
 class GrpcServer final : public Server {
  public:
-  GrpcServer(node::Node& node, store::Repository& repository, std::string version, UniqueFd wake)
-      : node_(node),
-        repository_(repository),
-        version_(std::move(version)),
+  GrpcServer(node::Node& node, store::Repository& repository, const ServerOptions& options, UniqueFd wake)
+      : version_(options.version),
+        limits_(options.limits),
         wake_(std::move(wake)),
-        watches_(std::make_unique<WatchHub>(repository)) {}
+        watches_(std::make_unique<WatchHub>(repository, limits_)),
+        shared_{node, repository, *watches_, replies_, limits_, version_} {}
   ~GrpcServer() override { stop(); }
 
   Status listen(const ServerOptions& options) {
@@ -137,6 +131,7 @@ class GrpcServer final : public Server {
     watches_->stop();
     const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(2);
     for (auto& [peer, server] : servers_) server->stop(deadline);
+    for (auto& [reason, server] : refusing_) server->stop();
     watches_.reset();
     servers_.clear();
   }
@@ -170,6 +165,13 @@ class GrpcServer final : public Server {
     auto peer = peer_of(connection.get());
     if (!peer) return;
     peer->read_only = listener.read_only;
+    if (is_limited(*peer)) {
+      const auto verdict = connections_.take(*peer, connection.get());
+      if (verdict == Connections::Verdict::kTooManyOfUser)
+        return refuse(*peer, std::move(connection), Refusal::kUsersConnections);
+      if (verdict == Connections::Verdict::kTooMany) return refuse(*peer, std::move(connection), Refusal::kConnections);
+      if (!has_room_for(*peer)) return refuse(*peer, std::move(connection), Refusal::kServers);
+    }
     auto server = server_of(*peer);
     if (!server) {
       spdlog::warn("event=connection_refused uid={} error={}", peer->uid, node::quote(server.error().message));
@@ -178,26 +180,70 @@ class GrpcServer final : public Server {
     (*server)->take(std::move(connection));
   }
 
+  void refuse(const Peer& peer, UniqueFd connection, Refusal reason) {
+    spdlog::debug("event=connection_refused uid={} reason={}", peer.uid, static_cast<int>(reason));
+    if (refused_.take(peer, connection.get()) != Connections::Verdict::kTaken) return;
+    auto& server = refusing_[reason];
+    if (!server) {
+      auto made = std::make_unique<RefusingServer>(error_of(reason, limits_));
+      if (!made->start()) return;
+      server = std::move(made);
+    }
+    server->take(std::move(connection));
+  }
+
+  /// Whether the peer has a server or may get one. One without connections and calls makes room.
+  bool has_room_for(const Peer& peer) {
+    if (servers_.contains(peer)) return true;
+    const auto is_users = [&peer](const auto& entry) { return entry.first.uid == peer.uid; };
+    const auto counts = [](const auto& entry) { return is_limited(entry.first); };
+    const auto full = [this](const auto& which, std::size_t most) {
+      return static_cast<std::size_t>(std::ranges::count_if(servers_, which)) >= most;
+    };
+    if (full(is_users, kMostServersOfUser) && !drop_idle(is_users)) return false;
+    return !full(counts, kMostServers) || drop_idle(counts);
+  }
+
+  template <typename Which>
+  bool drop_idle(Which which) {
+    const auto idle = std::ranges::find_if(servers_, [&](const auto& entry) {
+      return which(entry) && !connections_.any(entry.first) && !entry.second->has_calls();
+    });
+    if (idle == servers_.end()) return false;
+    idle->second->stop(std::chrono::system_clock::now());
+    servers_.erase(idle);
+    return true;
+  }
+
   Result<PeerServer*> server_of(const Peer& peer) {
     if (const auto found = servers_.find(peer); found != servers_.end()) return found->second.get();
-    if (servers_.size() >= kMostPeers && peer.uid != 0)
-      return fail(ErrorCode::kExhausted, "too many users of the socket");
-    auto server = std::make_unique<PeerServer>(node_, repository_, *watches_, version_, peer);
+    auto server = std::make_unique<PeerServer>(shared_, peer);
     if (auto started = server->start(); !started) return std::unexpected(started.error());
     return servers_.emplace(peer, std::move(server)).first->second.get();
   }
 
-  node::Node& node_;
-  store::Repository& repository_;
   const std::string version_;
+  const Limits limits_;
+  Replies replies_{kMostReplyBytes, kMostReplyBytesOfUser};
   UniqueFd wake_;  ///< eventfd: stop
   std::unique_ptr<WatchHub> watches_;
+  const Shared shared_;
   std::vector<Listener> listeners_;
-  std::map<Peer, std::unique_ptr<PeerServer>> servers_;  ///< the accepting thread's while it runs
+
+  // The accepting thread's while it runs.
+  Connections connections_{limits_.connections, limits_.connections_of_user};
+  Connections refused_{kMostRefused, kMostRefusedOfUser};
+  std::map<Peer, std::unique_ptr<PeerServer>> servers_;
+  std::map<Refusal, std::unique_ptr<RefusingServer>> refusing_;
   std::thread thread_;
 };
 
 }  // namespace
+
+/// A connection whose other end has gone may be open a moment longer, so there are up to twice as many.
+std::size_t descriptors_of(const Limits& limits) {
+  return 2 * (std::size_t{limits.connections} + kMostRefused);
+}
 
 Result<std::unique_ptr<Server>> Server::start(node::Node& node, store::Repository& repository,
                                               const ServerOptions& options) {
@@ -205,7 +251,7 @@ Result<std::unique_ptr<Server>> Server::start(node::Node& node, store::Repositor
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return fail_errno("eventfd");
-  auto server = std::make_unique<GrpcServer>(node, repository, options.version, std::move(wake));
+  auto server = std::make_unique<GrpcServer>(node, repository, options, std::move(wake));
   if (auto listening = server->listen(options); !listening) return std::unexpected(listening.error());
   return server;
 }

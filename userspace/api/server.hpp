@@ -2,16 +2,19 @@
 // The API on unix sockets: sluice.v1.ResourceService and NodeService, server reflection and health.
 //
 // gRPC does not tell who called by a unix socket. So connections are accepted here, asked for SO_PEERCRED, and handed
-// to a gRPC server that belongs to the caller's user: its services know for whom they work.
+// to a gRPC server that belongs to the caller's user: its services know for whom they work. The limits hold there too:
+// before gRPC has taken anything of a connection.
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "api/limits.hpp"
 #include "base/result.hpp"
 #include "node/node.hpp"
 #include "store/repository.hpp"
@@ -29,7 +32,11 @@ struct ServerOptions {
   SocketOptions socket{.path = "/run/sluice/sluice.sock", .mode = 0600, .owner = {}, .group = {}};
   std::optional<SocketOptions> read_only_socket;
   std::string version;
+  Limits limits{};
 };
+
+/// Descriptors that the sockets may need at most, those of root's connections aside.
+std::size_t descriptors_of(const Limits& limits);
 
 class Server {
  public:

@@ -199,7 +199,7 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
   bool ended_ = false;
 };
 
-WatchHub::WatchHub(store::Repository& repository) : repository_(repository) {
+WatchHub::WatchHub(store::Repository& repository, const Limits& limits) : repository_(repository), limits_(limits) {
   subscription_ = repository_.subscribe([this](std::uint64_t revision) {
     const std::lock_guard lock(mutex_);
     newest_ = std::max(newest_, revision);
@@ -243,28 +243,41 @@ void WatchHub::run() {
   }
 }
 
+/// Root's do not count.
+Status WatchHub::check_room(const Peer& peer) const {
+  if (!is_limited(peer)) return {};
+  std::size_t own = 0;
+  std::size_t all = 0;
+  for (const auto& watch : watches_) {
+    own += watch->peer().uid == peer.uid ? 1 : 0;
+    all += is_limited(watch->peer()) ? 1 : 0;
+  }
+  const bool of_user = own >= limits_.watches_of_user;
+  if (!of_user && all < limits_.watches) return {};
+  const std::string number = std::to_string(of_user ? limits_.watches_of_user : limits_.watches);
+  const std::string problem = of_user ? "this user has " + number + " already, as many as one may have"
+                                      : "all users have " + number + " together, as many as the daemon takes";
+  const std::string remedy = std::string("end some, or raise ") + (of_user ? "max_watches_per_user" : "max_watches") +
+                             " in the daemon's configuration";
+  Error error{ErrorCode::kExhausted, "watches: " + problem + "; " + remedy};
+  error.details.push_back({"watch", "watches", number, problem, remedy});
+  return std::unexpected(std::move(error));
+}
+
 grpc::ServerWriteReactor<v1::WatchResponse>* WatchHub::open(grpc::CallbackServerContext& context,
                                                             const v1::WatchRequest& request, const Peer& peer) {
   auto filter = filter_of(request);
   auto watch = std::make_shared<Watch>(*this, context, peer, filter ? *filter : Filter{}, request.after_revision(),
                                        request.snapshot());
   watch->hold(watch);
-  Error refusal{ErrorCode::kUnavailable, "the daemon is stopping; resume the watch later"};
-  bool taken = false;
+  Status taken = fail(ErrorCode::kUnavailable, "the daemon is stopping; resume the watch later");
   {
     const std::lock_guard lock(mutex_);
-    const auto own = std::ranges::count_if(watches_, [&peer](const auto& other) { return other->peer() == peer; });
-    if (!stopping_ && (watches_.size() >= kMostWatches || static_cast<std::size_t>(own) >= kMostOfPeer)) {
-      refusal = {ErrorCode::kExhausted, "there are as many watches as the daemon takes (" +
-                                            std::to_string(kMostOfPeer) + " of a user, " +
-                                            std::to_string(kMostWatches) + " in all); end some"};
-    } else {
-      taken = !stopping_;
-    }
+    if (!stopping_) taken = check_room(peer);
     if (taken) watches_.insert(watch);
   }
   if (!taken) {
-    watch->end(refusal);
+    watch->end(taken.error());
   } else if (!filter) {
     watch->end(filter.error());
   } else {

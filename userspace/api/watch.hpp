@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "api/limits.hpp"
 #include "api/peer.hpp"
 #include "api/sluice.grpc.pb.h"
 #include "store/repository.hpp"
@@ -19,11 +20,8 @@ namespace sluice::api {
 
 class WatchHub {
  public:
-  static constexpr std::size_t kMostWatches = 1024;
-  static constexpr std::size_t kMostOfPeer = 256;
-
-  /// The repository must outlive the hub.
-  explicit WatchHub(store::Repository& repository);
+  /// Both must outlive the hub.
+  WatchHub(store::Repository& repository, const Limits& limits);
   ~WatchHub();
   WatchHub(const WatchHub&) = delete;
   WatchHub& operator=(const WatchHub&) = delete;
@@ -37,8 +35,10 @@ class WatchHub {
  private:
   class Watch;
   void run();
+  [[nodiscard]] Status check_room(const Peer& peer) const;
 
   store::Repository& repository_;
+  const Limits& limits_;
   store::Repository::Subscription subscription_;
   std::mutex mutex_;  ///< guards what follows
   std::condition_variable changed_;

@@ -188,14 +188,34 @@ void read_timeouts(const store::Fields& fields, const store::Context& context, s
 }
 
 const store::FieldNames& known_keys() {
-  static const store::FieldNames kNames{.known = {"state_dir",           "manifests",       "socket",
-                                                  "socket_owner",        "socket_group",    "socket_mode",
-                                                  "read_only_socket",    "read_only_group", "audit_log",
-                                                  "floating_ip_pools",   "pin_root",        "uplinks",
-                                                  "device_prefix",       "pod_mtu",         "max_flows",
-                                                  "backend_arena",       "ring_arena",      "slots_per_backend",
-                                                  "refusals_per_second", "timeouts",        "sweep",
-                                                  "log_level",           "force_clsact",    "fault_injection_percent"},
+  static const store::FieldNames kNames{.known = {"state_dir",
+                                                  "manifests",
+                                                  "socket",
+                                                  "socket_owner",
+                                                  "socket_group",
+                                                  "socket_mode",
+                                                  "read_only_socket",
+                                                  "read_only_group",
+                                                  "audit_log",
+                                                  "max_connections",
+                                                  "max_connections_per_user",
+                                                  "max_watches",
+                                                  "max_watches_per_user",
+                                                  "floating_ip_pools",
+                                                  "pin_root",
+                                                  "uplinks",
+                                                  "device_prefix",
+                                                  "pod_mtu",
+                                                  "max_flows",
+                                                  "backend_arena",
+                                                  "ring_arena",
+                                                  "slots_per_backend",
+                                                  "refusals_per_second",
+                                                  "timeouts",
+                                                  "sweep",
+                                                  "log_level",
+                                                  "force_clsact",
+                                                  "fault_injection_percent"},
                                         .later = {"store"}};
   return kNames;
 }
@@ -207,6 +227,7 @@ void read_config(const store::Fields& fields, const store::Context& context, Con
   read_path(fields, "manifests", false, config.manifests);
   read_path(fields, "audit_log", false, config.audit_log);
   read_sockets(fields, config.api);
+  read_limits(fields, config.api.limits);
   read_pools(fields, context, config.floating_ip_pools);
   read_path(fields, "pin_root", false, config.pin_root);
   read_uplinks(fields, context, config.node.uplinks);

@@ -117,6 +117,21 @@ void read_sockets(const store::Fields& fields, api::ServerOptions& options) {
   }
 }
 
+void read_limits(const store::Fields& fields, api::Limits& limits) {
+  constexpr std::uint32_t kMostConnections = 16'384;
+  constexpr std::uint32_t kMostWatches = 65'536;
+  const auto read = [&fields](std::string_view of_all, std::uint32_t& all, std::string_view of_user,
+                              std::uint32_t& users, std::uint32_t most) {
+    all = fields.number(of_all, 1, most).value_or(all);
+    users = fields.number(of_user, 1, most).value_or(std::min(users, all));
+    if (users <= all) return;
+    fields.problem(of_user, std::to_string(users) + " is more than " + std::string(of_all) + ", which is " +
+                                std::to_string(all) + "; raise that one, or lower this one");
+  };
+  read("max_connections", limits.connections, "max_connections_per_user", limits.connections_of_user, kMostConnections);
+  read("max_watches", limits.watches, "max_watches_per_user", limits.watches_of_user, kMostWatches);
+}
+
 void read_pools(const store::Fields& fields, const store::Context& context, std::vector<model::Pool>& pools) {
   const store::YamlNode* list = fields.list_of_maps("floating_ip_pools");
   if (list == nullptr) return;

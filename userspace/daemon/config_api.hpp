@@ -14,6 +14,8 @@ namespace sluice::daemon {
 
 /// socket, socket_owner, socket_group, socket_mode, read_only_socket, read_only_group.
 void read_sockets(const store::Fields& fields, api::ServerOptions& options);
+/// max_connections, max_connections_per_user, max_watches, max_watches_per_user.
+void read_limits(const store::Fields& fields, api::Limits& limits);
 /// Of an entry of floating_ip_pools.
 inline constexpr std::array<std::string_view, 2> kPoolKeys{"name", "prefixes"};
 /// floating_ip_pools.

@@ -19,6 +19,7 @@
 #include "base/fd.hpp"
 #include "compile/compile.hpp"
 #include "daemon/claim.hpp"
+#include "daemon/descriptors.hpp"
 #include "daemon/reload.hpp"
 #include "daemon/supervision.hpp"
 #include "datapath/datapath.hpp"
@@ -247,6 +248,7 @@ std::string state_line(const store::Repository& repository) {
 }  // namespace
 
 Status run(const std::filesystem::path& file, Config config, const std::string& version) {
+  if (auto provided = provide_descriptors(api::descriptors_of(config.api.limits)); !provided) return provided;
   auto loop = node::EventLoop::open();
   if (!loop) return std::unexpected(loop.error());
   auto claimed = make_parts(config);

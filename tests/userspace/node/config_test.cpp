@@ -43,6 +43,10 @@ TEST(Config, NeedsNothingAndFillsInTheRest) {
   EXPECT_EQ(config->api.read_only_socket->path, "/run/sluice/sluice.sock.ro");
   EXPECT_EQ(config->api.read_only_socket->mode, 0600U);
   EXPECT_EQ(config->audit_log, "");
+  EXPECT_EQ(config->api.limits.connections, 1024U);
+  EXPECT_EQ(config->api.limits.connections_of_user, 64U);
+  EXPECT_EQ(config->api.limits.watches, 1024U);
+  EXPECT_EQ(config->api.limits.watches_of_user, 256U);
   EXPECT_TRUE(config->floating_ip_pools.empty());
   EXPECT_EQ(config->pin_root, "/sys/fs/bpf/sluice");
   EXPECT_EQ(config->log_level, "info");
@@ -81,6 +85,10 @@ socket_mode: "0640"
 read_only_socket: /srv/read.sock
 read_only_group: nogroup
 audit_log: /srv/audit.log
+max_connections: 50
+max_connections_per_user: 40
+max_watches: 30
+max_watches_per_user: 20
 floating_ip_pools:
   - {name: east, prefixes: [203.0.113.0/28, 198.51.100.7/32]}
 pin_root: /sys/fs/bpf/other
@@ -113,6 +121,10 @@ fault_injection_percent: 10
   EXPECT_EQ(config->api.read_only_socket->group, 65534U);
   EXPECT_EQ(config->api.read_only_socket->mode, 0660U);
   EXPECT_EQ(config->audit_log, "/srv/audit.log");
+  EXPECT_EQ(config->api.limits.connections, 50U);
+  EXPECT_EQ(config->api.limits.connections_of_user, 40U);
+  EXPECT_EQ(config->api.limits.watches, 30U);
+  EXPECT_EQ(config->api.limits.watches_of_user, 20U);
   ASSERT_EQ(config->floating_ip_pools.size(), 1U);
   EXPECT_EQ(config->floating_ip_pools[0].name, "east");
   EXPECT_EQ(config->floating_ip_pools[0].prefixes.size(), 2U);
@@ -202,6 +214,20 @@ TEST(Config, RefusesSocketsThatOthersCouldWriteTo) {
   expect_refused("read_only_group: no-such-group\n", "read_only_group");
   expect_refused("socket: /a.sock\nread_only_socket: /a.sock\n", "read_only_socket");
   EXPECT_FALSE(parse("read_only_socket: none\n")->api.read_only_socket);
+}
+
+TEST(Config, RefusesLimitsOfOneUserAboveThoseOfAll) {
+  expect_refused("max_connections: 0\n", "max_connections");
+  expect_refused("max_connections: 16385\n", "max_connections");
+  expect_refused("max_connections_per_user: 0\n", "max_connections_per_user");
+  expect_refused("max_watches: 65537\n", "max_watches");
+  expect_refused("max_watches_per_user: 0\n", "max_watches_per_user");
+  expect_refused("max_connections: 10\nmax_connections_per_user: 11\n", "is more than max_connections, which is 10");
+  expect_refused("max_watches_per_user: 2000\n", "is more than max_watches, which is 1024");
+  const auto fewer = parse("max_connections: 10\nmax_watches: 20\n");
+  ASSERT_TRUE(fewer) << fewer.error().message;
+  EXPECT_EQ(fewer->api.limits.connections_of_user, 10U) << "what was not chosen follows";
+  EXPECT_EQ(fewer->api.limits.watches_of_user, 20U);
 }
 
 TEST(Config, RefusesPoolsThatCannotBe) {

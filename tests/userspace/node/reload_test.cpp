@@ -40,22 +40,14 @@ TEST(Reload, TellsWhatCanChangeWhileTheDaemonRuns) {
 }
 
 TEST(Reload, NoticesEveryOtherKey) {
-  const std::vector<std::pair<std::string, std::string>> others{{"state_dir", "/srv/state"},
-                                                                {"manifests", "/srv/manifests"},
-                                                                {"socket_owner", "nobody"},
-                                                                {"socket_mode", "\"0640\""},
-                                                                {"read_only_socket", "none"},
-                                                                {"read_only_group", "nogroup"},
-                                                                {"audit_log", "/srv/audit.log"},
-                                                                {"pin_root", "/sys/fs/bpf/other"},
-                                                                {"uplinks", "[{device: eth0}]"},
-                                                                {"device_prefix", "abc"},
-                                                                {"pod_mtu", "9000"},
-                                                                {"backend_arena", "1000"},
-                                                                {"ring_arena", "2000"},
-                                                                {"slots_per_backend", "32"},
-                                                                {"force_clsact", "true"},
-                                                                {"fault_injection_percent", "1"}};
+  const std::vector<std::pair<std::string, std::string>> others{
+      {"state_dir", "/srv/state"},     {"manifests", "/srv/manifests"}, {"socket_owner", "nobody"},
+      {"socket_mode", "\"0640\""},     {"read_only_socket", "none"},    {"read_only_group", "nogroup"},
+      {"audit_log", "/srv/audit.log"}, {"max_connections", "100"},      {"max_connections_per_user", "10"},
+      {"max_watches", "300"},          {"max_watches_per_user", "10"},  {"pin_root", "/sys/fs/bpf/other"},
+      {"uplinks", "[{device: eth0}]"}, {"device_prefix", "abc"},        {"pod_mtu", "9000"},
+      {"backend_arena", "1000"},       {"ring_arena", "2000"},          {"slots_per_backend", "32"},
+      {"force_clsact", "true"},        {"fault_injection_percent", "1"}};
   for (const auto& [key, value] : others) {
     const Differences found = from_nothing_to(key + ": " + value + "\n");
     EXPECT_EQ(found.needs_restart, Names{key});
