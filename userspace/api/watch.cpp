@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -14,7 +13,9 @@
 namespace sluice::api {
 namespace {
 
-constexpr std::size_t kBatch = 256;  // events in one response
+// Of one response; so much of each watch is in memory, and one event may be larger.
+constexpr std::size_t kBatch = 256;
+constexpr std::size_t kBatchBytes = 256UL * 1024;
 
 constexpr std::array<model::Kind, 5> kKinds{model::Kind::kNetwork, model::Kind::kFloatingIp, model::Kind::kNode,
                                             model::Kind::kPod, model::Kind::kService};
@@ -70,13 +71,13 @@ Result<v1::WatchEvent> event_of(const store::Event& event, const model::Key& key
 class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>,
                               public std::enable_shared_from_this<WatchHub::Watch> {
  public:
-  Watch(WatchHub& hub, grpc::CallbackServerContext& context, const Peer& peer, Filter filter, std::uint64_t cursor,
+  Watch(WatchHub& hub, grpc::CallbackServerContext& context, const Peer& peer, Filter filter, std::uint64_t after,
         bool snapshot)
       : hub_(hub),
         context_(context),
         peer_(peer),
         filter_(std::move(filter)),
-        cursor_(cursor),
+        position_(after),
         part_(snapshot ? kKinds.begin() : kKinds.end()) {}
 
   [[nodiscard]] const Peer& peer() const { return peer_; }
@@ -116,65 +117,66 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
  private:
   /// The next page of the snapshot. What changes while it is read is sent again afterwards.
   v1::WatchResponse next_page() {
+    if (part_ == kKinds.begin() && !last_) position_ = hub_.repository_.revision();
     v1::WatchResponse response;
     const store::Listing page = hub_.repository_.page(*part_, last_, kBatch);
+    std::size_t bytes = 0;
+    bool cut = page.items.size() == kBatch;
     for (const store::Stored& stored : page.items) {
       const model::Key key = model::key_of(stored.resource);
       last_ = key.name;
-      if (filter_.passes(key)) *response.add_events() = present(stored, key);
+      if (!filter_.passes(key)) continue;
+      *response.add_events() = present(stored, key);
+      bytes += response.events().rbegin()->ByteSizeLong();
+      if (bytes < kBatchBytes) continue;
+      cut = true;
+      break;
     }
-    if (page.items.size() < kBatch) {
+    if (!cut) {
       ++part_;
       last_.reset();
     }
     if (part_ == kKinds.end()) {
-      response.set_revision(cursor_);
+      response.set_revision(position_.revision);
       response.set_synced(true);
     }
     return response;
   }
 
-  /// What a transaction has changed comes in several responses if it is long; the last one has its revision, so that
-  /// who resumes from there has seen all of it.
-  Status read_events() {
-    auto events = hub_.repository_.changes(cursor_, kBatch);
-    if (!events) return std::unexpected(events.error());
-    if (events->empty()) return {};
+  /// The next events that pass the filter; nothing if there are none at all. What a long transaction has changed comes
+  /// in several responses, and only the last one has its revision, so that who resumes from there has seen all of it.
+  Result<std::optional<v1::WatchResponse>> next_events() {
+    auto changes = hub_.repository_.changes(position_, kBatch);
+    if (!changes) return std::unexpected(changes.error());
+    if (changes->next == position_) return std::nullopt;
+    position_ = changes->next;
     v1::WatchResponse response;
-    for (const store::Event& event : *events) {
-      if (event.revision != cursor_ && static_cast<std::size_t>(response.events_size()) >= kBatch / 2) {
-        response.set_revision(cursor_);
-        ready_.push_back(std::exchange(response, {}));
-      }
-      const bool first = event.revision != cursor_;
-      const std::uint64_t before = cursor_;
-      cursor_ = event.revision;
+    std::size_t bytes = 0;
+    for (const store::Event& event : changes->events) {
       const auto key = store::parse_key(event.now.key);
       if (!key || !filter_.passes(*key)) continue;
-      if (!first && static_cast<std::size_t>(response.events_size()) >= kBatch) {
-        response.set_revision(std::min(before, event.revision - 1));
-        ready_.push_back(std::exchange(response, {}));
-      }
       auto message = event_of(event, *key);
       if (!message) return std::unexpected(message.error());
+      bytes += message->ByteSizeLong();
       *response.add_events() = std::move(*message);
+      if (bytes < kBatchBytes || &event == &changes->events.back()) continue;
+      position_ = {event.revision, event.now.key};
+      break;
     }
-    response.set_revision(cursor_);
-    ready_.push_back(std::move(response));
-    return {};
+    response.set_revision(position_.key.empty() ? position_.revision : position_.revision - 1);
+    return response;
   }
 
   void pump_locked() {
     if (ended_ || writing_) return;
     if (part_ != kKinds.end()) {
-      if (part_ == kKinds.begin() && !last_) cursor_ = hub_.repository_.revision();
-      ready_.push_back(next_page());
-    } else if (ready_.empty()) {
-      if (auto read = read_events(); !read) return end_locked(finish(context_, read.error()));
+      sending_ = next_page();
+    } else {
+      auto events = next_events();
+      if (!events) return end_locked(finish(context_, events.error()));
+      if (!*events) return;
+      sending_ = std::move(**events);
     }
-    if (ready_.empty()) return;
-    sending_ = std::move(ready_.front());
-    ready_.pop_front();
     writing_ = true;
     StartWrite(&sending_);
   }
@@ -190,10 +192,9 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
   const Filter filter_;
   std::shared_ptr<Watch> self_;
   std::mutex mutex_;                       ///< guards what follows
-  std::uint64_t cursor_;                   ///< everything up to this revision has been read
+  store::Position position_;               ///< everything up to here has been read
   decltype(kKinds)::const_iterator part_;  ///< of the snapshot, that comes next; the end: it is complete
   std::optional<model::Name> last_;        ///< of that part, what was read last
-  std::deque<v1::WatchResponse> ready_;
   v1::WatchResponse sending_;
   bool writing_ = false;
   bool ended_ = false;

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
@@ -58,6 +59,21 @@ struct Event {
   bool operator==(const Event&) const = default;
 };
 
+/// A place among the events, which are ordered by revision and key.
+struct Position {
+  Position(std::uint64_t all_of) : revision(all_of) {}
+  Position(std::uint64_t of, std::string up_to) : revision(of), key(std::move(up_to)) {}
+
+  std::uint64_t revision = 0;
+  std::string key;  ///< after this key's event of the revision; empty: after all of it
+  bool operator==(const Position&) const = default;
+};
+
+struct Changes {
+  std::vector<Event> events;
+  Position next;  ///< where to go on
+};
+
 struct Range {
   std::uint64_t revision = 0;   ///< at which all of this held
   std::vector<KeyValue> items;  ///< ascending by key
@@ -88,9 +104,9 @@ class KeyValues {
   /// Durable when it returns. A transaction without operations, or whose operations change nothing because the keys
   /// that it deletes are not there, makes no revision. A put of the same value counts as a change.
   virtual Result<CommitReply> commit(const CommitRequest& request) = 0;
-  /// The events after `revision`, at least one whole revision if there is any, then whole revisions until `limit` is
-  /// reached. kOutOfRange if some of them have been compacted, or `revision` is newer than the store's.
-  virtual Result<std::vector<Event>> changes(std::uint64_t revision, std::size_t limit) = 0;
+  /// The next events after a position: at most `limit`, but one if there is any. A revision may be cut: `next` says so.
+  /// kOutOfRange if some of them have been compacted, or the position's revision is newer than the store's.
+  virtual Result<Changes> changes(const Position& after, std::size_t limit) = 0;
   /// Forgets the events up to and including `revision`. The present values stay. kOutOfRange if it is newer than the
   /// store's.
   virtual Status compact(std::uint64_t revision) = 0;

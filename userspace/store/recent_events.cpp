@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/recent_events.hpp"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 namespace sluice::store {
@@ -36,16 +38,26 @@ void RecentEvents::push(std::vector<Event> events) {
   }
 }
 
-std::optional<std::vector<std::shared_ptr<const std::vector<Event>>>> RecentEvents::after(std::uint64_t revision,
-                                                                                          std::size_t limit) const {
-  if (revision < floor_) return std::nullopt;
-  std::vector<std::shared_ptr<const std::vector<Event>>> result;
-  std::size_t events = 0;
-  for (std::size_t i = revision - floor_; i < batches_.size() && (events < limit || result.empty()); i++) {
-    result.push_back(batches_[i].events);
-    events += batches_[i].events->size();
+std::optional<std::vector<RecentEvents::Slice>> RecentEvents::after(const Position& position, std::size_t limit) const {
+  const std::uint64_t first = position.key.empty() ? position.revision + 1 : position.revision;
+  if (first <= floor_) return std::nullopt;
+  const std::size_t first_batch = first - floor_ - 1;
+  std::vector<Slice> slices;
+  for (std::size_t i = first_batch; i < batches_.size() && limit > 0; i++) {
+    const std::vector<Event>& events = *batches_[i].events;
+    // Of the revision that was cut, what comes after the key.
+    const auto begin =
+        i == first_batch && !position.key.empty()
+            ? std::ranges::upper_bound(events, std::string_view(position.key), {},
+                                       [](const Event& event) { return std::string_view(event.now.key); })
+            : events.begin();
+    if (begin == events.end()) continue;
+    const auto from = static_cast<std::size_t>(begin - events.begin());
+    const std::size_t end = std::min(events.size(), from + limit);
+    limit -= end - from;
+    slices.push_back({batches_[i].events, from, end});
   }
-  return result;
+  return slices;
 }
 
 }  // namespace sluice::store

@@ -21,9 +21,13 @@ class RecentEvents {
   void restart(std::uint64_t revision);
   /// All events of the next revision. Older ones go when there are too many.
   void push(std::vector<Event> events);
-  /// The batches after `revision`, whole ones until `limit` events are reached; nothing if some are not held.
-  [[nodiscard]] std::optional<std::vector<std::shared_ptr<const std::vector<Event>>>> after(std::uint64_t revision,
-                                                                                            std::size_t limit) const;
+  struct Slice {
+    std::shared_ptr<const std::vector<Event>> of;
+    std::size_t begin = 0;
+    std::size_t end = 0;
+  };
+  /// The next events after a position, at most `limit`, of one revision each; nothing if some are not held.
+  [[nodiscard]] std::optional<std::vector<Slice>> after(const Position& position, std::size_t limit) const;
 
  private:
   struct Batch {

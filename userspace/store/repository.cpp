@@ -173,11 +173,11 @@ Listing Repository::page(model::Kind kind, const std::optional<model::Name>& las
   return listing;
 }
 
-Result<std::vector<Event>> Repository::changes(std::uint64_t revision, std::size_t limit) const {
-  auto events = key_values_->changes(revision, limit);
-  if (!events) return events;
-  std::erase_if(*events, [](const Event& event) { return !event.now.key.starts_with(kResources); });
-  return events;
+Result<Changes> Repository::changes(const Position& after, std::size_t limit) const {
+  auto changes = key_values_->changes(after, limit);
+  if (!changes) return changes;
+  std::erase_if(changes->events, [](const Event& event) { return !event.now.key.starts_with(kResources); });
+  return changes;
 }
 
 std::uint64_t Repository::revision() const {

@@ -79,7 +79,7 @@ class Repository final : public Store {
   /// The next resources of a kind after `last`, at most `limit`; nothing after the last one.
   Listing page(model::Kind kind, const std::optional<model::Name>& last, std::size_t limit) const;
   /// As KeyValues::changes; events of other keys than resources are left out.
-  Result<std::vector<Event>> changes(std::uint64_t revision, std::size_t limit) const;
+  Result<Changes> changes(const Position& after, std::size_t limit) const;
   std::uint64_t revision() const;
   Result<std::uint64_t> compacted() const { return key_values_->compacted(); }
   [[nodiscard]] Identity identity() const { return key_values_->identity(); }

@@ -84,8 +84,8 @@ Result<SqliteKeyValues::Statements> SqliteKeyValues::prepare(Database& database)
   Result<Statement> erase = database.prepare("DELETE FROM present WHERE key = ?1");
   Result<Statement> add_change = database.prepare("INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
   Result<Statement> read_changes = database.prepare(
-      "SELECT revision, key, deleted, value, before, created, checksum FROM changes WHERE revision > ?1 "
-      "ORDER BY revision, key");
+      "SELECT revision, key, deleted, value, before, created, checksum FROM changes "
+      "WHERE (revision, key) > (?1, ?2) ORDER BY revision, key LIMIT ?3");
   Result<Statement> oldest = database.prepare(
       "SELECT revision, key, length(key) + length(value) + length(before), checksum FROM changes "
       "ORDER BY revision, key LIMIT 1");
@@ -297,49 +297,63 @@ Status SqliteKeyValues::purge(StoreMeta& meta, Slice slice) {
   return {};
 }
 
-Status SqliteKeyValues::check_changes_from(std::uint64_t revision) const {
-  if (revision > head_.revision) {
-    return fail(ErrorCode::kOutOfRange, "revision " + std::to_string(revision) + " has not been made; the newest is " +
-                                            std::to_string(head_.revision));
+Status SqliteKeyValues::check_changes_from(const Position& after) const {
+  if (after.revision > head_.revision) {
+    return fail(ErrorCode::kOutOfRange, "revision " + std::to_string(after.revision) +
+                                            " has not been made; the newest is " + std::to_string(head_.revision));
   }
-  if (revision < head_.compacted) {
-    return fail(ErrorCode::kOutOfRange, "the changes after revision " + std::to_string(revision) +
+  // Of a revision that is cut, the rest is needed too.
+  if (after.revision < head_.compacted || (after.revision == head_.compacted && !after.key.empty())) {
+    return fail(ErrorCode::kOutOfRange, "the changes after revision " + std::to_string(after.revision) +
                                             " are compacted up to " + std::to_string(head_.compacted) +
                                             "; list again and go on from there");
   }
   return {};
 }
 
-Result<std::vector<Event>> SqliteKeyValues::changes(std::uint64_t revision, std::size_t limit) {
+Result<Changes> SqliteKeyValues::changes(const Position& after, std::size_t limit) {
+  limit = std::max(limit, std::size_t{1});
   if (const Result<StoreMeta> fresh = head(); !fresh) return std::unexpected(fresh.error());
-  std::optional<std::vector<std::shared_ptr<const std::vector<Event>>>> recent;
+  std::optional<std::vector<RecentEvents::Slice>> recent;
   {
     const std::scoped_lock lock(head_mutex_);
-    if (Status done = check_changes_from(revision); !done) return std::unexpected(done.error());
-    recent = recent_.after(revision, limit);
+    if (Status done = check_changes_from(after); !done) return std::unexpected(done.error());
+    recent = recent_.after(after, limit);
   }
-  if (!recent) return stored_changes(revision, limit);
-  std::vector<Event> result;
-  for (const auto& batch : *recent) result.insert(result.end(), batch->begin(), batch->end());
+  if (!recent) return stored_changes(after, limit);
+  Changes result{{}, after};
+  for (const RecentEvents::Slice& slice : *recent) {
+    const auto begin = slice.of->begin();
+    result.events.insert(result.events.end(), begin + static_cast<std::ptrdiff_t>(slice.begin),
+                         begin + static_cast<std::ptrdiff_t>(slice.end));
+    const Event& last = result.events.back();
+    result.next = slice.end == slice.of->size() ? Position(last.revision) : Position(last.revision, last.now.key);
+  }
   return result;
 }
 
-Result<std::vector<Event>> SqliteKeyValues::stored_changes(std::uint64_t revision, std::size_t limit) {
+Result<Changes> SqliteKeyValues::stored_changes(const Position& after, std::size_t limit) {
   const std::scoped_lock lock(database_mutex_);
   if (Status done = refresh(); !done) return std::unexpected(done.error());
   // They may have been compacted since. head_ changes under this mutex only.
-  if (Status done = check_changes_from(revision); !done) return std::unexpected(done.error());
+  if (Status done = check_changes_from(after); !done) return std::unexpected(done.error());
   Statement& select = statements_.read_changes;
   const StatementUse use(select);
-  std::vector<Event> result;
-  Result<bool> row = select.bind(1, to_number(revision)).step();
-  for (; row && *row; row = select.step()) {
-    if (result.size() >= limit && !result.empty() && count(select, 0) != result.back().revision) return result;
+  // No key is empty, so all of a revision is all that comes before the next one's empty key.
+  const std::uint64_t revision = after.key.empty() ? after.revision + 1 : after.revision;
+  select.bind(1, to_number(revision)).bind_borrowed(2, after.key);
+  Changes result{{}, after};
+  Result<bool> row = select.bind(3, to_number(limit + 1)).step();  // one more: is the last revision cut?
+  for (; row && *row && result.events.size() < limit; row = select.step()) {
     Result<Event> event = read_event(select);
     if (!event) return std::unexpected(store_error(event.error(), file_));
-    result.push_back(std::move(*event));
+    result.events.push_back(std::move(*event));
   }
   if (!row) return std::unexpected(store_error(row.error(), file_));
+  if (result.events.empty()) return result;
+  const Event& last = result.events.back();
+  const bool cut = *row && count(select, 0) == last.revision;
+  result.next = cut ? Position(last.revision, last.now.key) : Position(last.revision);
   return result;
 }
 

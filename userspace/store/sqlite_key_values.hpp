@@ -39,7 +39,7 @@ class SqliteKeyValues : public KeyValues {
   Result<std::uint64_t> revision() override;
   Result<Range> range(std::string_view prefix) override;
   Result<CommitReply> commit(const CommitRequest& request) override;
-  Result<std::vector<Event>> changes(std::uint64_t revision, std::size_t limit) override;
+  Result<Changes> changes(const Position& after, std::size_t limit) override;
   Status compact(std::uint64_t revision) override;
   Result<std::uint64_t> compacted() override;
 
@@ -66,11 +66,11 @@ class SqliteKeyValues : public KeyValues {
   Status log_change(const Event& event, StoreMeta& meta);
   Status purge(StoreMeta& meta, Slice slice);
   Status purge_slice();
-  Result<std::vector<Event>> stored_changes(std::uint64_t revision, std::size_t limit);
+  Result<Changes> stored_changes(const Position& after, std::size_t limit);
   Error failed(const Error& error);
 
   // With head_mutex_ held:
-  Status check_changes_from(std::uint64_t revision) const;
+  Status check_changes_from(const Position& after) const;
   void publish(const StoreMeta& meta);
 
   Result<StoreMeta> head();

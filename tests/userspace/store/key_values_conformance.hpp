@@ -29,7 +29,7 @@ class KeyValuesConformance : public testing::TestWithParam<KeyValuesFactory> {
   std::uint64_t erase(const std::string& key);
   std::vector<KeyValue> items(const std::string& prefix);
   std::vector<std::string> keys(const std::string& prefix);
-  std::vector<Event> changes(std::uint64_t revision, std::size_t limit = 1000);
+  std::vector<Event> changes(const Position& after, std::size_t limit = 1000);
   std::uint64_t revision();
 
   std::shared_ptr<KeyValues> store_;

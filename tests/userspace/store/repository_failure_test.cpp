@@ -32,9 +32,7 @@ class FailingKeyValues : public KeyValues {
     if (fault_->forgets) return fail(ErrorCode::kSystem, "disk: Input/output error");
     return reply;
   }
-  Result<std::vector<Event>> changes(std::uint64_t revision, std::size_t limit) override {
-    return real_->changes(revision, limit);
-  }
+  Result<Changes> changes(const Position& after, std::size_t limit) override { return real_->changes(after, limit); }
   Status compact(std::uint64_t revision) override { return real_->compact(revision); }
   Result<std::uint64_t> compacted() override { return real_->compacted(); }
 

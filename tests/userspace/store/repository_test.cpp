@@ -107,7 +107,7 @@ TEST_F(RepositoryWrites, ThatChangeNothingMakeNoRevision) {
   EXPECT_EQ(write(WriteRequest{.edits = {delete_edit(pod_key("shop", "ghost"))}, .ignore_missing = true}).revision,
             revision);
   EXPECT_EQ(repository_->revision(), revision);
-  EXPECT_TRUE(repository_->changes(revision, 10).value().empty());
+  EXPECT_TRUE(repository_->changes(revision, 10).value().events.empty());
 }
 
 TEST_F(RepositoryWrites, ByCascadeNameWhatWentWithTheNetwork) {
@@ -234,7 +234,7 @@ TEST_F(RepositoryWrites, ShowInTheChangesAsResourcesAlone) {
   assign();
   const std::uint64_t first = repository_->revision();
   write({put_edit(labelled("c", "x")), delete_edit(pod_key("shop", "b"))});
-  const auto events = repository_->changes(first, 100).value();
+  const auto events = repository_->changes(first, 100).value().events;
   ASSERT_EQ(events.size(), 2U) << "the cursors are nobody's business";
   EXPECT_EQ(events[0].now.key, "r/pod/shop/b");
   EXPECT_TRUE(events[0].deleted);

@@ -71,7 +71,7 @@ void check(const std::filesystem::path& folder, std::uint64_t acknowledged) {
   }
   std::uint64_t seen = store->compacted().value();
   ASSERT_GE(seen + 20, revision);
-  const std::vector<Event> events = store->changes(seen, 1000).value();
+  const std::vector<Event> events = store->changes(seen, 1000).value().events;
   for (const Event& event : events) {
     ASSERT_TRUE(event.revision == seen || event.revision == seen + 1) << "revisions are dense";
     seen = event.revision;

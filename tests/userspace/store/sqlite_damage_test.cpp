@@ -46,7 +46,7 @@ class SqliteDamageTest : public testing::Test {
     const auto store = open_or_fail(folder_.path());
     ASSERT_NE(store, nullptr);
     items_ = store->range("").value().items;
-    changes_ = store->changes(0, 10'000).value();
+    changes_ = store->changes(0, 10'000).value().events;
     ASSERT_EQ(store->revision().value(), 41U);
   }
 
@@ -61,7 +61,7 @@ class SqliteDamageTest : public testing::Test {
     }
     EXPECT_EQ((*store)->revision().value(), 41U);
     EXPECT_EQ((*store)->range("").value().items, items_);
-    EXPECT_EQ((*store)->changes(0, 10'000).value(), changes_);
+    EXPECT_EQ((*store)->changes(0, 10'000).value().events, changes_);
     return false;
   }
 

@@ -43,7 +43,7 @@ TEST(SqliteDisk, RefusesWritesOnAFullDiskReadsOnAndWorksAgainWhenThereIsRoom) {
   EXPECT_GT(newest, 10U);
   EXPECT_EQ(store->revision().value(), newest);
   EXPECT_EQ(store->range("").value().items.size(), newest);
-  EXPECT_EQ(store->changes(newest - 1, 10).value().size(), 1U);
+  EXPECT_EQ(store->changes(newest - 1, 10).value().events.size(), 1U);
   EXPECT_EQ(store->commit({{}, {put_of("again", std::string(100'000, 'v'))}}).error().code, ErrorCode::kExhausted);
   std::filesystem::remove(mount.path() / "other");
   EXPECT_EQ(put(*store, "after", "1"), newest + 1);

@@ -43,14 +43,14 @@ TEST_F(SqliteKeyValuesTest, KeepsEverythingAcrossARestart) {
   ASSERT_TRUE(store->compact(1));
   const Identity identity = store->identity();
   const auto range = store->range("").value();
-  const auto changes = store->changes(1, 100).value();
+  const auto changes = store->changes(1, 100).value().events;
   store = nullptr;
   store = open_or_fail(folder_.path());
   EXPECT_EQ(store->identity(), identity);
   EXPECT_EQ(store->revision().value(), 3U);
   EXPECT_EQ(store->compacted().value(), 1U);
   EXPECT_EQ(store->range("").value().items, range.items);
-  EXPECT_EQ(store->changes(1, 100).value(), changes);
+  EXPECT_EQ(store->changes(1, 100).value().events, changes);
   EXPECT_EQ(put(*store, "c", "4"), 4U);
 }
 
@@ -75,7 +75,7 @@ TEST_F(SqliteKeyValuesTest, CompactsByItselfAboveItsLimitsAndKeepsTheNewestRevis
     const auto store = open_or_fail(folder_.path(), {.max_revisions = 100});
     for (int i = 1; i <= 300; i++) put(*store, "k" + std::to_string(i % 7), "v");
     EXPECT_EQ(store->compacted().value(), 200U);
-    EXPECT_EQ(store->changes(200, 1000).value().size(), 100U);
+    EXPECT_EQ(store->changes(200, 1000).value().events.size(), 100U);
     EXPECT_EQ(store->changes(199, 1000).error().code, ErrorCode::kOutOfRange);
   }
   auto store = open_or_fail(folder_.path(), {.max_change_bytes = 10'000, .recent_bytes = 0});
@@ -85,7 +85,7 @@ TEST_F(SqliteKeyValuesTest, CompactsByItselfAboveItsLimitsAndKeepsTheNewestRevis
   EXPECT_LE(compacted, 349U);
   put(*store, "big", std::string(100'000, 'b'));
   EXPECT_EQ(store->compacted().value(), 350U);
-  EXPECT_EQ(store->changes(350, 10).value().size(), 1U) << "though it is larger than the limit";
+  EXPECT_EQ(store->changes(350, 10).value().events.size(), 1U) << "though it is larger than the limit";
   store = nullptr;
   EXPECT_NE(open_or_fail(folder_.path()), nullptr) << "and its sums agree";
 }
