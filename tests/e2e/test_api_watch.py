@@ -91,6 +91,35 @@ def test_a_watch_goes_on_without_a_gap_over_a_restart_and_a_kill(node):
             assert revisions == list(range(revisions[0], revisions[0] + len(expected))), "a revision is missing"
 
 
+def test_a_watch_notices_a_restored_backup_though_the_store_has_passed_its_revision_again(node):
+    state, backup = node.folder / "state", node.folder / "backup.db"
+    node.put(one_pod("kept"))
+    node.ctl("store", "backup", backup, "--state-dir", state)
+    node.put(one_pod("lost"))
+    with watching(node, "pods") as (watch,):
+        wait_until(lambda: watch.saw("lost"), "the watch has seen everything")
+        seen = node.status()["store"]["revision"]
+        watch.process.send_signal(signal.SIGSTOP)  # so that it comes back late
+        assert node.stop() == 0
+        node.ctl("store", "restore", backup, "--state-dir", state, "--yes")
+        node.start(wait=False)
+        wait_until(lambda: node.status(check=False), "the daemon answers")
+        node.ctl("store", "adopt")
+        for number in range(3):
+            node.put(one_pod(f"new-{number}"))
+        assert node.status()["store"]["revision"] > seen, "nothing is tested: the number alone would tell"
+        watch.process.send_signal(signal.SIGCONT)
+        expected = [("PRESENT", "kept"), ("PRESENT", "lost"), ("CREATED", "new-0"), ("CREATED", "new-1"),
+                    ("CREATED", "new-2"), ("DELETED", "lost")]
+        wait_until(lambda: len(watch.events()) >= len(expected),
+                   lambda: f"it lists again: {watch.errors.read_text()} {watch.events()}")
+        events = [(event["type"], event["resource"]["name"]) for event in watch.events()]
+        assert sorted(events) == sorted(expected)
+        assert "restored" in watch.errors.read_text()
+        node.put(one_pod("next"))
+        wait_until(lambda: watch.saw("next"), "and it goes on")
+
+
 def test_a_new_watch_begins_with_what_there_is_and_filters(node):
     node.put(manifests.join(manifests.network("blue"), manifests.pod("blue/b"), manifests.pod("red/a")))
     with watching(node, "-n", "red") as (red,), watching(node, "networks") as (networks,), watching(node) as (all_,):

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/text.hpp"
+#include "model/names.hpp"
 #include "wire/convert.hpp"
 
 namespace sluice::api {
@@ -62,6 +63,32 @@ Result<node::AttachRequest> from_message(const v1::AttachPodRequest& message) {
     return fail(ErrorCode::kInvalid, "interface: " + shown(request.interface) + " is longer than 15 characters");
   }
   return request;
+}
+
+v1::StoreIdentity to_message(const store::Identity& identity) {
+  v1::StoreIdentity message;
+  message.set_uuid(uuid_text(identity.uuid));
+  message.set_epoch(identity.epoch);
+  return message;
+}
+
+Status check_store(const v1::StoreIdentity& expected, const store::Identity& present) {
+  const std::string uuid = uuid_text(present.uuid);
+  const auto refuse = [](const std::string& field, const std::string& value, const std::string& problem) {
+    const std::string remedy = "list again and go on from there";
+    Error error{ErrorCode::kOutOfRange, "store: " + problem + ": its revisions are others; " + remedy};
+    error.details.push_back({"store", field, value, problem, remedy});
+    return std::unexpected(std::move(error));
+  };
+  if (!expected.uuid().empty() && expected.uuid() != uuid) {
+    const std::string value = model::printable(expected.uuid().substr(0, kShown));
+    return refuse("store.uuid", value, "the daemon's is " + uuid + ", not " + value);
+  }
+  if (expected.epoch() != 0 && expected.epoch() != present.epoch) {
+    const std::string value = std::to_string(expected.epoch());
+    return refuse("store.epoch", value, "it is in epoch " + std::to_string(present.epoch) + ", not " + value);
+  }
+  return {};
 }
 
 v1::AttachPodResponse to_message(const node::AttachReply& reply) {

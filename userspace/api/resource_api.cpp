@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "api/convert.hpp"
 #include "api/status_codes.hpp"
 #include "base/text.hpp"
 #include "wire/convert.hpp"
@@ -121,6 +122,7 @@ grpc::Status ResourceApi::List(grpc::ServerContext* context, const v1::ListReque
   const auto turn = replies_.turn(peer_);
   const store::Listing listing = repository_.list(*kind, request->network(), labels);
   response->set_revision(listing.revision);
+  *response->mutable_store() = to_message(repository_.identity());
   for (const store::Stored& stored : listing.items) *response->add_resources() = message_of(stored);
   return replies_.send(peer_, *context, *response);
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/convert.hpp"
 #include "api/status_codes.hpp"
 #include "wire/convert.hpp"
 
@@ -77,6 +78,7 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
         context_(context),
         peer_(peer),
         filter_(std::move(filter)),
+        store_(to_message(hub.repository_.identity())),
         position_(after),
         part_(snapshot ? kKinds.begin() : kKinds.end()) {}
 
@@ -167,6 +169,12 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
     return response;
   }
 
+  [[nodiscard]] v1::WatchResponse nothing_new() const {
+    v1::WatchResponse response;
+    response.set_revision(position_.revision);
+    return response;
+  }
+
   void pump_locked() {
     if (ended_ || writing_) return;
     if (part_ != kKinds.end()) {
@@ -174,9 +182,12 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
     } else {
       auto events = next_events();
       if (!events) return end_locked(finish(context_, events.error()));
-      if (!*events) return;
-      sending_ = std::move(**events);
+      // A watch that has nothing to say yet says at least that it has begun, and with which store.
+      if (!*events && greeted_) return;
+      sending_ = *events ? std::move(**events) : nothing_new();
     }
+    greeted_ = true;
+    *sending_.mutable_store() = store_;
     writing_ = true;
     StartWrite(&sending_);
   }
@@ -190,12 +201,14 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
   grpc::CallbackServerContext& context_;
   const Peer peer_;
   const Filter filter_;
+  const v1::StoreIdentity store_;
   std::shared_ptr<Watch> self_;
   std::mutex mutex_;                       ///< guards what follows
   store::Position position_;               ///< everything up to here has been read
   decltype(kKinds)::const_iterator part_;  ///< of the snapshot, that comes next; the end: it is complete
   std::optional<model::Name> last_;        ///< of that part, what was read last
   v1::WatchResponse sending_;
+  bool greeted_ = false;
   bool writing_ = false;
   bool ended_ = false;
 };
@@ -271,6 +284,7 @@ grpc::ServerWriteReactor<v1::WatchResponse>* WatchHub::open(grpc::CallbackServer
   auto watch = std::make_shared<Watch>(*this, context, peer, filter ? *filter : Filter{}, request.after_revision(),
                                        request.snapshot());
   watch->hold(watch);
+  const Status same_store = request.snapshot() ? Status() : check_store(request.store(), repository_.identity());
   Status taken = fail(ErrorCode::kUnavailable, "the daemon is stopping; resume the watch later");
   {
     const std::lock_guard lock(mutex_);
@@ -281,6 +295,8 @@ grpc::ServerWriteReactor<v1::WatchResponse>* WatchHub::open(grpc::CallbackServer
     watch->end(taken.error());
   } else if (!filter) {
     watch->end(filter.error());
+  } else if (!same_store) {
+    watch->end(same_store.error());
   } else {
     watch->pump();
   }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `watch`: a line for each change. A lost connection is made again and the changes go on where they ended; where the
-// daemon has forgotten them, everything is listed again and compared with what was seen.
+// daemon has forgotten them, or has another store by now, everything is listed again and compared with what was seen.
+#include <google/protobuf/util/message_differencer.h>
+
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <set>
 #include <thread>
@@ -37,10 +41,7 @@ class Watcher {
       if (!streams_.out) return ExitStatus::kFailed;  // the application tells it
       if (!ended && ended.error().code == ErrorCode::kOutOfRange) {
         if (snapshot_) return complain_about_call(streams_, ended.error());
-        complain(streams_,
-                 "the changes after revision " + std::to_string(revision_) +
-                     " are gone from the store: listing everything again",
-                 ExitStatus::kOk);
+        complain(streams_, why_listed_again(ended.error()) + ": listing everything again", ExitStatus::kOk);
         snapshot_ = true;
         continue;
       }
@@ -59,13 +60,22 @@ class Watcher {
     v1::WatchRequest request;
     request.set_snapshot(snapshot_);
     request.set_after_revision(snapshot_ ? 0 : revision_);
+    if (!snapshot_ && store_) *request.mutable_store() = *store_;
     for (const model::Kind kind : command_.kinds) request.add_kinds(wire::to_message(kind));
     request.set_network(command_.network);
     return request;
   }
 
+  [[nodiscard]] std::string why_listed_again(const Error& error) const {
+    const bool another =
+        std::ranges::any_of(error.details, [](const Detail& detail) { return detail.resource == "store"; });
+    if (another) return "the daemon's store was restored, reset or replaced";
+    return "the changes after revision " + std::to_string(revision_) + " are gone from the store";
+  }
+
   bool take(const v1::WatchResponse& response) {
     begun_ = tells_ = true;
+    if (response.has_store()) store_ = response.store();
     for (const v1::WatchEvent& event : response.events()) {
       if (snapshot_) {
         take_present(event);
@@ -91,7 +101,11 @@ class Watcher {
     seen_.insert(key);
     const std::uint64_t modified = event.resource().metadata().modified_revision();
     const auto known = known_.find(key);
-    if (known != known_.end() && known->second.revision == modified) return;
+    // In another store, or after a restored backup, the same revision may have made something else.
+    if (known != known_.end() && known->second.revision == modified &&
+        google::protobuf::util::MessageDifferencer::Equals(known->second.resource, event.resource())) {
+      return;
+    }
     show(known == known_.end() ? (listed_ ? "CREATED" : "PRESENT") : "CHANGED", event.revision(), key,
          event.resource());
     known_[key] = {modified, event.resource()};
@@ -149,9 +163,10 @@ class Watcher {
   const Streams& streams_;
   bool snapshot_;
   std::uint64_t revision_;
-  bool listed_ = false;  ///< one listing is complete: what comes with another is news
-  bool begun_ = false;   ///< the daemon has answered once
-  bool tells_ = false;   ///< of the next loss; once for each
+  std::optional<v1::StoreIdentity> store_;  ///< that revision_ is of
+  bool listed_ = false;                     ///< one listing is complete: what comes with another is news
+  bool begun_ = false;                      ///< the daemon has answered once
+  bool tells_ = false;                      ///< of the next loss; once for each
   std::map<model::Key, Known> known_;
   std::set<model::Key> seen_;  ///< in the listing that is being read
 };

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/convert.hpp"
 #include "api/status_codes.hpp"
 #include "callers.hpp"
 
@@ -117,6 +118,66 @@ TEST_F(ApiWatch, KeepsResponsesSmallAlsoWhereTheResourcesAreLarge) {
       events += response->events_size();
     }
     EXPECT_EQ(events, 300) << (snapshot ? "snapshot" : "changes");
+  }
+}
+
+TEST_F(ApiWatch, BeginsAtOnceAndSaysFromWhichStore) {
+  const std::uint64_t revision = repository().revision();
+  const v1::StoreIdentity store = to_message(repository().identity());
+  ASSERT_EQ(store.uuid().size(), 36U);
+  Watch watch(*caller_, after(revision));
+  const auto first = watch.next();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->events_size(), 0);
+  EXPECT_EQ(first->revision(), revision);
+  EXPECT_EQ(first->store().SerializeAsString(), store.SerializeAsString());
+  put_pods("a", 1);
+  const auto second = watch.next();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->events_size(), 1);
+  EXPECT_EQ(second->store().SerializeAsString(), store.SerializeAsString());
+
+  grpc::ClientContext context;
+  v1::ListRequest request;
+  request.set_kind(v1::POD);
+  v1::ListResponse listed;
+  ASSERT_TRUE(caller_->resources()->List(&context, request, &listed).ok());
+  EXPECT_EQ(listed.store().SerializeAsString(), store.SerializeAsString());
+}
+
+TEST_F(ApiWatch, GoesOnWithTheStoreThatItsRevisionIsOf) {
+  put_pods("a", 1);
+  v1::WatchRequest request = after(repository().revision() - 1);
+  *request.mutable_store() = to_message(repository().identity());
+  Watch watch(*caller_, request);
+  const auto first = watch.next();
+  ASSERT_TRUE(first);
+  ASSERT_EQ(first->events_size(), 1);
+  EXPECT_EQ(first->events(0).key().name(), "a0");
+}
+
+TEST_F(ApiWatch, IsToldToListAgainWhereItsRevisionIsOfAnotherStore) {
+  struct Case {
+    std::string uuid;
+    std::uint64_t epoch;
+    std::string field;
+  };
+  const v1::StoreIdentity store = to_message(repository().identity());
+  for (const Case& one : {Case{"00000000-0000-4000-8000-000000000000", store.epoch(), "store.uuid"},
+                          Case{store.uuid(), store.epoch() + 1, "store.epoch"}, Case{"\x1b[2J", 0, "store.uuid"}}) {
+    v1::WatchRequest request = after(repository().revision());
+    request.mutable_store()->set_uuid(one.uuid);
+    request.mutable_store()->set_epoch(one.epoch);
+    Watch watch(*caller_, request);
+    const Error error = watch.end();
+    EXPECT_EQ(error.code, ErrorCode::kOutOfRange) << error.message;
+    EXPECT_NE(error.message.find("list again"), std::string::npos) << error.message;
+    EXPECT_EQ(error.message.find('\x1b'), std::string::npos);
+    ASSERT_EQ(error.details.size(), 1U);
+    EXPECT_EQ(error.details[0].resource, "store");
+    EXPECT_EQ(error.details[0].field, one.field);
+    request.set_snapshot(true);
+    EXPECT_TRUE(Watch(*caller_, request).next()) << "it lists again";
   }
 }
 

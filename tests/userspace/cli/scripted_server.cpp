@@ -77,13 +77,14 @@ grpc::Status ScriptedResources::Delete(grpc::ServerContext* context, const v1::D
   return grpc::Status::OK;
 }
 
-grpc::Status ScriptedResources::Watch(grpc::ServerContext*, const v1::WatchRequest* request,
+grpc::Status ScriptedResources::Watch(grpc::ServerContext* context, const v1::WatchRequest* request,
                                       grpc::ServerWriter<v1::WatchResponse>* writer) {
   watched.push_back(*request);
   if (watched.size() > streams.size()) return {grpc::StatusCode::INTERNAL, "the script has ended"};
   const Stream& stream = streams[watched.size() - 1];
   for (const v1::WatchResponse& response : stream.responses) writer->Write(response);
-  return stream.end;
+  if (const Error* error = std::get_if<Error>(&stream.end)) return api::finish(*context, *error);
+  return std::get<grpc::Status>(stream.end);
 }
 
 v1::Resource resource_of(const std::string& manifest, std::uint64_t revision) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "api/sluice.grpc.pb.h"
@@ -37,7 +38,7 @@ class ScriptedResources final : public v1::ResourceService::Service {
   std::vector<v1::DeleteRequest> deleted;
   struct Stream {
     std::vector<v1::WatchResponse> responses;
-    grpc::Status end;
+    std::variant<grpc::Status, Error> end;
   };
   std::vector<Stream> streams;  ///< one for each call of Watch
   std::vector<v1::WatchRequest> watched;

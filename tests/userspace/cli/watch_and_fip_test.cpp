@@ -61,6 +61,36 @@ TEST_F(ResourceCommands, WatchListsAgainAfterACompactionAndShowsOnlyWhatDiffers)
   EXPECT_TRUE(resources_.watched.at(2).snapshot());
 }
 
+v1::WatchResponse of_store(v1::WatchResponse response, std::uint64_t epoch) {
+  response.mutable_store()->set_uuid("6f6e6520-73746f-7265-8000-000000000001");
+  response.mutable_store()->set_epoch(epoch);
+  return response;
+}
+
+TEST_F(ResourceCommands, WatchSaysOfWhichStoreItsRevisionIsAndListsAgainWhereThatWasRestored) {
+  v1::WatchEvent restored = event(v1::WatchEvent::CREATED, 4, "b");
+  restored.mutable_resource()->mutable_pod()->set_weight(7);  // the same revision, but of the store's other past
+  resources_.streams = {
+      {{of_store(response(4, {event(v1::WatchEvent::CREATED, 3, "a"), event(v1::WatchEvent::CREATED, 4, "b")}, true),
+                 1)},
+       kLost},
+      {{}, Error{ErrorCode::kOutOfRange, "it is in epoch 2", {{"store", "store.epoch", "1", "is in epoch 2", "list"}}}},
+      {{of_store(response(5, {event(v1::WatchEvent::CREATED, 3, "a"), restored}, true), 2)}, kLost},
+      {{}, kEnd}};
+  const Outcome outcome = run({"watch"});
+  EXPECT_EQ(outcome.out, "3 PRESENT pod shop/a\n4 PRESENT pod shop/b\n4 CHANGED pod shop/b\n");
+  EXPECT_NE(outcome.err.find("the daemon's store was restored, reset or replaced: listing everything again"),
+            std::string::npos)
+      << outcome.err;
+  ASSERT_EQ(resources_.watched.size(), 4U);
+  EXPECT_FALSE(resources_.watched[0].has_store());
+  EXPECT_EQ(resources_.watched[1].store().epoch(), 1U);
+  EXPECT_EQ(resources_.watched[1].after_revision(), 4U);
+  EXPECT_TRUE(resources_.watched[2].snapshot());
+  EXPECT_EQ(resources_.watched[3].store().epoch(), 2U);
+  EXPECT_EQ(resources_.watched[3].after_revision(), 5U);
+}
+
 TEST_F(ResourceCommands, WatchShowsATransactionOnceThatALostConnectionHasCutInTwo) {
   resources_.streams = {
       {{response(4, {event(v1::WatchEvent::CREATED, 5, "a")})}, kLost},
