@@ -60,6 +60,7 @@ std::uint64_t revision_of(const Present& present, const model::Key& key) {
 void print_conflicts(api::Client& client, const std::vector<v1::ResourceEdit>& edits, const Present& before,
                      const Streams& streams) {
   std::vector<model::Key> keys;
+  keys.reserve(edits.size());
   for (const v1::ResourceEdit& edit : edits) keys.push_back(key_of(edit.put()));
   const auto now = read_present(client, keys);
   if (!now) return;  // the refusal itself has been told

@@ -159,8 +159,9 @@ void add_describe_command(CLI::App& root, Invocation& invocation) {
   });
 }
 
-CLI::Option* add_kind(CLI::App& command, std::function<void(const std::string&)> store, const std::string& help) {
-  return command.add_option_function<std::string>("kind", std::move(store), help)->type_name("KIND")->required();
+CLI::Option* add_kind(CLI::App& command, const std::function<void(const std::string&)>& store,
+                      const std::string& help) {
+  return command.add_option_function<std::string>("kind", store, help)->type_name("KIND")->required();
 }
 
 void add_network_option(CLI::App& command, std::string& network, const std::string& help) {

@@ -18,7 +18,7 @@ void add_fip_commands(CLI::App& root, Invocation& invocation);
 void add_resource_commands(CLI::App& root, Invocation& invocation);
 
 /// The positional KIND.
-CLI::Option* add_kind(CLI::App& command, std::function<void(const std::string&)> store, const std::string& help);
+CLI::Option* add_kind(CLI::App& command, const std::function<void(const std::string&)>& store, const std::string& help);
 /// -n, --network.
 void add_network_option(CLI::App& command, std::string& network, const std::string& help);
 

@@ -88,7 +88,7 @@ struct Identity {
 
 /// Limits that every implementation keeps; what is larger is kExhausted and changes nothing.
 inline constexpr std::size_t kMaxKeyBytes = 1024;
-inline constexpr std::size_t kMaxValueBytes = 1024 * 1024;
+inline constexpr std::size_t kMaxValueBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxOperations = 200'000;
 
 /// Safe to use from several threads.
