@@ -43,7 +43,7 @@ TEST_P(Admit, APodSendsFromItsOwnMacOnly) {
 TEST_P(Admit, APodSendsFromItsOwnAddressOnlyWhateverTheProtocol) {
   for (unsigned protocol : {0U, 1U, 2U, 4U, 6U, 17U, 41U, 47U, 50U, 89U, 132U, 255U}) {
     const Frame frame = ip_packet(pod.to(neighbour), neighbour.address, ip("172.16.0.1"),
-                             static_cast<std::uint8_t>(protocol), Bytes(40, 0x11));
+                                  static_cast<std::uint8_t>(protocol), Bytes(40, 0x11));
     EXPECT_EQ(send(pod, frame).reason, SLUICE_REASON_SPOOFED_IP) << "protocol " << protocol;
   }
 }

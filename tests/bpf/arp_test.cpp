@@ -65,8 +65,8 @@ TEST_F(ArpFromPod, NothingIsAnsweredForAddressesThatNobodyHas) {
   const Network other = world.network(8, 2);
   const Pod elsewhere = world.pod(other, "172.16.0.50");
   world.floating_address("192.0.2.1");
-  for (const Address& target : {ip("172.16.0.99"), ip("8.8.8.8"), ip("255.255.255.255"), ip("0.0.0.0"), detached.address,
-                               gone.address, elsewhere.address, ip("192.0.2.1")}) {
+  for (const Address& target : {ip("172.16.0.99"), ip("8.8.8.8"), ip("255.255.255.255"), ip("0.0.0.0"),
+                                detached.address, gone.address, elsewhere.address, ip("192.0.2.1")}) {
     EXPECT_EQ(send(pod, question(target)).reason, SLUICE_REASON_ARP_NO_TARGET) << target.text();
   }
 }

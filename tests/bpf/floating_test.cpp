@@ -102,10 +102,10 @@ TEST_P(Floating, OtherIcmpAndOtherProtocolsAreNamed) {
   world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
   EXPECT_EQ(receive(echo_reply(kInbound, client, address, 1)).reason, SLUICE_REASON_ICMP_ERROR);
   for (const std::uint8_t type : pick<Bytes>({5, 13}, {5, 100, 139})) {
-    EXPECT_EQ(receive(icmp(kInbound, client, address, type, 0, Bytes(36, 0x45))).reason,
-              SLUICE_REASON_ICMP_ERROR);
+    EXPECT_EQ(receive(icmp(kInbound, client, address, type, 0, Bytes(36, 0x45))).reason, SLUICE_REASON_ICMP_ERROR);
   }
-  for (const std::uint8_t protocol : pick<Bytes>({0, 2, 4, 41, 47, 50, 132, 255}, {1, 2, 4, 41, 47, 50, 51, 59, 132, 255})) {
+  for (const std::uint8_t protocol :
+       pick<Bytes>({0, 2, 4, 41, 47, 50, 132, 255}, {1, 2, 4, 41, 47, 50, 51, 59, 132, 255})) {
     const Frame frame = ip_packet(kInbound, client, address, protocol, Bytes(20));
     const Outcome outcome = receive(frame);
     EXPECT_EQ(outcome.reason, SLUICE_REASON_REFUSED_PROTOCOL) << +protocol;

@@ -9,7 +9,9 @@ namespace {
 
 class ForeignTest : public ProgramTest {
  protected:
-  explicit ForeignTest(Family its_family) : ProgramTest(its_family) { world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}}); }
+  explicit ForeignTest(Family its_family) : ProgramTest(its_family) {
+    world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
+  }
 
   void expect_foreign(const Frame& frame) {
     EXPECT_EQ(receive(frame).reason, SLUICE_REASON_FOREIGN) << ::testing::PrintToString(frame);
@@ -71,8 +73,8 @@ TEST_F(Foreign6, ExtensionHeadersPass) {
 TEST_P(Foreign, MulticastBroadcastAndOtherHostsFramesPass) {
   const Link group = {kGatewayMac, pick(Mac{0x01, 0, 0x5e, 0, 0, 0xfb}, Mac{0x33, 0x33, 0, 0, 0, 0xfb})};
   expect_foreign(udp(group, {client, 5353, ip(pick("224.0.0.251", "ff02::fb")), 5353}));
-  expect_foreign(udp({kGatewayMac, kBroadcastMac},
-                     {ip(pick("0.0.0.0", "::")), 68, ip(pick("255.255.255.255", "ff02::1:2")), 67}));
+  expect_foreign(
+      udp({kGatewayMac, kBroadcastMac}, {ip(pick("0.0.0.0", "::")), 68, ip(pick("255.255.255.255", "ff02::1:2")), 67}));
   expect_foreign(udp(elsewhere, {client, 1, host, 2}));
 }
 

@@ -142,8 +142,8 @@ TEST_F(MalformedFromPod, DropsSourcesThatAreNotThePods) {
   std::vector<Case> cases;
   for (const char* source : {"172.16.0.20", "172.16.0.1", "172.16.1.1", "255.255.255.255", "172.16.255.255",
                              "172.16.0.0", "0.0.0.0", "127.0.0.1", "224.0.0.1", "8.8.8.8"}) {
-    cases.push_back({std::string("source ") + source,
-                     repaired(good_tcp(), [&](Frame& f) { f.set_source(ip(source)); }), SLUICE_REASON_SPOOFED_IP});
+    cases.push_back({std::string("source ") + source, repaired(good_tcp(), [&](Frame& f) { f.set_source(ip(source)); }),
+                     SLUICE_REASON_SPOOFED_IP});
   }
   expect(cases);
 }
@@ -204,8 +204,8 @@ TEST_F(MalformedFromPod, DropsWrongTransportHeaders) {
       {"UDP length 65535", udp_length(65535), SLUICE_REASON_BAD_L4_HEADER},
   };
   for (unsigned words = 0; words < 5; ++words) {
-    cases.push_back({"TCP data offset " + std::to_string(words), at(good_tcp(), l4 + 12, words << 4),
-                     SLUICE_REASON_BAD_L4_HEADER});
+    cases.push_back(
+        {"TCP data offset " + std::to_string(words), at(good_tcp(), l4 + 12, words << 4), SLUICE_REASON_BAD_L4_HEADER});
   }
   expect(cases);
   EXPECT_EQ(send(pod, at(good_tcp(), l4 + 12, 0x60)).reason, SLUICE_REASON_TO_POD) << "4 bytes of options fit";

@@ -74,8 +74,8 @@ TEST_F(MalformedFromUplink, DropsSourcesThatCannotBe) {
   std::vector<Case> cases;
   for (const char* source : {"0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.255", "224.0.0.1", "239.1.1.1",
                              "240.0.0.1", "255.255.255.255", "192.0.2.2"}) {
-    cases.push_back({std::string("source ") + source,
-                     repaired(good_tcp(), [&](Frame& f) { f.set_source(ip(source)); }), SLUICE_REASON_MARTIAN});
+    cases.push_back({std::string("source ") + source, repaired(good_tcp(), [&](Frame& f) { f.set_source(ip(source)); }),
+                     SLUICE_REASON_MARTIAN});
   }
   cases.push_back({"land", repaired(good_tcp(), [&](Frame& f) { f.set_source(address); }), SLUICE_REASON_LAND});
   expect(cases);
@@ -115,10 +115,9 @@ TEST_F(MalformedFromUplink, TheFirstCheckThatAppliesDecides) {
   const auto fragment = [&](Frame& f) { f.set16(kIp + 6, 0x2000); };
   expect({
       {"fragments before a floating IP as source",
-       repaired(good_tcp(), [&](Frame& f) { fragment(f), f.set_source(ip("192.0.2.2")); }),
-       SLUICE_REASON_FRAGMENT},
-      {"loopback before fragments",
-       repaired(good_tcp(), [&](Frame& f) { fragment(f), f.set_source(ip("127.0.0.1")); }), SLUICE_REASON_MARTIAN},
+       repaired(good_tcp(), [&](Frame& f) { fragment(f), f.set_source(ip("192.0.2.2")); }), SLUICE_REASON_FRAGMENT},
+      {"loopback before fragments", repaired(good_tcp(), [&](Frame& f) { fragment(f), f.set_source(ip("127.0.0.1")); }),
+       SLUICE_REASON_MARTIAN},
       {"the transport header before a floating IP as source",
        repaired(good_tcp(), [&](Frame& f) { f.set16(kIp + 2, 30).set_source(ip("192.0.2.2")); }),
        SLUICE_REASON_TRUNCATED},

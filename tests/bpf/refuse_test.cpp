@@ -11,7 +11,7 @@ Frame reset(const Frame& frame, std::uint32_t sequence, std::uint32_t acknowledg
   const std::size_t at = frame.l4();
   const Tuple tuple{frame.destination(), frame.get16(at + 2), frame.source(), frame.get16(at)};
   Frame made = tcp(back, tuple, flags, {.sequence = sequence, .acknowledgement = acknowledgement});
-  made.set16(at + 14, 0);                                            // the window
+  made.set16(at + 14, 0);                                      // the window
   if (made.family() == Family::kIpv4) made.set16(kIp + 4, 0);  // the identification
   return made.fix_checksums();
 }
@@ -143,8 +143,8 @@ TEST_P(Refuse, TheFloatingIpsRefusalsAreChargedToTheTenantWhenOneIsKnown) {
   receive(tcp(kInbound, {client_address, 40000, ip("192.0.2.1"), 80}, kSyn));
   const auto unbound = [&] {
     const sluice_address6 six = ip("192.0.2.1").wire6();
-    const std::uint32_t index = family == Family::kIpv6 ? sluice_refusal_index6(&six)
-                                                        : sluice_refusal_index(ip("192.0.2.1").wire4());
+    const std::uint32_t index =
+        family == Family::kIpv6 ? sluice_refusal_index6(&six) : sluice_refusal_index(ip("192.0.2.1").wire4());
     return datapath.element<sluice_refusal_window>("refusal_windows", index).answers;
   };
   EXPECT_EQ(datapath.usage(network.slot).outside.answers, 1U) << "bound, no backend";

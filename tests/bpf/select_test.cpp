@@ -140,8 +140,7 @@ TEST_P(Select, AChangedSecretChangesTheChoice) {
   std::vector<Address> before;
   for (std::uint16_t port = 1000; port < 1064; ++port) before.push_back(backend_of(port));
   for (const FlowRecord& flow : datapath.flows()) {
-    if (flow.role == SLUICE_FLOW_FORWARD)
-      send(client, tcp(client.to_router(), flow.self.tuple, kRst));
+    if (flow.role == SLUICE_FLOW_FORWARD) send(client, tcp(client.to_router(), flow.self.tuple, kRst));
   }
   change_settings([](sluice_settings& s) { s.secret[0] ^= 1; });
   unsigned moved = 0;

@@ -83,7 +83,7 @@ TEST_P(Substitute, AnOutsiderWhoClaimsToBeInsideNeverGetsAnInsidersTuple) {
   world.floating("192.0.2.1", 53, kUdp, network, {{server, 8080}});
   world.service(network, "198.18.0.1", 80, kTcp, {{server, 8080}});
   const Address claimed[] = {client.address,   server.address,     network.router,
-                                   ip("172.16.1.1"), ip("172.16.99.99"), ip("198.18.0.1")};
+                             ip("172.16.1.1"), ip("172.16.99.99"), ip("198.18.0.1")};
   for (const Address source : claimed) {
     const Tuple spoofed{source, 40000, ip("192.0.2.1"), 80};
     const Frame syn = tcp(kInbound, spoofed, kSyn);

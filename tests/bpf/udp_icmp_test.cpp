@@ -61,7 +61,8 @@ TEST_P(UdpIcmp, TheThreeProtocolsDoNotShareFlows) {
 }
 
 TEST_P(UdpIcmp, AnEchoWithAnotherCodeIsNoEcho) {
-  EXPECT_EQ(send(client, icmp(client.to_router(), client.address, address, pick<std::uint8_t>(8, 128), 1, {0, 1, 0, 1})).reason,
+  EXPECT_EQ(send(client, icmp(client.to_router(), client.address, address, pick<std::uint8_t>(8, 128), 1, {0, 1, 0, 1}))
+                .reason,
             SLUICE_REASON_ICMP_ERROR);
   EXPECT_TRUE(datapath.flows().empty());
 }

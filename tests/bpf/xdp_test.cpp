@@ -76,7 +76,9 @@ TEST_P(Xdp, PassesEverythingElseUntouched) {
   EXPECT_EQ(run(version.set8(kIp, 0x00)), SLUICE_REASON_FOREIGN);
   EXPECT_EQ(run(vlan(good, 0x8100, 5)), SLUICE_REASON_FOREIGN);
   EXPECT_EQ(run(other_family(kInbound)), SLUICE_REASON_FOREIGN);
-  EXPECT_EQ(run(arp({kGatewayMac, kBroadcastMac}, 1, kGatewayMac, bpftest::ip("0.0.0.1"), {}, bpftest::ip("192.0.2.1"))), SLUICE_REASON_FOREIGN);
+  EXPECT_EQ(
+      run(arp({kGatewayMac, kBroadcastMac}, 1, kGatewayMac, bpftest::ip("0.0.0.1"), {}, bpftest::ip("192.0.2.1"))),
+      SLUICE_REASON_FOREIGN);
   for (std::size_t size = kEthernet; size < l4; ++size) {
     Frame cut = good;
     EXPECT_EQ(run(cut.resize(size)), SLUICE_REASON_FOREIGN) << size;

@@ -19,8 +19,7 @@ struct Held {
   std::set<std::uint32_t> live;
 };
 
-void check_record(const Held& held, std::uint32_t index, const FlowKey& key, std::uint8_t role,
-                  std::ostream& errors) {
+void check_record(const Held& held, std::uint32_t index, const FlowKey& key, std::uint8_t role, std::ostream& errors) {
   const auto found = held.flows.find(key);
   if (found == held.flows.end()) {
     errors << "pair " << index << " lacks its record of role " << unsigned{role} << "\n";

@@ -140,8 +140,8 @@ Frame& Frame::fix_checksums() {
   const std::size_t at = transport.begin + field;
   if (transport.protocol == kUdp && get16(at) == 0) return *this;
   set16(at, 0);
-  std::uint16_t sum = checksum(bytes.data() + transport.begin, transport.end - transport.begin,
-                               pseudo_header(*this, transport));
+  std::uint16_t sum =
+      checksum(bytes.data() + transport.begin, transport.end - transport.begin, pseudo_header(*this, transport));
   if (transport.protocol == kUdp && sum == 0) sum = 0xffff;
   return set16(at, sum);
 }

@@ -18,8 +18,8 @@ using Bytes = std::vector<std::uint8_t>;
 using Mac = std::array<std::uint8_t, 6>;
 
 inline constexpr std::size_t kEthernet = 14;
-inline constexpr std::size_t kIp = kEthernet;       ///< offset of the IP header
-inline constexpr std::size_t kL4 = kEthernet + 20;  ///< offset behind an IPv4 header without options
+inline constexpr std::size_t kIp = kEthernet;        ///< offset of the IP header
+inline constexpr std::size_t kL4 = kEthernet + 20;   ///< offset behind an IPv4 header without options
 inline constexpr std::size_t kL46 = kEthernet + 40;  ///< offset behind the IPv6 header
 inline constexpr Mac kBroadcastMac = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
@@ -82,9 +82,7 @@ class Frame {
   [[nodiscard]] std::uint8_t hops() const { return get8(family() == Family::kIpv6 ? kIp + 7 : kIp + 8); }
   Frame& set_hops(unsigned hops) { return set8(family() == Family::kIpv6 ? kIp + 7 : kIp + 8, hops); }
   /// Total or payload length: what the IP header says of `l4` bytes behind it.
-  Frame& set_length(unsigned l4) {
-    return family() == Family::kIpv6 ? set16(kIp + 4, l4) : set16(kIp + 2, 20 + l4);
-  }
+  Frame& set_length(unsigned l4) { return family() == Family::kIpv6 ? set16(kIp + 4, l4) : set16(kIp + 2, 20 + l4); }
   /// Offset behind the IP header (IPv4: with its options).
   [[nodiscard]] std::size_t l4() const;
   /// Recomputes the IPv4 header checksum and, if the packet is whole, TCP's, UDP's (unless 0) or ICMP's.

@@ -146,7 +146,8 @@ Frame with_extension_headers(const Frame& plain, const ExtensionHeaders& headers
 Frame icmp_error(const Frame& packet, const Address& from, std::uint8_t type, std::uint8_t code, std::uint32_t word) {
   Bytes rest;
   put32(rest, word);
-  rest.insert(rest.end(), packet.bytes.begin() + kIp, packet.bytes.begin() + static_cast<std::ptrdiff_t>(packet.l4() + 8));
+  rest.insert(rest.end(), packet.bytes.begin() + kIp,
+              packet.bytes.begin() + static_cast<std::ptrdiff_t>(packet.l4() + 8));
   Frame error = icmp({packet.mac(0), packet.mac(6)}, from, packet.source(), type, code, rest);
   if (error.family() == Family::kIpv4) error.set16(kIp + 4, 0);  // the identification
   return error.fix_checksums();
@@ -169,8 +170,8 @@ Frame translated(const Frame& input, const Link& link, const Tuple& tuple) {
   return frame.fix_checksums();
 }
 
-Frame arp(const Link& link, std::uint16_t operation, const Mac& sender_mac, const Address& sender, const Mac& target_mac,
-          const Address& target) {
+Frame arp(const Link& link, std::uint16_t operation, const Mac& sender_mac, const Address& sender,
+          const Mac& target_mac, const Address& target) {
   Bytes message;
   put16(message, 1);
   put16(message, 0x0800);

@@ -54,8 +54,8 @@ Frame translated(const Frame& input, const Link& link, const Tuple& tuple);
 
 // ---- who has an address: ARP and neighbour discovery --------------------------------------------------------------
 
-Frame arp(const Link& link, std::uint16_t operation, const Mac& sender_mac, const Address& sender, const Mac& target_mac,
-          const Address& target);
+Frame arp(const Link& link, std::uint16_t operation, const Mac& sender_mac, const Address& sender,
+          const Mac& target_mac, const Address& target);
 
 inline constexpr std::uint8_t kRouterSolicitation = 133, kRouterAdvertisement = 134, kSolicitation = 135,
                               kAdvertisement = 136, kRedirect = 137;

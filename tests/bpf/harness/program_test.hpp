@@ -83,7 +83,7 @@ using InIpv4 = InFamily<Fixture, Family::kIpv4>;
 template <typename Fixture>
 using InIpv6 = InFamily<Fixture, Family::kIpv6>;
 
-#define IN_BOTH_FAMILIES(Suite)                                                 \
+#define IN_BOTH_FAMILIES(Suite)                                                \
   INSTANTIATE_TEST_SUITE_P(, Suite, ::testing::ValuesIn(::bpftest::kFamilies), \
                            [](const auto& run) { return std::string(::bpftest::name_of(run.param)); })
 

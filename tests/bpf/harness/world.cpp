@@ -95,8 +95,8 @@ Pod World::make_pod(const Network& network, const Address& address, const Addres
   pod.kind = kind;
   pod.ref = {next_endpoint_slot_++, next_generation()};
   const std::uint8_t* last = address.end();
-  pod.mac = {0x02, 0x10, static_cast<std::uint8_t>(network.id), last[-2], last[-1],
-             static_cast<std::uint8_t>(pod.ref.generation)};
+  pod.mac = {0x02,     0x10,     static_cast<std::uint8_t>(network.id),
+             last[-2], last[-1], static_cast<std::uint8_t>(pod.ref.generation)};
   if (next_device_ == kDevices) throw std::runtime_error("the test has more pods than devices");
   pod.ifindex = device(next_device_++);
   write(pod);
@@ -204,9 +204,8 @@ void World::service_address(const Network& network, const std::string& address) 
 
 void World::set_filter_bit(const EndpointKey& key) {
   const sluice_address6 wire6 = key.address.wire6();
-  const std::uint32_t bit = key.address.family() == Family::kIpv6
-                                ? sluice_filter_bit6(key.network, &wire6)
-                                : sluice_filter_bit(key.network, key.address.wire4());
+  const std::uint32_t bit = key.address.family() == Family::kIpv6 ? sluice_filter_bit6(key.network, &wire6)
+                                                                  : sluice_filter_bit(key.network, key.address.wire4());
   auto word = datapath_.element<std::uint64_t>("frontend_filter", bit / 64);
   word |= std::uint64_t{1} << (bit % 64);
   datapath_.put("frontend_filter", bit / 64, word);
@@ -259,7 +258,8 @@ Pod World::replace(const Pod& pod) {
 
 void World::detach(const Pod& pod) {
   for (const Address& address : {pod.address, pod.second}) {
-    if (!address.none()) datapath_.change(EndpointKey{pod.network.id, address}, [](auto& record) { record.ifindex = 0; });
+    if (!address.none())
+      datapath_.change(EndpointKey{pod.network.id, address}, [](auto& record) { record.ifindex = 0; });
   }
   remove_port(pod.ifindex);
 }

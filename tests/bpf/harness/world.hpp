@@ -77,8 +77,8 @@ struct Frontend {
   [[nodiscard]] std::uint32_t ready_count() const;
 };
 
-/// Texts of addresses are those that ip(text, family) takes: a test that is written in IPv4 addresses has IPv6 ones in a
-/// world of that family.
+/// Texts of addresses are those that ip(text, family) takes: a test that is written in IPv4 addresses has IPv6 ones in
+/// a world of that family.
 class World {
  public:
   explicit World(Datapath& datapath, Family family = Family::kIpv4) : datapath_(datapath), family_(family) {}
