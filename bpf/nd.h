@@ -187,23 +187,34 @@ INLINE int solicitation_from_pod(struct __sk_buff* skb, PACKET* p, const struct 
   return advertise(skb, p, &answer);
 }
 
+/* May the pod call the address its own? Link-local addresses are not given out, so any but the router's. */
+INLINE bool may_be_own(const PACKET* p, struct sluice_address6 address) {
+  if (is_link_local(address)) return !same_address(address, router_link_local());
+  return same_address(address, p->own_address);
+}
+
 /* An advertisement of its own address has nobody to tell: everybody asks the datapath. */
 INLINE int advertisement_from_pod(const PACKET* p, const struct nd_message* message) {
-  bool own = same_address(message->target, p->own_address) || is_link_local(message->target);
+  bool own = may_be_own(p, message->target);
   if (!own || is_unspecified(p->key.source) || !is_honest_option(p, &message->option, ND_TARGET_OPTION))
     return drop(p, SLUICE_REASON_SPOOFED_ND);
   return drop(p, SLUICE_REASON_ND_OWN_ADDRESS);
+}
+
+/* RFC 4861 6.1.1: who has no address yet names no MAC. The option stands behind eight bytes. */
+INLINE int router_solicitation_from_pod(struct __sk_buff* skb, PACKET* p, const __u8* bytes) {
+  if (is_unspecified(p->key.source) && bytes[8] == ND_SOURCE_OPTION) return drop(p, SLUICE_REASON_ND_MALFORMED);
+  return advertise_router(skb, p);
 }
 
 /* A link-local source is not checked further: the answer goes to the port that asked, and nothing else is sent. */
 OUTLINE int nd_from_pod(struct __sk_buff* skb, PACKET* p, __u32 length, bool group, __u8 type) {
   __u8 bytes[ND_READ_LENGTH] = {};
   if (type == ND_ROUTER_ADVERTISEMENT || type == ND_REDIRECT) return drop(p, SLUICE_REASON_SPOOFED_ND);
-  if (!same_address(p->key.source, p->own_address) && !is_link_local(p->key.source) && !is_unspecified(p->key.source))
-    return drop(p, SLUICE_REASON_SPOOFED_ND);
+  if (!may_be_own(p, p->key.source) && !is_unspecified(p->key.source)) return drop(p, SLUICE_REASON_SPOOFED_ND);
   if (!read_nd(skb, p, length, bytes)) return drop(p, SLUICE_REASON_ND_MALFORMED);
   const struct nd_message* message = (const struct nd_message*)bytes;
-  if (type == ND_ROUTER_SOLICITATION) return advertise_router(skb, p);
+  if (type == ND_ROUTER_SOLICITATION) return router_solicitation_from_pod(skb, p, bytes);
   return type == ND_SOLICITATION ? solicitation_from_pod(skb, p, message, group) : advertisement_from_pod(p, message);
 }
 

@@ -38,6 +38,11 @@ bool of_another(const Port& port, const Bytes& frame, std::uint8_t type) {
   return frame.at(kMessage + 25) != 1 || read_mac(frame, kMessage + 26) != port.mac;
 }
 
+/// Any link-local address but the router's may be the pod's.
+bool may_be_own(const Port& port, const Address& address) {
+  return address.link_local() ? address != kRouterLinkLocal : address == port.v6.address;
+}
+
 /// The beginning of rule 4.
 bool solicitation_allowed(const Bytes& frame) {
   if (read_address(frame, kMessage + 8, true).group()) return false;
@@ -76,15 +81,17 @@ Verdict Model::discovery_from_pod(const Port& port, const Bytes& frame) const {
   const std::uint8_t type = frame.at(kMessage);
   const Address source = read_address(frame, source_at(true), true);
   if (type == kRouterAdvertisement || type == kRedirect) return drop(SLUICE_REASON_SPOOFED_ND);
-  if (source != port.v6.address && !source.link_local() && !source.unspecified()) {
-    return drop(SLUICE_REASON_SPOOFED_ND);
-  }
+  if (!may_be_own(port, source) && !source.unspecified()) return drop(SLUICE_REASON_SPOOFED_ND);
   if (!well_formed(frame)) return drop(SLUICE_REASON_ND_MALFORMED);
-  if (type == kRouterSolicitation) return {SLUICE_REASON_ROUTER_ADVERTISED, router_advertisement(frame)};
+  if (type == kRouterSolicitation) {
+    const bool names_a_mac = read16(frame, kIp + 4) > 8 && frame.at(kMessage + 8) == kSourceOption;
+    if (source.unspecified() && names_a_mac) return drop(SLUICE_REASON_ND_MALFORMED);
+    return {SLUICE_REASON_ROUTER_ADVERTISED, router_advertisement(frame)};
+  }
   if (type == kSolicitation) return solicited(port, frame);
   const Address target = read_address(frame, kMessage + 8, true);
-  const bool ours = target == port.v6.address || target.link_local();
-  if (!ours || source.unspecified() || of_another(port, frame, kTargetOption)) return drop(SLUICE_REASON_SPOOFED_ND);
+  if (!may_be_own(port, target) || source.unspecified() || of_another(port, frame, kTargetOption))
+    return drop(SLUICE_REASON_SPOOFED_ND);
   return drop(SLUICE_REASON_ND_OWN_ADDRESS);
 }
 
