@@ -185,6 +185,12 @@ class Checksums : public ProgramTest, public ::testing::WithParamInterface<Way> 
     inside_.run([this] { set_transmit_checksums("slt1", way_.sender_leaves_it); });
     serving_.run([this] { set_transmit_checksums("slt3", way_.sender_leaves_it); });
     outside_.run([this] { set_transmit_checksums("sltup1", way_.sender_leaves_it); });
+    for (const std::uint32_t ifindex : {client_.ifindex, server_.ifindex, world.uplink()}) {
+      wait_until_running(device_name_of(ifindex));
+    }
+    inside_.run([] { wait_until_running("slt1"); });
+    serving_.run([] { wait_until_running("slt3"); });
+    outside_.run([] { wait_until_running("sltup1"); });
   }
 
   void TearDown() override {

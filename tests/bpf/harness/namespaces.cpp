@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -161,6 +162,17 @@ std::uint64_t Namespace::counter(const std::string& protocol, const std::string&
     throw std::runtime_error("the kernel has no counter " + protocol + " " + name);
   });
   return found;
+}
+
+void wait_until_running(const std::string& device) {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  ifreq request = request_for(device);
+  do {
+    control(SIOCGIFFLAGS, &request, "read the flags of " + device);
+    if ((request.ifr_flags & IFF_RUNNING) != 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  } while (std::chrono::steady_clock::now() < limit);
+  throw std::runtime_error(device + " has no carrier");
 }
 
 void bring_up(const std::string& device) {

@@ -49,6 +49,8 @@ class Namespace {
 
 /// In the calling thread's namespace. Without IPv6, whose neighbour discovery would be counted among the test's frames.
 void bring_up(const std::string& device);
+/// Until then the kernel drops what is sent by the device: it hears of a new carrier a moment after it is there.
+void wait_until_running(const std::string& device);
 /// With prefix length 0, takes the address away.
 void set_address(const std::string& device, const Address& address, unsigned prefix_length);
 void set_transmit_checksums(const std::string& device, bool on);

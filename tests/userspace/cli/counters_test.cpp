@@ -64,7 +64,7 @@ TEST_F(Counters, AReasonThatThisBuildDoesNotKnowIsShownWhenItCounts) {
   put_counter(SLUICE_ENTRY_FROM_POD, SLUICE_COUNTER_STRIDE - 1, 7);
   const Json counters = bpf_json({"counters", "--nonzero"})["counters"];
   ASSERT_EQ(counters.size(), 1U);
-  EXPECT_EQ(counters[0]["reason"], "unknown(63)");
+  EXPECT_EQ(counters[0]["reason"], "unknown(127)");
   EXPECT_EQ(counters[0]["class"], "UNKNOWN");
 }
 

@@ -177,11 +177,11 @@ TEST_F(TablesInTheKernel, RefuseWritesThatDoNotFit) {
   const auto deletes = datapath->apply({.steps = {{write}}});
   ASSERT_FALSE(deletes);
   EXPECT_EQ(deletes.error().code, ErrorCode::kInvalid);
-  write.value.resize(23);
+  write.value.resize(sizeof(sluice_backend) - 1);
   const auto wrong = datapath->apply({.steps = {{write}}});
   ASSERT_FALSE(wrong);
   EXPECT_NE(wrong.error().message.find("backends"), std::string::npos) << text(wrong);
-  write.value.resize(24);
+  write.value.resize(sizeof(sluice_backend));
   write.key.assign(4, std::byte{0xff});
   const auto beyond = datapath->apply({.steps = {{write}}});
   ASSERT_FALSE(beyond);
