@@ -22,6 +22,7 @@ constexpr std::uint32_t kGuaranteed = 512;   // so that most flows are charged t
 
 constexpr Ipv4 kCidr{0xac100000};  // 172.16.0.0/16
 constexpr std::uint32_t kMask = 0xffff0000;
+constexpr std::uint8_t kCidrLength = 16;
 constexpr Ipv4 kRouter{0xac100001};
 constexpr Ipv4 kClient{0xac100101};    // 172.16.1.1
 constexpr Ipv4 kBackend{0xac100201};   // 172.16.2.1 and following
@@ -170,6 +171,7 @@ Status World::write_frontend(std::uint32_t index, const sluice_frontend4_key& ke
   record.ring_base = index * kRingBlocks;
   record.router4 = kRouter.wire();
   record.network_slot = kNetworkSlot;
+  record.cidr_length = kCidrLength;
   for (std::uint32_t number = 0; number < shape_.backends; ++number) {
     sluice_backend backend{};
     backend.network = kNetwork;
