@@ -29,6 +29,12 @@ Status check_name(std::string_view field, const std::string& value) {
   return {};
 }
 
+template <typename Message>
+void set_addresses(const model::Addresses& addresses, Message& message) {
+  if (addresses.v4) message.set_address4(addresses.v4->text());
+  if (addresses.v6) message.set_address6(addresses.v6->text());
+}
+
 std::string_view text_of(node::Severity severity) {
   switch (severity) {
     case node::Severity::kInfo:
@@ -93,9 +99,14 @@ Status check_store(const v1::StoreIdentity& expected, const store::Identity& pre
 
 v1::AttachPodResponse to_message(const node::AttachReply& reply) {
   v1::AttachPodResponse message;
-  message.set_address4(reply.address.text() + "/" + std::to_string(reply.prefix_length));
+  if (reply.addresses.v4) {
+    message.set_address4(reply.addresses.v4->text() + "/" + std::to_string(reply.prefix_length));
+    message.set_router4(reply.router.text());
+  }
+  if (reply.addresses.v6) {
+    message.set_address6(reply.addresses.v6->text() + "/" + std::to_string(reply.prefix_length6));
+  }
   message.set_mac(reply.mac.text());
-  message.set_router4(reply.router.text());
   message.set_mtu(reply.mtu);
   message.set_device(reply.device);
   return message;
@@ -115,7 +126,7 @@ v1::DescribeResponse to_message(const node::Description& description) {
     *backend.mutable_pod() = wire::to_message(model::Key{model::Kind::kPod, report.pod});
     *backend.mutable_service() = wire::to_message(model::Key{model::Kind::kService, report.service});
     backend.set_port(report.port);
-    backend.set_address4(report.address.text());
+    set_addresses(report.addresses, backend);
     backend.set_target_port(report.target_port);
     backend.set_ready(report.reason.empty());
     backend.set_reason(report.reason);
@@ -172,7 +183,7 @@ v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::stri
     v1::NodePodStatus* added = message.add_pods();
     added->set_network(pod.name.network);
     added->set_name(pod.name.name);
-    added->set_address4(pod.address.text());
+    set_addresses(pod.addresses, *added);
     added->set_attached(pod.attached);
     added->set_device(pod.device);
   }
@@ -180,7 +191,7 @@ v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::stri
     v1::NodeServiceStatus* added = message.add_services();
     added->set_network(service.name.network);
     added->set_name(service.name.name);
-    added->set_address4(service.address.text());
+    set_addresses(service.addresses, *added);
     added->set_floating_ip(service.floating_ip);
     added->set_backends(service.backends);
     added->set_ready(service.ready);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "base/result.hpp"
 
@@ -40,6 +41,44 @@ struct Cidr4 {
   [[nodiscard]] Ipv4 last() const;   ///< the broadcast address
   [[nodiscard]] bool overlaps(const Cidr4& other) const;
 };
+
+/// An IPv6 address as two numbers in host byte order: `high` holds the first eight bytes.
+struct Ipv6 {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+  auto operator<=>(const Ipv6&) const = default;
+
+  /// Parses RFC 4291 text ("fd00::2"); zones ("%eth0") are refused.
+  static Result<Ipv6> parse(std::string_view text);
+  /// The form of RFC 5952.
+  [[nodiscard]] std::string text() const;
+  /// As in the maps and in packets.
+  [[nodiscard]] std::array<std::uint8_t, 16> wire() const;
+  static Ipv6 from_wire(const std::array<std::uint8_t, 16>& bytes);
+  /// The address `distance` further on, around the end.
+  [[nodiscard]] Ipv6 plus(std::uint64_t distance) const;
+};
+
+/// An IPv6 prefix without host bits.
+struct Cidr6 {
+  Ipv6 address;
+  std::uint8_t length = 0;
+  auto operator<=>(const Cidr6&) const = default;
+
+  /// Parses "fd00:1::/64"; an address with host bits is kInvalid and the message names the right prefix.
+  static Result<Cidr6> parse(std::string_view text);
+  [[nodiscard]] std::string text() const;
+  [[nodiscard]] Ipv6 mask() const;
+  [[nodiscard]] bool contains(Ipv6 candidate) const;
+  [[nodiscard]] Ipv6 first() const;  ///< the subnet-router anycast address (RFC 4291, 2.6.1)
+  [[nodiscard]] Ipv6 last() const;
+  [[nodiscard]] bool overlaps(const Cidr6& other) const;
+};
+
+/// An address of either family; IPv4 orders before IPv6.
+using IpAddress = std::variant<Ipv4, Ipv6>;
+Result<IpAddress> parse_ip(std::string_view text);
+std::string text_of(const IpAddress& address);
 
 /// An Ethernet address.
 struct Mac {

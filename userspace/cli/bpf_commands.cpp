@@ -46,8 +46,8 @@ void add_network(CLI::App& app, const Shared& command, const std::string& help) 
 }
 
 void add_address(CLI::App& app, const Shared& command, const std::string& help) {
-  add_parsed_option(app, "--address", help, "ADDRESS", Ipv4::parse,
-                    [command](Ipv4 address) { command->filters.address = address; });
+  add_parsed_option(app, "--address", help, "ADDRESS", parse_ip,
+                    [command](const IpAddress& address) { command->filters.address = address; });
 }
 
 void add_port(CLI::App& app, const Shared& command, const std::string& help) {
@@ -56,7 +56,7 @@ void add_port(CLI::App& app, const Shared& command, const std::string& help) {
 }
 
 void add_protocol(CLI::App& app, const Shared& command) {
-  add_parsed_option(app, "--protocol", "Only this protocol: tcp, udp or icmp", "PROTOCOL", parse_protocol,
+  add_parsed_option(app, "--protocol", "Only this protocol: tcp, udp, icmp or icmpv6", "PROTOCOL", parse_protocol,
                     [command](std::uint8_t protocol) { command->filters.protocol = protocol; });
 }
 

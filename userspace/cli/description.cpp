@@ -45,6 +45,7 @@ Json json_of(const v1::DescribeResponse& description) {
                                 {"service", text_of(backend.service())},
                                 {"port", backend.port()},
                                 {"address", backend.address4()},
+                                {"address6", backend.address6()},
                                 {"target_port", backend.target_port()},
                                 {"ready", backend.ready()},
                                 {"reason", backend.reason()},
@@ -76,11 +77,11 @@ Report backends_table(const v1::DescribeResponse& description, bool of_pod) {
   report.columns = {{of_pod ? "SERVICE" : "POD"}, {"PORT"},  {"TARGET"},
                     {"WEIGHT", Align::kRight},    {"READY"}, {"WHY-NOT"}};
   for (const v1::BackendStatus& backend : description.backends()) {
-    const std::string target = backend.target_port() == 0
-                                   ? backend.address4()
-                                   : backend.address4() + ":" + std::to_string(backend.target_port());
+    const std::string port = backend.target_port() == 0 ? "" : ":" + std::to_string(backend.target_port());
+    const std::string four = backend.address4().empty() ? "" : backend.address4() + port;
+    const std::string six = backend.address6().empty() ? "" : "[" + backend.address6() + "]" + port;
     report.rows.push_back({text_of(of_pod ? backend.service() : backend.pod()), or_dash(backend.port()),
-                           or_dash(target), std::to_string(backend.weight()), backend.ready() ? "yes" : "no",
+                           addresses_cell(four, six), std::to_string(backend.weight()), backend.ready() ? "yes" : "no",
                            or_dash(backend.reason())});
   }
   return report;
@@ -96,20 +97,26 @@ Report events_table(const v1::DescribeResponse& description) {
   return report;
 }
 
+template <typename AddressStatus>
+void print_addresses(const AddressStatus& status, std::ostream& out) {
+  out << "address: " << addresses_cell(printable(status.address4()), printable(status.address6())) << '\n';
+}
+
 void print_facts(const v1::DescribeResponse& description, std::ostream& out) {
   const v1::Resource& resource = description.resource();
   out << "revision: " << resource.metadata().modified_revision() << " (created at "
       << resource.metadata().created_revision() << ")\n";
   if (resource.has_pod()) {
-    out << "address: " << or_dash(printable(resource.pod().status().address4())) << '\n'
-        << "attached: " << (description.attached() ? "yes" : "no") << '\n'
+    print_addresses(resource.pod().status(), out);
+    out << "attached: " << (description.attached() ? "yes" : "no") << '\n'
         << "device: " << or_dash(printable(description.device())) << '\n'
         << "mac: " << or_dash(printable(description.mac())) << '\n'
         << "namespace cookie: " << or_dash(printable(description.netns_cookie())) << '\n';
   } else if (resource.has_service()) {
-    out << "address: " << or_dash(printable(resource.service().status().address4())) << '\n';
+    print_addresses(resource.service().status(), out);
   } else if (resource.has_floating_ip()) {
-    out << "address: " << or_dash(printable(resource.floating_ip().status().address())) << '\n'
+    const v1::FloatingIPStatus& status = resource.floating_ip().status();
+    out << "address: " << addresses_cell(printable(status.address()), printable(status.address6())) << '\n'
         << "pool: " << or_dash(printable(resource.floating_ip().status().pool())) << '\n';
   } else if (resource.has_network()) {
     const v1::NetworkUsage& usage = description.usage();

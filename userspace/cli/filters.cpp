@@ -55,24 +55,29 @@ Result<std::uint8_t> parse_protocol(std::string_view text) {
   if (name == "tcp") return std::uint8_t{IPPROTO_TCP};
   if (name == "udp") return std::uint8_t{IPPROTO_UDP};
   if (name == "icmp") return std::uint8_t{IPPROTO_ICMP};
+  if (name == "icmpv6") return std::uint8_t{IPPROTO_ICMPV6};
   return fail(ErrorCode::kInvalid,
-              quoted(text) + " is not a protocol that flows and services have: write tcp, udp or icmp");
+              quoted(text) + " is not a protocol that flows and services have: write tcp, udp, icmp or icmpv6");
 }
 
 Result<ServiceFilter> parse_service(std::string_view text) {
-  const std::string expected = quoted(text) + " is not a service port: write ADDRESS:PORT or ADDRESS:PORT/PROTOCOL, " +
-                               "like 172.16.0.10:80/tcp";
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) return fail(ErrorCode::kInvalid, expected);
-  const std::size_t slash = text.find('/', colon);
-  const Result<Ipv4> address = Ipv4::parse(text.substr(0, colon));
-  const std::size_t port_length = slash == std::string_view::npos ? slash : slash - colon - 1;
-  const Result<std::uint16_t> port = parse_port(text.substr(colon + 1, port_length));
-  if (!address || !port) return fail(ErrorCode::kInvalid, expected);
+  const auto wrong = [text] {
+    return fail(ErrorCode::kInvalid, quoted(text) + " is not a service port: write ADDRESS:PORT or " +
+                                         "ADDRESS:PORT/PROTOCOL, like 172.16.0.10:80/tcp or [fd00::10]:80");
+  };
+  const bool six = text.starts_with('[');
+  const std::size_t end = six ? text.find("]:") : text.find(':');
+  if (end == std::string_view::npos) return wrong();
+  const std::string_view host = six ? text.substr(1, end - 1) : text.substr(0, end);
+  const std::string_view rest = text.substr(end + (six ? 2 : 1));
+  const std::size_t slash = rest.find('/');
+  const Result<IpAddress> address = parse_ip(host);
+  const Result<std::uint16_t> port = parse_port(rest.substr(0, slash));
+  if (!address || !port || std::holds_alternative<Ipv6>(*address) != six) return wrong();
   ServiceFilter service{*address, *port, std::nullopt};
   if (slash == std::string_view::npos) return service;
-  const Result<std::uint8_t> protocol = parse_protocol(text.substr(slash + 1));
-  if (!protocol) return fail(ErrorCode::kInvalid, expected);
+  const Result<std::uint8_t> protocol = parse_protocol(rest.substr(slash + 1));
+  if (!protocol) return wrong();
   service.protocol = *protocol;
   return service;
 }
@@ -92,19 +97,19 @@ Result<std::uint32_t> parse_reason(std::string_view text) {
   return fail(ErrorCode::kInvalid, quoted(text) + " is not a reason: 'sluicectl reasons' lists them");
 }
 
-bool matches(const ServiceFilter& service, const sluice_frontend4_key& key) {
-  return service.address == Ipv4::from_wire(key.address) && service.port == from_wire(key.port) &&
-         service.protocol.value_or(key.protocol) == key.protocol;
+bool matches(const ServiceFilter& service, const IpAddress& address, std::uint16_t port, std::uint8_t protocol) {
+  return service.address == address && service.port == port && service.protocol.value_or(protocol) == protocol;
 }
 
-bool matches(const Filters& filters, const sluice_frontend4& frontend) {
-  const sluice_frontend4_key& key = frontend.self;
-  if (filters.network && *filters.network != key.network && *filters.network != frontend.backend_network) return false;
-  if (filters.address && *filters.address != Ipv4::from_wire(key.address)) return false;
-  if (filters.port && *filters.port != from_wire(key.port)) return false;
-  if (filters.protocol && *filters.protocol != key.protocol) return false;
+bool matches(const Filters& filters, const Frontend& frontend) {
+  if (filters.network && *filters.network != frontend.network && *filters.network != frontend.backend_network) {
+    return false;
+  }
+  if (filters.address && *filters.address != frontend.address) return false;
+  if (filters.port && *filters.port != frontend.port) return false;
+  if (filters.protocol && *filters.protocol != frontend.protocol) return false;
   if (filters.slot && *filters.slot != frontend.ref.slot) return false;
-  return !filters.service || matches(*filters.service, key);
+  return !filters.service || matches(*filters.service, frontend.address, frontend.port, frontend.protocol);
 }
 
 }  // namespace sluice::cli

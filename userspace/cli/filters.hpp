@@ -11,12 +11,13 @@
 
 #include "base/address.hpp"
 #include "base/result.hpp"
+#include "cli/records.hpp"
 
 namespace sluice::cli {
 
-/// ADDRESS:PORT or ADDRESS:PORT/PROTOCOL of a service port. Host byte order.
+/// ADDRESS:PORT or ADDRESS:PORT/PROTOCOL of a service port, an IPv6 address in brackets. Host byte order.
 struct ServiceFilter {
-  Ipv4 address;
+  IpAddress address;
   std::uint16_t port = 0;
   std::optional<std::uint8_t> protocol;
 };
@@ -24,7 +25,7 @@ struct ServiceFilter {
 /// Absent means any. Addresses and ports in host byte order.
 struct Filters {
   std::optional<std::uint32_t> network;
-  std::optional<Ipv4> address;
+  std::optional<IpAddress> address;
   std::optional<std::uint16_t> port;
   std::optional<std::uint8_t> protocol;
   std::optional<std::uint32_t> slot;
@@ -53,8 +54,8 @@ Result<std::uint32_t> parse_entry(std::string_view text);
 Result<std::uint32_t> parse_reason(std::string_view text);
 
 /// Whether a service port or floating IP port is the one that `--service` names.
-bool matches(const ServiceFilter& service, const sluice_frontend4_key& key);
+bool matches(const ServiceFilter& service, const IpAddress& address, std::uint16_t port, std::uint8_t protocol);
 /// Whether a frontend passes network (its own or its backends'), address, port, protocol, slot and service.
-bool matches(const Filters& filters, const sluice_frontend4& frontend);
+bool matches(const Filters& filters, const Frontend& frontend);
 
 }  // namespace sluice::cli

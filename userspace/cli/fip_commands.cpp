@@ -19,7 +19,7 @@ namespace {
 struct FipCommand {
   std::string name;
   std::string pool;
-  std::optional<Ipv4> address;
+  std::optional<IpAddress> address;
   std::optional<model::Name> service;
   bool dangling = false;
   bool share = false;
@@ -31,11 +31,20 @@ struct FipCommand {
 
 using Run = ExitStatus (*)(const FipCommand&, api::Client&, const Streams&);
 
+std::string addresses_of(const v1::Resource& resource) {
+  const v1::FloatingIPStatus& status = resource.floating_ip().status();
+  return addresses_cell(printable(status.address()), printable(status.address6()));
+}
+
 ExitStatus allocate(const FipCommand& command, api::Client& client, const Streams& streams) {
   v1::Resource wanted;
   wanted.mutable_floating_ip()->set_name(command.name);
   wanted.mutable_floating_ip()->set_pool(command.pool);
-  if (command.address) wanted.mutable_floating_ip()->set_address(command.address->text());
+  if (command.address && std::holds_alternative<Ipv4>(*command.address)) {
+    wanted.mutable_floating_ip()->set_address(text_of(*command.address));
+  } else if (command.address) {
+    wanted.mutable_floating_ip()->set_address6(text_of(*command.address));
+  }
   v1::ApplyRequest request;
   *request.add_edits() = put_edit(wanted, {});
   request.set_dry_run(command.options.dry_run);
@@ -45,7 +54,7 @@ ExitStatus allocate(const FipCommand& command, api::Client& client, const Stream
     for (const v1::Outcome& outcome : response->outcomes()) {
       if (!outcome.after().has_floating_ip()) continue;
       streams.out << model::describe(command.key()) << ' '
-                  << printable(outcome.after().floating_ip().status().address())
+                  << addresses_of(outcome.after())
                   << (command.options.dry_run ? " (dry run)\n" : "\n");
     }
     return check_applied(*response, command.options, streams);
@@ -55,7 +64,7 @@ ExitStatus allocate(const FipCommand& command, api::Client& client, const Stream
   if (!held) return complain_about_call(streams, response.error());
   return complain(
       streams,
-      model::describe(command.key()) + " exists already, with the address " + held->floating_ip().status().address(),
+      model::describe(command.key()) + " exists already, with the address " + addresses_of(*held),
       ExitStatus::kRefused);
 }
 
@@ -81,10 +90,11 @@ ExitStatus show_list(const FipCommand& command, api::Client& client, const Strea
     if (command.dangling && !users.empty()) continue;
     std::string text;
     for (const std::string& user : users) text += (text.empty() ? "" : ",") + user;
-    report.rows.push_back({floating_ip.name(), or_dash(floating_ip.status().address()),
+    report.rows.push_back({floating_ip.name(), addresses_of(resource),
                            or_dash(floating_ip.status().pool()), or_dash(text)});
     report.document["floating_ips"].push_back({{"name", floating_ip.name()},
                                                {"address", floating_ip.status().address()},
+                                               {"address6", floating_ip.status().address6()},
                                                {"pool", floating_ip.status().pool()},
                                                {"services", users}});
   }
@@ -206,8 +216,8 @@ void add_fip_commands(CLI::App& root, Invocation& invocation) {
                                       "Pool of the daemon's configuration to get an address from; default "
                                       "the first that has one")
                           ->type_name("POOL");
-  add_parsed_option(allocating.app, "--address", "This address, of no pool", "ADDRESS", Ipv4::parse,
-                    [command = allocating.command](Ipv4 address) { command->address = address; })
+  add_parsed_option(allocating.app, "--address", "This address (IPv4 or IPv6), of no pool", "ADDRESS", parse_ip,
+                    [command = allocating.command](const IpAddress& address) { command->address = address; })
       ->excludes(pool);
   const Added listing =
       add_command(fip, invocation, "list", "Show floating IPs and the services that have them", show_list);

@@ -24,6 +24,6 @@ Result<Report> inspect_counters(const PinnedMaps& maps, const Filters& filters);
 Json document_of(const PinnedMaps& maps);
 
 /// All frontends that pass the filters, by network, address, protocol, port.
-Result<std::vector<sluice_frontend4>> read_frontends(const PinnedMaps& maps, const Filters& filters);
+Result<std::vector<Frontend>> read_frontends(const PinnedMaps& maps, const Filters& filters);
 
 }  // namespace sluice::cli

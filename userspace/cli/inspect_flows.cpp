@@ -12,32 +12,78 @@ namespace {
 
 using Align = Column::Align;
 
-constexpr std::uint32_t network_of(const sluice_flow4& flow) {
-  return flow.self.network_protocol & 0xFFFFFF;
-}
-constexpr std::uint8_t protocol_of(const sluice_flow4& flow) {
-  return static_cast<std::uint8_t>(flow.self.network_protocol >> 24);
+/// A record of either family; ports in host order.
+struct Flow {
+  std::uint32_t network = 0;
+  std::uint8_t protocol = 0;
+  std::uint8_t role = 0;  ///< enum sluice_flow_role
+  std::uint8_t delivery = 0;
+  IpAddress source, destination, new_source, new_destination;
+  std::uint16_t source_port = 0, destination_port = 0, new_source_port = 0, new_destination_port = 0;
+  std::uint16_t network_slot = 0;
+  std::uint32_t pair = 0;
+  std::uint32_t ifindex = 0;
+  std::uint32_t state = 0;
+  std::string destination_mac;
+  sluice_ref source_pod{}, endpoint_pod{}, frontend{};
+  std::uint64_t last_seen = 0, packets = 0, bytes = 0;
+};
+
+template <typename Record>
+Flow flow_of(const Record& record) {
+  return {.network = record.self.network_protocol & 0xFFFFFF,
+          .protocol = static_cast<std::uint8_t>(record.self.network_protocol >> 24),
+          .role = record.role,
+          .delivery = record.delivery,
+          .source = ip_of(record.self.source),
+          .destination = ip_of(record.self.destination),
+          .new_source = ip_of(record.new_source),
+          .new_destination = ip_of(record.new_destination),
+          .source_port = from_wire(record.self.source_port),
+          .destination_port = from_wire(record.self.destination_port),
+          .new_source_port = from_wire(record.new_source_port),
+          .new_destination_port = from_wire(record.new_destination_port),
+          .network_slot = record.network_slot,
+          .pair = record.pair,
+          .ifindex = record.ifindex,
+          .state = record.state,
+          .destination_mac = mac_text(record.destination_mac),
+          .source_pod = record.source,
+          .endpoint_pod = record.endpoint,
+          .frontend = record.frontend,
+          .last_seen = record.last_seen,
+          .packets = record.packets,
+          .bytes = record.bytes};
 }
 
 /// Either side is missing while the pair is made or deleted, and for good in an orphan until the sweep repairs it.
 struct Pair {
   std::uint32_t index = 0;
-  const sluice_flow4* forward = nullptr;
-  const sluice_flow4* reverse = nullptr;
-  [[nodiscard]] const sluice_flow4& any() const { return forward != nullptr ? *forward : *reverse; }
+  const Flow* forward = nullptr;
+  const Flow* reverse = nullptr;
+  [[nodiscard]] const Flow& any() const { return forward != nullptr ? *forward : *reverse; }
 };
 
 struct Tables {
-  std::vector<std::pair<sluice_flow4_key, sluice_flow4>> flows;
+  std::vector<Flow> flows;
   std::vector<sluice_pair> pairs;
-  std::vector<sluice_frontend4> selected;  ///< the frontends that --service names
+  std::vector<Frontend> selected;  ///< the frontends that --service names
   Generations generations;
   std::uint64_t now = 0;
 };
 
+template <typename Key, typename Record>
+Status read_flows(const PinnedMaps& maps, const char* map, std::vector<Flow>& flows) {
+  const auto records = maps.read_hash<Key, Record>(map);
+  if (!records) return std::unexpected(records.error());
+  for (const auto& [key, record] : *records) flows.push_back(flow_of(record));
+  return {};
+}
+
 Result<Tables> read_tables(const PinnedMaps& maps, const Filters& filters) {
   Tables tables;
-  auto flows = maps.read_hash<sluice_flow4_key, sluice_flow4>("flows4");
+  Status flows = read_flows<sluice_flow4_key, sluice_flow4>(maps, "flows4", tables.flows);
+  if (flows) flows = read_flows<sluice_flow6_key, sluice_flow6>(maps, "flows6", tables.flows);
   if (!flows) return std::unexpected(flows.error());
   tables.now = coarse_now();
   auto pairs = maps.read_array<sluice_pair>("pairs");
@@ -51,7 +97,6 @@ Result<Tables> read_tables(const PinnedMaps& maps, const Filters& filters) {
     if (!selected) return std::unexpected(selected.error());
     tables.selected = std::move(*selected);
   }
-  tables.flows = std::move(*flows);
   tables.pairs = std::move(*pairs);
   tables.generations = std::move(*generations);
   return tables;
@@ -61,7 +106,7 @@ Result<Tables> read_tables(const PinnedMaps& maps, const Filters& filters) {
 /// out again) become two pairs.
 std::vector<Pair> join(const Tables& tables) {
   std::multimap<std::uint32_t, Pair> pairs;
-  for (const auto& [key, flow] : tables.flows) {
+  for (const Flow& flow : tables.flows) {
     const bool is_forward = flow.role == SLUICE_FLOW_FORWARD;
     auto [candidate, end] = pairs.equal_range(flow.pair);
     while (candidate != end && (is_forward ? candidate->second.forward : candidate->second.reverse) != nullptr) {
@@ -73,48 +118,44 @@ std::vector<Pair> join(const Tables& tables) {
   std::vector<Pair> joined;
   for (const auto& [index, pair] : pairs) joined.push_back(pair);
   std::ranges::stable_sort(joined, {}, [](const Pair& pair) {
-    const sluice_flow4& flow = pair.any();
-    return std::tuple(network_of(flow), protocol_of(flow), Ipv4::from_wire(flow.self.source),
-                      from_wire(flow.self.source_port), Ipv4::from_wire(flow.self.destination),
-                      from_wire(flow.self.destination_port));
+    const Flow& flow = pair.any();
+    return std::tuple(flow.network, flow.protocol, flow.source, flow.source_port, flow.destination,
+                      flow.destination_port);
   });
   return joined;
 }
 
 /// What of a record no longer is: its packets count as having no flow.
-std::vector<std::string> ended_parts(const sluice_flow4& flow, const Generations& generations) {
+std::vector<std::string> ended_parts(const Flow& flow, const Generations& generations) {
   std::vector<std::string> parts;
-  if (!generations.endpoint_is_current(flow.source)) parts.emplace_back("source");
-  if (!generations.endpoint_is_current(flow.endpoint)) parts.emplace_back("endpoint");
+  if (!generations.endpoint_is_current(flow.source_pod)) parts.emplace_back("source");
+  if (!generations.endpoint_is_current(flow.endpoint_pod)) parts.emplace_back("endpoint");
   if (!generations.frontend_is_current(flow.frontend)) parts.emplace_back("frontend");
   return parts;
 }
 
-bool matches_flow(const Filters& filters, const sluice_flow4& flow) {
-  if (filters.network && *filters.network != network_of(flow)) return false;
-  if (filters.protocol && *filters.protocol != protocol_of(flow)) return false;
-  if (filters.slot && *filters.slot != flow.source.slot && *filters.slot != flow.endpoint.slot) return false;
-  const auto has_address = [&](__be32 address) { return *filters.address == Ipv4::from_wire(address); };
-  if (filters.address && !has_address(flow.self.source) && !has_address(flow.self.destination)) return false;
-  const auto has_port = [&](__be16 port) { return *filters.port == from_wire(port); };
-  return !filters.port || has_port(flow.self.source_port) || has_port(flow.self.destination_port);
+bool matches_flow(const Filters& filters, const Flow& flow) {
+  if (filters.network && *filters.network != flow.network) return false;
+  if (filters.protocol && *filters.protocol != flow.protocol) return false;
+  if (filters.slot && *filters.slot != flow.source_pod.slot && *filters.slot != flow.endpoint_pod.slot) return false;
+  if (filters.address && *filters.address != flow.source && *filters.address != flow.destination) return false;
+  return !filters.port || *filters.port == flow.source_port || *filters.port == flow.destination_port;
 }
 
 /// `--service` means the flows that this service port made: by its current generation, or, for flows that outlived
 /// it, by the destination that the client used.
-bool made_by_service(const Tables& tables, const Filters& filters, const sluice_flow4& flow) {
-  const bool current = std::ranges::any_of(tables.selected, [&](const sluice_frontend4& frontend) {
+bool made_by_service(const Tables& tables, const Filters& filters, const Flow& flow) {
+  const bool current = std::ranges::any_of(tables.selected, [&](const Frontend& frontend) {
     return compile::BytesEqual{}(frontend.ref, flow.frontend);
   });
   if (current) return true;
   const bool is_forward = flow.role == SLUICE_FLOW_FORWARD;
-  const sluice_frontend4_key used{0, is_forward ? flow.self.destination : flow.new_source,
-                                  is_forward ? flow.self.destination_port : flow.new_source_port, protocol_of(flow), 0};
-  return matches(*filters.service, used);
+  return matches(*filters.service, is_forward ? flow.destination : flow.new_source,
+                 is_forward ? flow.destination_port : flow.new_source_port, flow.protocol);
 }
 
 bool matches_pair(const Tables& tables, const Filters& filters, const Pair& pair) {
-  const auto passes = [&](const sluice_flow4* flow) {
+  const auto passes = [&](const Flow* flow) {
     if (flow == nullptr || !matches_flow(filters, *flow)) return false;
     if (filters.ended && ended_parts(*flow, tables.generations).empty()) return false;
     return !filters.service || made_by_service(tables, filters, *flow);
@@ -122,30 +163,30 @@ bool matches_pair(const Tables& tables, const Filters& filters, const Pair& pair
   return passes(pair.forward) || passes(pair.reverse);
 }
 
-std::uint64_t age_of(const sluice_flow4& flow, std::uint64_t now) {
+std::uint64_t age_of(const Flow& flow, std::uint64_t now) {
   return now > flow.last_seen ? now - flow.last_seen : 0;
 }
 
-Json flow_json(const Tables& tables, const sluice_flow4& flow) {
+Json flow_json(const Tables& tables, const Flow& flow) {
   return {
-      {"network", network_of(flow)},
-      {"source", address_text(flow.self.source)},
-      {"source_port", from_wire(flow.self.source_port)},
-      {"destination", address_text(flow.self.destination)},
-      {"destination_port", from_wire(flow.self.destination_port)},
-      {"new_source", address_text(flow.new_source)},
-      {"new_source_port", from_wire(flow.new_source_port)},
-      {"new_destination", address_text(flow.new_destination)},
-      {"new_destination_port", from_wire(flow.new_destination_port)},
+      {"network", flow.network},
+      {"source", text_of(flow.source)},
+      {"source_port", flow.source_port},
+      {"destination", text_of(flow.destination)},
+      {"destination_port", flow.destination_port},
+      {"new_source", text_of(flow.new_source)},
+      {"new_source_port", flow.new_source_port},
+      {"new_destination", text_of(flow.new_destination)},
+      {"new_destination_port", flow.new_destination_port},
       {"state", flow_state_names(flow.state)},
       {"age_ms", age_of(flow, tables.now) / 1'000'000},
       {"packets", flow.packets},
       {"bytes", flow.bytes},
       {"delivery", delivery_name(flow.delivery)},
       {"ifindex", flow.ifindex},
-      {"destination_mac", mac_text(flow.destination_mac)},
-      {"source_pod", ref_json(flow.source)},
-      {"endpoint_pod", ref_json(flow.endpoint)},
+      {"destination_mac", flow.destination_mac},
+      {"source_pod", ref_json(flow.source_pod)},
+      {"endpoint_pod", ref_json(flow.endpoint_pod)},
       {"frontend", ref_json(flow.frontend)},
       {"ended", ended_parts(flow, tables.generations)},
   };
@@ -157,19 +198,19 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-std::string validity_of(const sluice_flow4& flow, const Generations& generations) {
+std::string validity_of(const Flow& flow, const Generations& generations) {
   const std::vector<std::string> parts = ended_parts(flow, generations);
   return parts.empty() ? validity(true) : validity(false) + "(" + joined(parts) + ")";
 }
 
-void add_row(Report& report, const Tables& tables, const Pair& pair, const sluice_flow4& flow,
+void add_row(Report& report, const Tables& tables, const Pair& pair, const Flow& flow,
              const std::string& pair_state) {
   report.rows.push_back({std::to_string(pair.index),
                          flow.role == SLUICE_FLOW_FORWARD ? "forward" : "reverse",
-                         std::to_string(network_of(flow)),
-                         protocol_name(protocol_of(flow)),
-                         endpoint_text(flow.self.source, flow.self.source_port),
-                         endpoint_text(flow.self.destination, flow.self.destination_port),
+                         std::to_string(flow.network),
+                         protocol_name(flow.protocol),
+                         endpoint_text(flow.source, flow.source_port),
+                         endpoint_text(flow.destination, flow.destination_port),
                          endpoint_text(flow.new_source, flow.new_source_port),
                          endpoint_text(flow.new_destination, flow.new_destination_port),
                          or_dash(joined(flow_state_names(flow.state))),
@@ -179,9 +220,9 @@ void add_row(Report& report, const Tables& tables, const Pair& pair, const sluic
                          delivery_name(flow.delivery),
                          validity_of(flow, tables.generations),
                          std::to_string(flow.ifindex),
-                         mac_text(flow.destination_mac),
-                         ref_text(flow.source),
-                         ref_text(flow.endpoint),
+                         flow.destination_mac,
+                         ref_text(flow.source_pod),
+                         ref_text(flow.endpoint_pod),
                          ref_text(flow.frontend),
                          std::to_string(flow.network_slot),
                          pair_state});
@@ -195,7 +236,7 @@ void add_pair(Report& report, const Tables& tables, const Pair& pair) {
       {"pair", pair.index},
       {"pair_state", state},
       {"marked", record.mark != 0},
-      {"protocol", protocol_name(protocol_of(pair.any()))},
+      {"protocol", protocol_name(pair.any().protocol)},
       {"network_slot", pair.any().network_slot},
       {"forward", pair.forward != nullptr ? flow_json(tables, *pair.forward) : Json()},
       {"reverse", pair.reverse != nullptr ? flow_json(tables, *pair.reverse) : Json()},

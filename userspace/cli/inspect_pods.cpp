@@ -13,13 +13,23 @@ using Align = Column::Align;
 
 bool matches_port(const Filters& filters, const sluice_port& port) {
   if (filters.network && *filters.network != port.network) return false;
-  if (filters.address && *filters.address != Ipv4::from_wire(port.address4)) return false;
+  if (filters.address && *filters.address != ip_of(port.address4) && *filters.address != ip_of(port.address6)) {
+    return false;
+  }
   if (filters.slot && *filters.slot != port.endpoint.slot) return false;
   return !filters.device || *filters.device == device_name(port.self);
 }
 
 void add_port(Report& report, const sluice_port& port, bool current) {
-  const bool pod = port.kind == SLUICE_PORT_POD;
+  const bool four = port.address4 != 0;
+  const bool six = ip_of(port.address6) != IpAddress(Ipv6{});
+  const std::string address = four ? text_of(ip_of(port.address4)) : "";
+  const std::string prefix = four ? prefix_text(port.cidr4, port.mask4) : "";
+  const std::string router = four ? text_of(ip_of(port.router4)) : "";
+  const std::string address6 = six ? text_of(ip_of(port.address6)) : "";
+  const std::string prefix6 = six ? text_of(ip_of(port.cidr6)) + "/" + std::to_string(port.cidr6_length) : "";
+  const std::string router6 = six ? text_of(ip_of(port.router6)) : "";
+  const auto json = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   const std::string device = device_name(port.self);
   report.document["ports"].push_back({
       {"ifindex", port.self},
@@ -27,35 +37,41 @@ void add_port(Report& report, const sluice_port& port, bool current) {
       {"kind", port_kind_name(port.kind)},
       {"network", port.network},
       {"network_slot", port.network_slot},
-      {"address", pod ? Json(address_text(port.address4)) : Json()},
-      {"cidr", pod ? Json(prefix_text(port.cidr4, port.mask4)) : Json()},
-      {"router", pod ? Json(address_text(port.router4)) : Json()},
+      {"address", json(address)},
+      {"cidr", json(prefix)},
+      {"router", json(router)},
+      {"address6", json(address6)},
+      {"cidr6", json(prefix6)},
+      {"router6", json(router6)},
       {"mac", mac_text(port.mac)},
       {"pod", ref_json(port.endpoint)},
       {"current", current},
       {"delivery", delivery_name(port.delivery)},
   });
   report.rows.push_back({std::to_string(port.self), or_dash(device), port_kind_name(port.kind),
-                         std::to_string(port.network), pod ? address_text(port.address4) : "-",
-                         pod ? prefix_text(port.cidr4, port.mask4) : "-", pod ? address_text(port.router4) : "-",
-                         mac_text(port.mac), ref_text(port.endpoint), validity(current),
-                         std::to_string(port.network_slot), delivery_name(port.delivery)});
+                         std::to_string(port.network), or_dash(address), or_dash(prefix), or_dash(router),
+                         or_dash(address6), mac_text(port.mac), ref_text(port.endpoint), validity(current),
+                         or_dash(prefix6), or_dash(router6), std::to_string(port.network_slot),
+                         delivery_name(port.delivery)});
   report.matched++;
 }
 
-bool matches_endpoint(const Filters& filters, const sluice_endpoint4& endpoint) {
+/// `Endpoint`: the record of either family.
+template <typename Endpoint>
+bool matches_endpoint(const Filters& filters, const Endpoint& endpoint) {
   if (filters.network && *filters.network != endpoint.self.network) return false;
-  if (filters.address && *filters.address != Ipv4::from_wire(endpoint.self.address)) return false;
+  if (filters.address && *filters.address != ip_of(endpoint.self.address)) return false;
   if (filters.slot && *filters.slot != endpoint.ref.slot) return false;
   return !filters.device || *filters.device == device_name(endpoint.ifindex);
 }
 
-void add_endpoint(Report& report, const sluice_endpoint4& endpoint, bool current) {
+template <typename Endpoint>
+void add_endpoint(Report& report, const Endpoint& endpoint, bool current) {
   const std::string device = device_name(endpoint.ifindex);
   const bool has_device = endpoint.ifindex != 0;
   report.document["endpoints"].push_back({
       {"network", endpoint.self.network},
-      {"address", address_text(endpoint.self.address)},
+      {"address", text_of(ip_of(endpoint.self.address))},
       {"kind", endpoint_kind_name(endpoint.kind)},
       {"mac", mac_text(endpoint.mac)},
       {"ifindex", has_device ? Json(endpoint.ifindex) : Json()},
@@ -63,11 +79,27 @@ void add_endpoint(Report& report, const sluice_endpoint4& endpoint, bool current
       {"pod", ref_json(endpoint.ref)},
       {"current", current},
   });
-  report.rows.push_back({std::to_string(endpoint.self.network), address_text(endpoint.self.address),
+  report.rows.push_back({std::to_string(endpoint.self.network), text_of(ip_of(endpoint.self.address)),
                          endpoint_kind_name(endpoint.kind), mac_text(endpoint.mac),
                          has_device ? std::to_string(endpoint.ifindex) : "-", or_dash(device), ref_text(endpoint.ref),
                          validity(current)});
   report.matched++;
+}
+
+/// By network and address.
+template <typename Key, typename Endpoint>
+Status add_endpoints(const PinnedMaps& maps, const char* map, const Filters& filters, const Generations& generations,
+                     Report& report) {
+  auto endpoints = maps.read_hash<Key, Endpoint>(map);
+  if (!endpoints) return std::unexpected(endpoints.error());
+  std::ranges::sort(*endpoints, {}, [](const auto& record) {
+    return std::tuple(record.first.network, ip_of(record.first.address));
+  });
+  for (const auto& [key, endpoint] : *endpoints) {
+    if (!matches_endpoint(filters, endpoint)) continue;
+    add_endpoint(report, endpoint, generations.endpoint_is_current(endpoint.ref));
+  }
+  return {};
 }
 
 }  // namespace
@@ -91,9 +123,12 @@ Result<Report> inspect_ports(const PinnedMaps& maps, const Filters& filters) {
                  {"ADDRESS"},
                  {"CIDR"},
                  {"ROUTER"},
+                 {"ADDRESS6"},
                  {"MAC"},
                  {"POD"},
                  {"VALID"},
+                 {"CIDR6", Align::kLeft, true},
+                 {"ROUTER6", Align::kLeft, true},
                  {"NETWORK-SLOT", Align::kRight, true},
                  {"DELIVERY", Align::kLeft, true}},
                 {},
@@ -107,13 +142,8 @@ Result<Report> inspect_ports(const PinnedMaps& maps, const Filters& filters) {
 }
 
 Result<Report> inspect_endpoints(const PinnedMaps& maps, const Filters& filters) {
-  auto endpoints = maps.read_hash<sluice_endpoint4_key, sluice_endpoint4>("endpoints4");
-  if (!endpoints) return std::unexpected(endpoints.error());
   const Result<Generations> generations = Generations::read(maps);
   if (!generations) return std::unexpected(generations.error());
-  std::ranges::sort(*endpoints, {}, [](const auto& record) {
-    return std::tuple(record.first.network, Ipv4::from_wire(record.first.address));
-  });
 
   Report report{document_of(maps),
                 {{"NETWORK", Align::kRight},
@@ -128,11 +158,11 @@ Result<Report> inspect_endpoints(const PinnedMaps& maps, const Filters& filters)
                 0,
                 {}};
   report.document["endpoints"] = Json::array();
-  for (const auto& [key, endpoint] : *endpoints) {
-    if (matches_endpoint(filters, endpoint)) {
-      add_endpoint(report, endpoint, generations->endpoint_is_current(endpoint.ref));
-    }
+  Status added = add_endpoints<sluice_endpoint4_key, sluice_endpoint4>(maps, "endpoints4", filters, *generations, report);
+  if (added) {
+    added = add_endpoints<sluice_endpoint6_key, sluice_endpoint6>(maps, "endpoints6", filters, *generations, report);
   }
+  if (!added) return std::unexpected(added.error());
   return report;
 }
 

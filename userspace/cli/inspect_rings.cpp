@@ -12,7 +12,7 @@ namespace {
 
 using Align = Column::Align;
 
-Ring ring_of(const sluice_frontend4& frontend, const std::vector<sluice_backend>& backends,
+Ring ring_of(const Frontend& frontend, const std::vector<sluice_backend>& backends,
              const std::vector<sluice_ring_block>& blocks) {
   Ring ring{frontend, {}, {}};
   if (frontend.backend_base < backends.size()) {
@@ -28,15 +28,15 @@ Ring ring_of(const sluice_frontend4& frontend, const std::vector<sluice_backend>
   return ring;
 }
 
-std::string title_of(const sluice_frontend4_key& key) {
-  return "network " + std::to_string(key.network) + " " + endpoint_text(key.address, key.port) + "/" +
-         protocol_name(key.protocol);
+std::string title_of(const Frontend& frontend) {
+  return "network " + std::to_string(frontend.network) + " " + endpoint_text(frontend.address, frontend.port) + "/" +
+         protocol_name(frontend.protocol);
 }
 
 void add_judgement(Report& report, const Ring& ring, const Judgement& judgement, Json& json) {
   json["verified"] = judgement.verdict == Judgement::Verdict::kRight;
   if (judgement.verdict == Judgement::Verdict::kRight) return;
-  const std::string problem = "ring of " + title_of(ring.frontend.self) + ": " + judgement.why;
+  const std::string problem = "ring of " + title_of(ring.frontend) + ": " + judgement.why;
   if (judgement.verdict == Judgement::Verdict::kWrong) {
     json["difference"] = judgement.why;
     report.problems.push_back(problem);
@@ -54,13 +54,14 @@ std::string percent(std::size_t part, std::size_t whole) {
 }
 
 std::vector<std::string> row_start(const Ring& ring) {
-  const sluice_frontend4_key& key = ring.frontend.self;
-  return {std::to_string(key.network), endpoint_text(key.address, key.port), protocol_name(key.protocol)};
+  const Frontend& frontend = ring.frontend;
+  return {std::to_string(frontend.network), endpoint_text(frontend.address, frontend.port),
+          protocol_name(frontend.protocol)};
 }
 
 std::string backend_text(const Ring& ring, std::size_t index) {
   if (index >= ring.backends.size()) return "-";
-  return endpoint_text(ring.backends[index].address4, ring.backends[index].port);
+  return endpoint_text(ip_of(ring.backends[index]), from_wire(ring.backends[index].port));
 }
 
 std::string backend_state(const Ring& ring, std::size_t index) {
@@ -111,12 +112,12 @@ void add_share_rows(Report& report, const Ring& ring, const Shares& shares) {
 }
 
 Json ring_json(const Ring& ring, const Shares& shares, bool with_slots) {
-  const sluice_frontend4_key& key = ring.frontend.self;
+  const Frontend& frontend = ring.frontend;
   Json json = {
-      {"network", key.network},
-      {"address", address_text(key.address)},
-      {"port", from_wire(key.port)},
-      {"protocol", protocol_name(key.protocol)},
+      {"network", frontend.network},
+      {"address", text_of(frontend.address)},
+      {"port", frontend.port},
+      {"protocol", protocol_name(frontend.protocol)},
       {"ring_size", ring.frontend.ring_size},
       {"ring_base", ring.frontend.ring_base},
       {"fingerprint", hex_text(ring.frontend.fingerprint, 16)},
@@ -125,7 +126,7 @@ Json ring_json(const Ring& ring, const Shares& shares, bool with_slots) {
   };
   for (std::size_t i = 0; i < shares.slots.size(); i++) {
     json["backends"].push_back({{"index", i},
-                                {"address", address_text(ring.backends[i].address4)},
+                                {"address", text_of(ip_of(ring.backends[i]))},
                                 {"port", from_wire(ring.backends[i].port)},
                                 {"state", backend_state_name(ring.backends[i].state)},
                                 {"slots", shares.slots[i]}});
@@ -172,7 +173,7 @@ Result<Report> inspect_rings(const PinnedMaps& maps, const Filters& filters, Rin
   Report report{document_of(maps), columns(filters.slots), {}, 0, {}, {}};
   report.document["rings"] = Json::array();
   RingVerifier verifier(*secret, std::move(ask));
-  for (const sluice_frontend4& frontend : *frontends) {
+  for (const Frontend& frontend : *frontends) {
     if (frontend.ring_size == 0) continue;  // up to SLUICE_RENDEZVOUS_MAX backends need no ring
     const Ring ring = ring_of(frontend, *backends, *blocks);
     const Shares shares = shares_of(ring);

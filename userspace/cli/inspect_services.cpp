@@ -12,13 +12,12 @@ namespace {
 
 using Align = Column::Align;
 
-void add_frontend(Report& report, const sluice_frontend4& frontend, bool current) {
-  const sluice_frontend4_key& key = frontend.self;
+void add_frontend(Report& report, const Frontend& frontend, bool current) {
   report.document["frontends"].push_back({
-      {"network", key.network},
-      {"address", address_text(key.address)},
-      {"port", from_wire(key.port)},
-      {"protocol", protocol_name(key.protocol)},
+      {"network", frontend.network},
+      {"address", text_of(frontend.address)},
+      {"port", frontend.port},
+      {"protocol", protocol_name(frontend.protocol)},
       {"backend_network", frontend.backend_network},
       {"frontend", ref_json(frontend.ref)},
       {"current", current},
@@ -28,27 +27,27 @@ void add_frontend(Report& report, const sluice_frontend4& frontend, bool current
       {"backend_base", frontend.backend_base},
       {"ring_size", frontend.ring_size},
       {"ring_base", frontend.ring_base},
-      {"router", address_text(frontend.router4)},
+      {"router", text_of(frontend.router)},
       {"network_slot", frontend.network_slot},
       {"owner", hex_text(frontend.owner, 8)},
       {"fingerprint", hex_text(frontend.fingerprint, 16)},
   });
   report.rows.push_back(
-      {std::to_string(key.network), endpoint_text(key.address, key.port), protocol_name(key.protocol),
-       std::to_string(frontend.backend_network), ref_text(frontend.ref), validity(current),
+      {std::to_string(frontend.network), endpoint_text(frontend.address, frontend.port),
+       protocol_name(frontend.protocol), std::to_string(frontend.backend_network), ref_text(frontend.ref), validity(current),
        algorithm_name(frontend.algorithm), std::to_string(frontend.backend_count), std::to_string(frontend.ready_count),
        std::to_string(frontend.backend_base), frontend.ring_size == 0 ? "-" : std::to_string(frontend.ring_size),
-       frontend.ring_size == 0 ? "-" : std::to_string(frontend.ring_base), address_text(frontend.router4),
+       frontend.ring_size == 0 ? "-" : std::to_string(frontend.ring_base), text_of(frontend.router),
        std::to_string(frontend.network_slot), hex_text(frontend.owner, 8), hex_text(frontend.fingerprint, 16)});
   report.matched++;
 }
 
 /// Which frontends use each element of the arena. More than one may: they then share the region.
-using Users = std::multimap<std::uint32_t, const sluice_frontend4*>;
+using Users = std::multimap<std::uint32_t, const Frontend*>;
 
-Users users_of(const std::vector<sluice_frontend4>& frontends, std::size_t arena) {
+Users users_of(const std::vector<Frontend>& frontends, std::size_t arena) {
   Users users;
-  for (const sluice_frontend4& frontend : frontends) {
+  for (const Frontend& frontend : frontends) {
     for (std::uint64_t i = 0; i < frontend.backend_count && frontend.backend_base + i < arena; i++) {
       users.emplace(static_cast<std::uint32_t>(frontend.backend_base + i), &frontend);
     }
@@ -63,15 +62,19 @@ bool is_empty(const sluice_backend& backend) {
 bool matches_backend(const Filters& filters, const sluice_backend& backend, Users::const_iterator first,
                      Users::const_iterator last) {
   if (filters.network && *filters.network != backend.network) return false;
-  if (filters.address && *filters.address != Ipv4::from_wire(backend.address4)) return false;
+  if (filters.address && *filters.address != ip_of(backend)) return false;
   if (filters.port && *filters.port != from_wire(backend.port)) return false;
   if (filters.slot && *filters.slot != backend.endpoint.slot) return false;
   return !filters.service ||
-         std::any_of(first, last, [&](const auto& user) { return matches(*filters.service, user.second->self); });
+         std::any_of(first, last, [&](const auto& user) {
+           const Frontend& frontend = *user.second;
+           return matches(*filters.service, frontend.address, frontend.port, frontend.protocol);
+         });
 }
 
-std::string frontend_text(const sluice_frontend4_key& key) {
-  return std::to_string(key.network) + ":" + endpoint_text(key.address, key.port) + "/" + protocol_name(key.protocol);
+std::string frontend_text(const Frontend& frontend) {
+  return std::to_string(frontend.network) + ":" + endpoint_text(frontend.address, frontend.port) + "/" +
+         protocol_name(frontend.protocol);
 }
 
 void add_backend(Report& report, std::uint32_t index, const sluice_backend& backend, bool current,
@@ -79,17 +82,17 @@ void add_backend(Report& report, std::uint32_t index, const sluice_backend& back
   Json frontends = Json::array();
   std::string used_by;
   for (auto user = first; user != last; ++user) {
-    const sluice_frontend4_key& key = user->second->self;
-    frontends.push_back({{"network", key.network},
-                         {"address", address_text(key.address)},
-                         {"port", from_wire(key.port)},
-                         {"protocol", protocol_name(key.protocol)}});
-    used_by += (used_by.empty() ? "" : ",") + frontend_text(key);
+    const Frontend& frontend = *user->second;
+    frontends.push_back({{"network", frontend.network},
+                         {"address", text_of(frontend.address)},
+                         {"port", frontend.port},
+                         {"protocol", protocol_name(frontend.protocol)}});
+    used_by += (used_by.empty() ? "" : ",") + frontend_text(frontend);
   }
   report.document["backends"].push_back({
       {"index", index},
       {"network", backend.network},
-      {"address", address_text(backend.address4)},
+      {"address", text_of(ip_of(backend))},
       {"port", from_wire(backend.port)},
       {"state", backend_state_name(backend.state)},
       {"pod", ref_json(backend.endpoint)},
@@ -98,7 +101,7 @@ void add_backend(Report& report, std::uint32_t index, const sluice_backend& back
       {"frontends", frontends},
   });
   report.rows.push_back({std::to_string(index), std::to_string(backend.network),
-                         endpoint_text(backend.address4, backend.port), backend_state_name(backend.state),
+                         endpoint_text(ip_of(backend), from_wire(backend.port)), backend_state_name(backend.state),
                          ref_text(backend.endpoint), validity(current), or_dash(used_by),
                          hex_text(backend.identity, 8)});
   report.matched++;
@@ -106,16 +109,21 @@ void add_backend(Report& report, std::uint32_t index, const sluice_backend& back
 
 }  // namespace
 
-Result<std::vector<sluice_frontend4>> read_frontends(const PinnedMaps& maps, const Filters& filters) {
-  const auto records = maps.read_hash<sluice_frontend4_key, sluice_frontend4>("frontends4");
-  if (!records) return std::unexpected(records.error());
-  std::vector<sluice_frontend4> frontends;
-  for (const auto& [key, frontend] : *records) {
-    if (matches(filters, frontend)) frontends.push_back(frontend);
-  }
-  std::ranges::sort(frontends, {}, [](const sluice_frontend4& frontend) {
-    const sluice_frontend4_key& key = frontend.self;
-    return std::tuple(key.network, Ipv4::from_wire(key.address), key.protocol, from_wire(key.port));
+Result<std::vector<Frontend>> read_frontends(const PinnedMaps& maps, const Filters& filters) {
+  const auto fours = maps.read_hash<sluice_frontend4_key, sluice_frontend4>("frontends4");
+  if (!fours) return std::unexpected(fours.error());
+  const auto sixes = maps.read_hash<sluice_frontend6_key, sluice_frontend6>("frontends6");
+  if (!sixes) return std::unexpected(sixes.error());
+  std::vector<Frontend> frontends;
+  const auto take = [&](const auto& records) {
+    for (const auto& [key, record] : records) {
+      if (const Frontend frontend = frontend_of(record); matches(filters, frontend)) frontends.push_back(frontend);
+    }
+  };
+  take(*fours);
+  take(*sixes);
+  std::ranges::sort(frontends, {}, [](const Frontend& frontend) {
+    return std::tuple(frontend.network, frontend.address, frontend.protocol, frontend.port);
   });
   return frontends;
 }
@@ -147,7 +155,7 @@ Result<Report> inspect_frontends(const PinnedMaps& maps, const Filters& filters)
                 0,
                 {}};
   report.document["frontends"] = Json::array();
-  for (const sluice_frontend4& frontend : *frontends) {
+  for (const Frontend& frontend : *frontends) {
     add_frontend(report, frontend, generations->frontend_is_current(frontend.ref));
   }
   return report;

@@ -41,6 +41,8 @@ std::string protocol_name(std::uint8_t protocol) {
   switch (protocol) {
     case IPPROTO_ICMP:
       return "ICMP";
+    case IPPROTO_ICMPV6:
+      return "ICMPv6";
     case IPPROTO_TCP:
       return "TCP";
     case IPPROTO_UDP:
@@ -154,8 +156,48 @@ std::vector<std::string> flow_state_names(std::uint32_t state) {
   return names;
 }
 
-std::string address_text(__be32 address) {
-  return Ipv4::from_wire(address).text();
+IpAddress ip_of(__be32 address) {
+  return Ipv4::from_wire(address);
+}
+
+IpAddress ip_of(const sluice_address6& address) {
+  return Ipv6::from_wire(std::bit_cast<std::array<std::uint8_t, 16>>(address));
+}
+
+IpAddress ip_of(const sluice_backend& backend) {
+  const IpAddress six = ip_of(backend.address6);
+  return six == IpAddress(Ipv6{}) ? ip_of(backend.address4) : six;
+}
+
+namespace {
+
+template <typename Record>
+Frontend common_frontend(const Record& record, const IpAddress& router) {
+  return {.network = record.self.network,
+          .address = ip_of(record.self.address),
+          .port = from_wire(record.self.port),
+          .protocol = record.self.protocol,
+          .backend_network = record.backend_network,
+          .ref = record.ref,
+          .backend_base = record.backend_base,
+          .backend_count = record.backend_count,
+          .ready_count = record.ready_count,
+          .ring_base = record.ring_base,
+          .ring_size = record.ring_size,
+          .router = router,
+          .network_slot = record.network_slot,
+          .algorithm = record.algorithm,
+          .owner = record.owner,
+          .fingerprint = record.fingerprint};
+}
+
+}  // namespace
+
+Frontend frontend_of(const sluice_frontend4& record) {
+  return common_frontend(record, ip_of(record.router4));
+}
+Frontend frontend_of(const sluice_frontend6& record) {
+  return common_frontend(record, ip_of(record.router6));
 }
 
 std::string mac_text(const __u8 (&mac)[6]) {
@@ -165,11 +207,13 @@ std::string mac_text(const __u8 (&mac)[6]) {
 }
 
 std::string prefix_text(__be32 address, __be32 mask) {
-  return address_text(address) + "/" + std::to_string(std::popcount(static_cast<std::uint32_t>(mask)));
+  return text_of(ip_of(address)) + "/" + std::to_string(std::popcount(static_cast<std::uint32_t>(mask)));
 }
 
-std::string endpoint_text(__be32 address, __be16 port) {
-  return address_text(address) + ":" + std::to_string(from_wire(port));
+std::string endpoint_text(const IpAddress& address, std::uint16_t port) {
+  const std::string text = text_of(address);
+  const bool six = std::holds_alternative<Ipv6>(address);
+  return (six ? "[" + text + "]" : text) + ":" + std::to_string(port);
 }
 
 std::string hex_text(std::uint64_t value, int digits) {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/address.hpp"
 #include "base/result.hpp"
 #include "cli/pinned_maps.hpp"
 #include "cli/report.hpp"
@@ -40,11 +41,15 @@ std::string pair_state_name(std::uint32_t state);
 /// The names of the bits of sluice_flow4.state, lowest bit first.
 std::vector<std::string> flow_state_names(std::uint32_t state);
 
-std::string address_text(__be32 address);
+IpAddress ip_of(__be32 address);
+IpAddress ip_of(const sluice_address6& address);
+/// A backend's, of the family that it has.
+IpAddress ip_of(const sluice_backend& backend);
 std::string mac_text(const __u8 (&mac)[6]);
 /// "172.16.0.0/16" from address and mask.
 std::string prefix_text(__be32 address, __be32 mask);
-std::string endpoint_text(__be32 address, __be16 port);  ///< "172.16.0.2:80"
+/// "172.16.0.2:80", "[fd00::2]:80"; the port in host order.
+std::string endpoint_text(const IpAddress& address, std::uint16_t port);
 std::string hex_text(std::uint64_t value, int digits);   ///< "0x00ab", with that many digits
 /// "slot/generation", or "-" for {0, 0}.
 std::string ref_text(const sluice_ref& ref);
@@ -58,6 +63,28 @@ std::string device_name(std::uint32_t ifindex);
 std::string age_text(std::uint64_t nanoseconds);
 /// Coarse monotonic time in nanoseconds: the clock of sluice_flow4.last_seen.
 std::uint64_t coarse_now();
+
+/// A frontend of either family; ports in host order.
+struct Frontend {
+  std::uint32_t network = 0;
+  IpAddress address;
+  std::uint16_t port = 0;
+  std::uint8_t protocol = 0;
+  std::uint32_t backend_network = 0;
+  sluice_ref ref{};
+  std::uint32_t backend_base = 0;
+  std::uint32_t backend_count = 0;
+  std::uint32_t ready_count = 0;
+  std::uint32_t ring_base = 0;
+  std::uint32_t ring_size = 0;
+  IpAddress router;
+  std::uint16_t network_slot = 0;
+  std::uint8_t algorithm = 0;
+  std::uint32_t owner = 0;
+  std::uint64_t fingerprint = 0;
+};
+Frontend frontend_of(const sluice_frontend4& record);
+Frontend frontend_of(const sluice_frontend6& record);
 
 /// The generations of all slots, for telling live records from ended ones.
 class Generations {

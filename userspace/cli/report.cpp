@@ -76,4 +76,9 @@ void print(const Report& report, Format format, std::ostream& out) {
   }
 }
 
+std::string addresses_cell(const std::string& four, const std::string& six) {
+  if (four.empty() && six.empty()) return "-";
+  return four + (four.empty() || six.empty() ? "" : ",") + six;
+}
+
 }  // namespace sluice::cli

@@ -38,4 +38,7 @@ void print(const Report& report, Format format, std::ostream& out);
 /// Text without control characters.
 std::string printable(std::string_view text);
 
+/// Both addresses of something with commas, "-" for none.
+std::string addresses_cell(const std::string& four, const std::string& six);
+
 }  // namespace sluice::cli

@@ -34,6 +34,7 @@ std::vector<Column> columns_of(model::Kind kind) {
     case model::Kind::kNetwork:
       return {{"NETWORK"},
               {"CIDR"},
+              {"CIDR6"},
               {"ROUTER", Align::kLeft, true},
               {"DOMAIN"},
               {"ID", Align::kRight, true},
@@ -60,6 +61,7 @@ Cells cells_of(const v1::Resource& resource) {
   const auto model = wire::to_model(resource);
   if (const auto* network = model ? std::get_if<model::Network>(&*model) : nullptr) {
     return {network->cidr4.text(),
+            network->cidr6 ? network->cidr6->text() : "-",
             network->router().text(),
             network->domain,
             std::to_string(resource.network().id()),
@@ -68,7 +70,7 @@ Cells cells_of(const v1::Resource& resource) {
   }
   if (resource.has_pod()) {
     const v1::Pod& pod = resource.pod();
-    return {or_dash(pod.status().address4()), pod.state() == v1::DRAINING ? "draining" : "running",
+    return {addresses_cell(pod.status().address4(), pod.status().address6()), pod.state() == v1::DRAINING ? "draining" : "running",
             std::to_string(pod.has_weight() ? pod.weight() : 1U), or_dash(pod_ports_text(pod)),
             labels_cell(pod.labels())};
   }
@@ -77,13 +79,13 @@ Cells cells_of(const v1::Resource& resource) {
     const std::string algorithm = service.algorithm() == v1::SOURCE   ? "source"
                                   : service.algorithm() == v1::RANDOM ? "random"
                                                                       : "hash";
-    return {or_dash(service.status().address4()), ports_text(service),
+    return {addresses_cell(service.status().address4(), service.status().address6()), ports_text(service),
             or_dash(service.floating_ip()),       algorithm,
             labels_cell(service.selector()),      labels_cell(service.labels())};
   }
   if (resource.has_floating_ip()) {
     const v1::FloatingIPStatus& status = resource.floating_ip().status();
-    return {or_dash(status.address()), or_dash(status.pool()), labels_cell(resource.floating_ip().labels())};
+    return {addresses_cell(status.address(), status.address6()), or_dash(status.pool()), labels_cell(resource.floating_ip().labels())};
   }
   return {or_dash(resource.node().underlay4()), or_dash(resource.node().public_key()),
           labels_cell(resource.node().labels())};

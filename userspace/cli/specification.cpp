@@ -24,10 +24,16 @@ void put_protocol(Json& json, v1::Protocol protocol) {
   if (protocol == v1::UDP) json["protocol"] = "UDP";
 }
 
+void put_families(Json& json, const google::protobuf::RepeatedField<int>& families) {
+  for (const int family : families) json["families"].push_back(family == v1::IPV6 ? "IPv6" : "IPv4");
+}
+
 void put(Json& json, const v1::Network& network) {
   put_labels(json, "labels", network.labels());
   put_text(json, "cidr4", network.cidr4());
   put_text(json, "router4", network.router4());
+  put_families(json, network.families());
+  put_text(json, "cidr6", network.cidr6());
   put_text(json, "domain", network.domain());
   const v1::NetworkLimits& limits = network.limits();
   if (limits.has_guaranteed_flows()) json["limits"]["guaranteed_flows"] = limits.guaranteed_flows();
@@ -37,7 +43,9 @@ void put(Json& json, const v1::Network& network) {
 
 void put(Json& json, const v1::Pod& pod) {
   put_labels(json, "labels", pod.labels());
+  put_families(json, pod.families());
   put_text(json, "address4", pod.address4());
+  put_text(json, "address6", pod.address6());
   for (const v1::PodPort& port : pod.ports()) {
     Json one = {{"name", port.name()}, {"port", port.port()}};
     put_protocol(one, port.protocol());
@@ -59,7 +67,9 @@ void put(Json& json, const v1::Service& service) {
     if (port.has_target_name()) one["target_port"] = port.target_name();
     json["ports"].push_back(std::move(one));
   }
+  put_families(json, service.families());
   put_text(json, "address4", service.address4());
+  put_text(json, "address6", service.address6());
   if (service.algorithm() == v1::SOURCE) json["algorithm"] = "source";
   if (service.algorithm() == v1::RANDOM) json["algorithm"] = "random";
   put_text(json, "floating_ip", service.floating_ip());
@@ -68,6 +78,7 @@ void put(Json& json, const v1::Service& service) {
 void put(Json& json, const v1::FloatingIP& floating_ip) {
   put_labels(json, "labels", floating_ip.labels());
   put_text(json, "address", floating_ip.address());
+  put_text(json, "address6", floating_ip.address6());
   put_text(json, "pool", floating_ip.pool());
 }
 
@@ -82,11 +93,14 @@ Json status(const v1::Resource& resource) {
     case v1::Resource::kNetwork:
       return {{"id", resource.network().id()}, {"slot", resource.network().slot()}};
     case v1::Resource::kPod:
-      return {{"address4", resource.pod().status().address4()}};
+      return {{"address4", resource.pod().status().address4()}, {"address6", resource.pod().status().address6()}};
     case v1::Resource::kService:
-      return {{"address4", resource.service().status().address4()}};
+      return {{"address4", resource.service().status().address4()},
+              {"address6", resource.service().status().address6()}};
     case v1::Resource::kFloatingIp:
-      return {{"address", resource.floating_ip().status().address()}, {"pool", resource.floating_ip().status().pool()}};
+      return {{"address", resource.floating_ip().status().address()},
+              {"address6", resource.floating_ip().status().address6()},
+              {"pool", resource.floating_ip().status().pool()}};
     default:
       return Json::object();
   }

@@ -44,6 +44,7 @@ Json status_json(const v1::GetStatusResponse& status) {
     json["pods"].push_back({{"network", pod.network()},
                             {"name", pod.name()},
                             {"address", pod.address4()},
+                            {"address6", pod.address6()},
                             {"attached", pod.attached()},
                             {"device", pod.device()}});
   }
@@ -51,6 +52,7 @@ Json status_json(const v1::GetStatusResponse& status) {
     json["services"].push_back({{"network", service.network()},
                                 {"name", service.name()},
                                 {"address", service.address4()},
+                                {"address6", service.address6()},
                                 {"floating_ip", service.floating_ip()},
                                 {"backends", service.backends()},
                                 {"ready", service.ready()}});
@@ -92,7 +94,7 @@ Report pods_table(const v1::GetStatusResponse& status) {
   Report report;
   report.columns = {{"POD"}, {"ADDRESS"}, {"ATTACHED"}, {"DEVICE"}};
   for (const v1::NodePodStatus& pod : status.pods()) {
-    report.rows.push_back({pod.network() + "/" + pod.name(), or_dash(pod.address4()), pod.attached() ? "yes" : "no",
+    report.rows.push_back({pod.network() + "/" + pod.name(), addresses_cell(pod.address4(), pod.address6()), pod.attached() ? "yes" : "no",
                            or_dash(pod.device())});
   }
   return report;
@@ -102,7 +104,7 @@ Report services_table(const v1::GetStatusResponse& status) {
   Report report;
   report.columns = {{"SERVICE"}, {"ADDRESS"}, {"FLOATING-IP"}, {"BACKENDS", Align::kRight}, {"READY", Align::kRight}};
   for (const v1::NodeServiceStatus& service : status.services()) {
-    report.rows.push_back({service.network() + "/" + service.name(), or_dash(service.address4()),
+    report.rows.push_back({service.network() + "/" + service.name(), addresses_cell(service.address4(), service.address6()),
                            or_dash(service.floating_ip()), std::to_string(service.backends()),
                            std::to_string(service.ready())});
   }

@@ -44,8 +44,10 @@ Result<PodWeights> read_weights(api::Client& client) {
   PodWeights weights;
   for (const v1::Resource& resource : *pods) {
     const v1::Pod& pod = resource.pod();
-    const auto address = Ipv4::parse(pod.status().address4());
-    if (address) weights[{ids[pod.network()], address->wire()}] = pod.has_weight() ? pod.weight() : 1;
+    for (const std::string& text : {pod.status().address4(), pod.status().address6()}) {
+      const auto address = parse_ip(text);
+      if (address) weights[{ids[pod.network()], *address}] = pod.has_weight() ? pod.weight() : 1;
+    }
   }
   return weights;
 }
@@ -84,10 +86,10 @@ Result<RingVerifier::Members> RingVerifier::weighed_by_pods(const Ring& ring) {
   if (!*weights_) return std::unexpected(weights_->error());
   Members members = equal_members(ring);
   for (std::size_t i = 0; i < members.size(); i++) {
-    const auto weight = (*weights_)->find({ring.backends[i].network, ring.backends[i].address4});
+    const IpAddress address = ip_of(ring.backends[i]);
+    const auto weight = (*weights_)->find({ring.backends[i].network, address});
     if (weight == (*weights_)->end()) {
-      return fail(ErrorCode::kNotFound,
-                  "sluiced has no pod with the address " + address_text(ring.backends[i].address4));
+      return fail(ErrorCode::kNotFound, "sluiced has no pod with the address " + text_of(address));
     }
     members[i].weight = weight->second;
   }

@@ -14,13 +14,14 @@
 
 #include "api/client.hpp"
 #include "base/result.hpp"
+#include "cli/records.hpp"
 #include "compile/hashing.hpp"
 
 namespace sluice::cli {
 
 /// A frontend with its regions of the two arenas; shorter than the record says where the record points outside.
 struct Ring {
-  const sluice_frontend4& frontend;
+  const Frontend& frontend;
   std::span<const sluice_backend> backends;
   std::vector<std::uint16_t> slots;
 
@@ -29,8 +30,8 @@ struct Ring {
   }
 };
 
-/// Of pods, by network id and address in wire order.
-using PodWeights = std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t>;
+/// Of pods, by network id and address.
+using PodWeights = std::map<std::pair<std::uint32_t, IpAddress>, std::uint32_t>;
 /// Those that the daemon has.
 Result<PodWeights> read_weights(api::Client& client);
 

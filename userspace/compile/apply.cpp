@@ -60,6 +60,10 @@ void write(const Write& one, Tables& tables, Space* space) {
       return write(one, tables.endpoints4, space);
     case Table::kFrontends4:
       return write(one, tables.frontends4, space);
+    case Table::kEndpoints6:
+      return write(one, tables.endpoints6, space);
+    case Table::kFrontends6:
+      return write(one, tables.frontends6, space);
     case Table::kBackends:
       return write(one, tables.backends);
     case Table::kRings:

@@ -12,6 +12,7 @@
 
 #include "compile/arena.hpp"
 #include "compile/compile.hpp"
+#include "compile/family.hpp"
 #include "compile/hashing.hpp"
 #include "compile/scope.hpp"
 #include "compile/slots.hpp"
@@ -31,7 +32,7 @@ class Builder {
  private:
   struct PodView {
     const model::Pod* pod = nullptr;
-    Ipv4 address;
+    model::Addresses addresses;
     const model::Attachment* attachment = nullptr;  ///< nullptr: not attached
     sluice_ref ref{};
   };
@@ -62,8 +63,8 @@ class Builder {
     const model::Service* service = nullptr;
     NetworkView* network = nullptr;
     std::uint32_t owner = 0;
-    Ipv4 address;
-    std::optional<Ipv4> floating;
+    model::Addresses addresses;
+    model::Addresses floating;
   };
 
   /// True if a resource outside of the scope has this record.
@@ -95,26 +96,40 @@ class Builder {
   Status add_floating_ips();
   Status add_floating_ip(const model::FloatingIp& floating);
   void set_filter();
-  Status add_endpoint(const sluice_endpoint4& endpoint, const std::string& holder);
-  Result<sluice_ref> pod_ref(const sluice_endpoint4& endpoint);
+  template <typename F>
+  Status add_endpoint(const typename F::Endpoint& endpoint, const std::string& holder);
+  template <typename F>
+  [[nodiscard]] std::string holder_of(const typename F::EndpointKey& key, const std::string& except) const;
+  [[nodiscard]] std::optional<sluice_ref> former_ref(std::uint32_t network, const model::Addresses& addresses) const;
+  [[nodiscard]] bool goes_on(std::uint32_t network, const PodView& view, const sluice_ref& ref) const;
+  Result<sluice_ref> pod_ref(std::uint32_t network, const PodView& view);
 
   // build_frontends.cpp
   Status add_services();
   Status add_service(const model::Service& service);
   Status add_service(const ServiceView& service);
+  template <typename F>
+  Status add_service_address(const ServiceView& service, const std::vector<const PodView*>& pods);
+  template <typename F>
   Status add_service_port(const ServiceView& service, const model::ServicePort& port,
                           std::span<const PodView* const> pods, bool first);
-  Status add_frontend(const ServiceView& service, const sluice_frontend4_key& key, const Region& region,
+  template <typename F>
+  Status add_frontend(const ServiceView& service, const typename F::FrontendKey& key, const Region& region,
                       const Ring& ring);
   Result<std::vector<const PodView*>> select_pods(NetworkView& network, const model::Labels& selector);
   static std::vector<Candidate> candidates(const ServiceView& service, const model::ServicePort& port,
                                            std::span<const PodView* const> pods);
-  [[nodiscard]] const sluice_frontend4* former(const ServiceView& service, const sluice_frontend4_key& key) const;
-  Result<Ring> place_ring(const ServiceView& service, std::span<const sluice_frontend4_key> keys,
+  template <typename F>
+  [[nodiscard]] const typename F::Frontend* former(const ServiceView& service,
+                                                   const typename F::FrontendKey& key) const;
+  template <typename F>
+  Result<Ring> place_ring(const ServiceView& service, std::span<const typename F::FrontendKey> keys,
                           std::span<const Candidate> list);
-  Result<Region> place_backends(const ServiceView& service, std::span<const sluice_frontend4_key> keys,
+  template <typename F>
+  Result<Region> place_backends(const ServiceView& service, std::span<const typename F::FrontendKey> keys,
                                 std::span<const Candidate> list, bool echo);
-  [[nodiscard]] bool holds(const sluice_frontend4& frontend, std::span<const sluice_backend> wanted) const;
+  template <typename Frontend>
+  [[nodiscard]] bool holds(const Frontend& frontend, std::span<const sluice_backend> wanted) const;
 
   const Input& input_;
   const Tables& previous_;

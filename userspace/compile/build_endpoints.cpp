@@ -6,36 +6,36 @@
 #include "compile/records.hpp"
 
 namespace sluice::compile {
-namespace {
-
-sluice_endpoint4 make_endpoint(std::uint32_t network, Ipv4 address, std::uint8_t kind) {
-  sluice_endpoint4 endpoint{};
-  endpoint.self = endpoint.self_end = {network, address.wire()};
-  endpoint.kind = kind;
-  return endpoint;
-}
-
-}  // namespace
-
-Status Builder::add_endpoint(const sluice_endpoint4& endpoint, const std::string& holder) {
-  const bool first = next_.endpoints4.emplace(endpoint.self, endpoint).second;
-  if (first && !others_hold(&Tables::endpoints4, endpoint.self)) return {};
+/// Who else has the address; for messages.
+template <typename F>
+std::string Builder::holder_of(const typename F::EndpointKey& key, const std::string& except) const {
+  const typename F::Address address = F::from_wire(key.address);
   std::string other = "another resource";
-  const Ipv4 address = Ipv4::from_wire(endpoint.self.address);
   for (const auto& [name, view] : networks_) {
-    if (view.id != endpoint.self.network) continue;
-    if (view.network->router() == address) other = "the router";
+    if (view.id != key.network) continue;
+    if (F::router(*view.network) == address) other = "the router";
     for (const auto& [pod_name, pod] : view.pods) {
-      if (pod.address == address) other = "pod " + pod.pod->name.text();
+      if (F::of(pod.addresses) == address) other = "pod " + pod.pod->name.text();
     }
     for (const auto& [service, taken] : input_.assignments.service_addresses) {
-      if (service.network == name && taken == address && "service " + service.text() != holder) {
+      if (service.network == name && F::of(taken) == address && "service " + service.text() != except) {
         other = "service " + service.text();
       }
     }
   }
-  return fail(ErrorCode::kExists, holder + ": address " + address.text() + " is taken by " + other);
+  return other;
 }
+
+template <typename F>
+Status Builder::add_endpoint(const typename F::Endpoint& endpoint, const std::string& holder) {
+  const bool first = (next_.*F::kEndpoints).emplace(endpoint.self, endpoint).second;
+  if (first && !others_hold(F::kEndpoints, endpoint.self)) return {};
+  return fail(ErrorCode::kExists, holder + ": address " + F::from_wire(endpoint.self.address).text() + " is taken by " +
+                                      holder_of<F>(endpoint.self, holder));
+}
+
+template Status Builder::add_endpoint<Four>(const sluice_endpoint4&, const std::string&);
+template Status Builder::add_endpoint<Six>(const sluice_endpoint6&, const std::string&);
 
 Status Builder::add_port(const sluice_port& port, const std::string& holder) {
   const bool first = next_.ports.emplace(port.self, port).second;
@@ -56,17 +56,38 @@ Status Builder::add_uplinks() {
   return {};
 }
 
-/// Same address and same attachment: the same ref, so that flows go on. Anything else, detaching included, is a new
+/// What the tables have for a pod with these addresses, of whichever family.
+std::optional<sluice_ref> Builder::former_ref(std::uint32_t network, const model::Addresses& addresses) const {
+  std::optional<sluice_ref> ref;
+  each_family([&]<typename F>(F) {
+    if (!F::of(addresses) || ref) return;
+    const auto* before = find_record(previous_.*F::kEndpoints, endpoint_key<F>(network, *F::of(addresses)));
+    if (before != nullptr && is_pod(*before)) ref = before->ref;
+  });
+  return ref;
+}
+
+/// Whether each address of the pod has this ref and the attachment that it has now.
+bool Builder::goes_on(std::uint32_t network, const PodView& view, const sluice_ref& ref) const {
+  bool same = true;
+  each_family([&]<typename F>(F) {
+    if (!F::of(view.addresses)) return;
+    const auto now = pod_endpoint<F>(network, *F::of(view.addresses), view.attachment);
+    const auto* before = find_record(previous_.*F::kEndpoints, now.self);
+    same = same && before != nullptr && is_pod(*before) && BytesEqual{}(before->ref, ref) && same_attachment(*before, now);
+  });
+  return same;
+}
+
+/// Same addresses and same attachment: the same ref, so that flows go on. Anything else, detaching included, is a new
 /// holder: the tables do not know pods by name, and flows to a device that has gone reach nobody anyway. Device
 /// kind and MAC count, because flow records hold copies of both.
-Result<sluice_ref> Builder::pod_ref(const sluice_endpoint4& endpoint) {
-  const auto before = previous_.endpoints4.find(endpoint.self);
-  if (before == previous_.endpoints4.end() || !is_pod(before->second)) return endpoint_slots_.take({});
-  const sluice_endpoint4& old = before->second;
-  if (same_attachment(old, endpoint)) {
-    if (const std::optional<sluice_ref> kept = endpoint_slots_.keep(old.ref)) return *kept;
+Result<sluice_ref> Builder::pod_ref(std::uint32_t network, const PodView& view) {
+  const std::optional<sluice_ref> before = former_ref(network, view.addresses);
+  if (before && goes_on(network, view, *before)) {
+    if (const std::optional<sluice_ref> kept = endpoint_slots_.keep(*before)) return *kept;
   }
-  return endpoint_slots_.take(old.ref);
+  return endpoint_slots_.take(before.value_or(sluice_ref{}));
 }
 
 /// In a scope, networks come when they are needed.
@@ -88,11 +109,11 @@ Result<Builder::NetworkView*> Builder::find_network(const std::string& name, con
 
 /// Without its ref.
 Result<Builder::PodView> Builder::place_pod(const model::Pod& pod) const {
-  const auto address = input_.assignments.pod_addresses.find(pod.name);
-  if (address == input_.assignments.pod_addresses.end()) {
+  const auto addresses = input_.assignments.pod_addresses.find(pod.name);
+  if (addresses == input_.assignments.pod_addresses.end() || addresses->second.none()) {
     return fail(ErrorCode::kPrecondition, "pod " + pod.name.text() + " has no address assigned");
   }
-  return PodView{&pod, address->second, find_attachment(input_.attachments, pod.name), {}};
+  return PodView{&pod, addresses->second, find_attachment(input_.attachments, pod.name), {}};
 }
 
 /// Pods outside of the scope have the ref that they had.
@@ -100,11 +121,9 @@ Result<const Builder::PodView*> Builder::find_pod(NetworkView& network, const mo
   if (const auto known = network.pods.find(pod.name.name); known != network.pods.end()) return &known->second;
   Result<PodView> view = place_pod(pod);
   if (!view) return std::unexpected(view.error());
-  const auto before = previous_.endpoints4.find({network.id, view->address.wire()});
-  if (before == previous_.endpoints4.end() || !is_pod(before->second)) {
-    return fail(ErrorCode::kPrecondition, "pod " + pod.name.text() + " is not in the tables yet");
-  }
-  view->ref = before->second.ref;
+  const std::optional<sluice_ref> before = former_ref(network.id, view->addresses);
+  if (!before) return fail(ErrorCode::kPrecondition, "pod " + pod.name.text() + " is not in the tables yet");
+  view->ref = *before;
   return &network.pods.emplace(pod.name.name, *view).first->second;
 }
 
@@ -115,19 +134,29 @@ Status Builder::add_pod(const model::Pod& pod) {
   Result<PodView> view = place_pod(pod);
   if (!view) return std::unexpected(view.error());
   const NetworkPlace place{(*network)->network, (*network)->id, (*network)->slot};
-  sluice_endpoint4 endpoint = pod_endpoint(place, view->address, view->attachment);
-  const Result<sluice_ref> ref = pod_ref(endpoint);
+  const Result<sluice_ref> ref = pod_ref(place.id, *view);
   if (!ref) return fail_in(holder, ref);
-  endpoint.ref = view->ref = *ref;
-  if (Status done = add_endpoint(endpoint, holder); !done) return done;
+  view->ref = *ref;
+  const Status added = try_each_family([&]<typename F>(F) -> Status {
+    if (!F::of(view->addresses)) return {};
+    auto endpoint = pod_endpoint<F>(place.id, *F::of(view->addresses), view->attachment);
+    endpoint.ref = *ref;
+    return add_endpoint<F>(endpoint, holder);
+  });
+  if (!added) return added;
   (*network)->pods.emplace(pod.name.name, *view);
-  return view->attachment == nullptr ? Status{} : add_port(pod_port(place, endpoint), holder);
+  if (view->attachment == nullptr) return {};
+  return add_port(pod_port(place, view->addresses, *view->attachment, *ref), holder);
 }
 
 Status Builder::add_router(const NetworkView& network) {
-  sluice_endpoint4 endpoint = make_endpoint(network.id, network.network->router(), SLUICE_ENDPOINT_ROUTER);
-  std::ranges::copy(kRouterMac, endpoint.mac);
-  return add_endpoint(endpoint, "router of network " + network.network->name);
+  return try_each_family([&]<typename F>(F) -> Status {
+    const auto router = F::router(*network.network);
+    if (!router) return {};
+    auto endpoint = make_endpoint<F>(network.id, *router, SLUICE_ENDPOINT_ROUTER);
+    std::ranges::copy(kRouterMac, endpoint.mac);
+    return add_endpoint<F>(endpoint, "router of network " + network.network->name);
+  });
 }
 
 Status Builder::add_pods() {
@@ -142,9 +171,14 @@ Status Builder::add_pods() {
   return {};
 }
 
-/// A floating IP has a record without a service too: it answers ARP and ping, and refuses the rest.
+/// A floating IP has a record without a service too: it answers ARP, ND and ping, and refuses the rest.
 Status Builder::add_floating_ip(const model::FloatingIp& floating) {
-  return add_endpoint(make_endpoint(0, floating.address, SLUICE_ENDPOINT_FLOATING), "floating IP " + floating.name);
+  return try_each_family([&]<typename F>(F) -> Status {
+    const model::Addresses addresses = floating.addresses();
+    if (!F::of(addresses)) return {};
+    const auto endpoint = make_endpoint<F>(0, *F::of(addresses), SLUICE_ENDPOINT_FLOATING);
+    return add_endpoint<F>(endpoint, "floating IP " + floating.name);
+  });
 }
 
 Status Builder::add_floating_ips() {
@@ -156,11 +190,13 @@ Status Builder::add_floating_ips() {
 
 /// Whatever may have frontends needs its bit; a bit too many only costs a lookup.
 void Builder::set_filter() {
-  for (const auto& [key, endpoint] : next_.endpoints4) {
-    if (!has_filter_bit(endpoint)) continue;
-    const std::uint32_t bit = sluice_filter_bit(key.network, key.address);
-    next_.frontend_filter[bit / 64] |= std::uint64_t{1} << (bit % 64);
-  }
+  each_family([this]<typename F>(F) {
+    for (const auto& [key, endpoint] : next_.*F::kEndpoints) {
+      if (!has_filter_bit(endpoint)) continue;
+      const std::uint32_t bit = F::filter_bit(key);
+      next_.frontend_filter[bit / 64] |= std::uint64_t{1} << (bit % 64);
+    }
+  });
 }
 
 }  // namespace sluice::compile

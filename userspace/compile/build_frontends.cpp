@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Services: frontends, and their regions in the arenas of backends and rings.
 #include <algorithm>
+#include <iterator>
 #include <unordered_set>
 
 #include "compile/build.hpp"
@@ -24,7 +25,8 @@ std::uint8_t algorithm(model::Algorithm algorithm) {
 
 /// The parts of an element that may not change while a frontend uses it.
 bool same_place(const sluice_backend& a, const sluice_backend& b) {
-  return a.network == b.network && a.address4 == b.address4 && a.port == b.port && a.identity == b.identity;
+  return a.network == b.network && a.address4 == b.address4 && BytesEqual{}(a.address6, b.address6) &&
+         a.port == b.port && a.identity == b.identity;
 }
 
 }  // namespace
@@ -73,23 +75,25 @@ std::vector<Builder::Candidate> Builder::candidates(const ServiceView& service, 
   return list;
 }
 
-const sluice_frontend4* Builder::former(const ServiceView& service, const sluice_frontend4_key& key) const {
-  const auto found = previous_.frontends4.find(key);
-  if (found == previous_.frontends4.end()) return nullptr;
-  const sluice_frontend4& before = found->second;
-  return before.owner == service.owner && before.backend_network == service.network->id ? &before : nullptr;
+template <typename F>
+const typename F::Frontend* Builder::former(const ServiceView& service, const typename F::FrontendKey& key) const {
+  const auto* before = find_record(previous_.*F::kFrontends, key);
+  const bool same =
+      before != nullptr && before->owner == service.owner && before->backend_network == service.network->id;
+  return same ? before : nullptr;
 }
 
 /// A ring with the same fingerprint is trusted and stays where it is; another one goes to a free place.
-Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<const sluice_frontend4_key> keys,
+template <typename F>
+Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<const typename F::FrontendKey> keys,
                                           std::span<const Candidate> list) {
   std::vector<RingMember> members;
   members.reserve(list.size());
   for (const Candidate& candidate : list) members.push_back({candidate.identity, candidate.weight});
   simplify_weights(members);
   std::uint32_t current = 0;
-  for (const sluice_frontend4_key& key : keys) {
-    const sluice_frontend4* before = former(service, key);
+  for (const auto& key : keys) {
+    const auto* before = former<F>(service, key);
     if (before != nullptr && current == 0) current = before->ring_size;
   }
   const Result<std::uint32_t> size = model::required_ring_size(members, input_.limits.slots_per_backend, current);
@@ -97,8 +101,8 @@ Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<
   if (*size == 0) return Ring{};
   Ring ring{0, *size, fingerprint(members, *size, secret_)};
 
-  for (const sluice_frontend4_key& key : keys) {
-    const sluice_frontend4* before = former(service, key);
+  for (const auto& key : keys) {
+    const auto* before = former<F>(service, key);
     if (before == nullptr || before->fingerprint != ring.fingerprint || before->ring_size != ring.size) continue;
     const std::uint64_t end = std::uint64_t{before->ring_base} + ring_blocks(ring.size);
     if (end > rings_.size()) continue;
@@ -123,7 +127,8 @@ Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<
   return ring;
 }
 
-bool Builder::holds(const sluice_frontend4& frontend, std::span<const sluice_backend> wanted) const {
+template <typename Frontend>
+bool Builder::holds(const Frontend& frontend, std::span<const sluice_backend> wanted) const {
   if (frontend.backend_count != wanted.size()) return false;
   if (std::uint64_t{frontend.backend_base} + wanted.size() > backends_.size()) return false;
   auto it = previous_.backends.find(frontend.backend_base);
@@ -136,7 +141,9 @@ bool Builder::holds(const sluice_frontend4& frontend, std::span<const sluice_bac
 
 /// The same configured set stays in place and changes only in state and endpoint ref: a ref that is half-way
 /// between two writes does not match the endpoint record, which is a counted drop.
-Result<Builder::Region> Builder::place_backends(const ServiceView& service, std::span<const sluice_frontend4_key> keys,
+template <typename F>
+Result<Builder::Region> Builder::place_backends(const ServiceView& service,
+                                                std::span<const typename F::FrontendKey> keys,
                                                 std::span<const Candidate> list, bool echo) {
   std::vector<sluice_backend> wanted;
   wanted.reserve(list.size());
@@ -144,7 +151,7 @@ Result<Builder::Region> Builder::place_backends(const ServiceView& service, std:
   for (const Candidate& candidate : list) {
     sluice_backend backend{};
     backend.network = service.network->id;
-    backend.address4 = candidate.pod->address.wire();
+    F::backend_address(backend) = F::wire(*F::of(candidate.pod->addresses));
     backend.endpoint = candidate.pod->ref;
     backend.port = echo ? std::uint16_t{0} : to_wire(candidate.port);
     backend.state = backend_state(*candidate.pod->pod, candidate.pod->attachment);
@@ -153,9 +160,9 @@ Result<Builder::Region> Builder::place_backends(const ServiceView& service, std:
     if (backend.state == SLUICE_BACKEND_READY) region.ready++;
   }
   if (wanted.empty()) return region;
-  const sluice_frontend4* same = nullptr;
-  for (const sluice_frontend4_key& key : keys) {
-    const sluice_frontend4* before = former(service, key);
+  const typename F::Frontend* same = nullptr;
+  for (const auto& key : keys) {
+    const auto* before = former<F>(service, key);
     if (same == nullptr && before != nullptr && holds(*before, wanted)) same = before;
   }
   if (same != nullptr) {
@@ -169,9 +176,10 @@ Result<Builder::Region> Builder::place_backends(const ServiceView& service, std:
   return region;
 }
 
-Status Builder::add_frontend(const ServiceView& service, const sluice_frontend4_key& key, const Region& region,
+template <typename F>
+Status Builder::add_frontend(const ServiceView& service, const typename F::FrontendKey& key, const Region& region,
                              const Ring& ring) {
-  sluice_frontend4 frontend{};
+  typename F::Frontend frontend{};
   frontend.self = frontend.self_end = key;
   frontend.backend_network = service.network->id;
   frontend.backend_base = region.base;
@@ -179,87 +187,100 @@ Status Builder::add_frontend(const ServiceView& service, const sluice_frontend4_
   frontend.ready_count = region.ready;
   frontend.ring_base = ring.base;
   frontend.ring_size = ring.size;
-  frontend.router4 = service.network->network->router().wire();
-  frontend.cidr_length = service.network->network->cidr4.length;
+  F::router_of(frontend) = F::wire(*F::router(*service.network->network));
+  frontend.cidr_length = F::prefix_length(*service.network->network);
   frontend.network_slot = service.network->slot;
   frontend.algorithm = algorithm(service.service->algorithm);
   frontend.owner = service.owner;
   frontend.fingerprint = ring.fingerprint;
-  if (next_.frontends4.contains(key) || others_hold(&Tables::frontends4, key)) {
+  if ((next_.*F::kFrontends).contains(key) || others_hold(F::kFrontends, key)) {
     return fail(ErrorCode::kExists, "port " + std::to_string(from_wire(key.port)) + " with protocol " +
-                                        std::to_string(key.protocol) + " on " + Ipv4::from_wire(key.address).text() +
+                                        std::to_string(key.protocol) + " on " + F::from_wire(key.address).text() +
                                         " is taken");
   }
-  const sluice_frontend4* before = former(service, key);
+  const auto* before = former<F>(service, key);
   if (const std::optional<sluice_ref> kept = before != nullptr ? frontend_slots_.keep(before->ref) : std::nullopt) {
     frontend.ref = *kept;
   } else {
-    const auto other = previous_.frontends4.find(key);
-    const Result<sluice_ref> taken =
-        frontend_slots_.take(other != previous_.frontends4.end() ? other->second.ref : sluice_ref{});
+    const auto* other = find_record(previous_.*F::kFrontends, key);
+    const Result<sluice_ref> taken = frontend_slots_.take(other != nullptr ? other->ref : sluice_ref{});
     if (!taken) return std::unexpected(taken.error());
     frontend.ref = *taken;
   }
-  next_.frontends4.emplace(key, frontend);
+  (next_.*F::kFrontends).emplace(key, frontend);
   return {};
 }
 
 /// The service's port and the floating IP's share one region and one ring. ICMP echo has backends of its own
 /// (without a port) under the same identities, and so the same ring.
+template <typename F>
 Status Builder::add_service_port(const ServiceView& service, const model::ServicePort& port,
                                  std::span<const PodView* const> pods, bool first) {
+  using Key = typename F::FrontendKey;
   const auto protocol = static_cast<std::uint8_t>(port.protocol);
   const std::vector<Candidate> list = candidates(service, port, pods);
-  const sluice_frontend4_key echo = echo_key(service.network->id, service.address);
-  std::vector<sluice_frontend4_key> keys{frontend_key(service.network->id, service.address, port.port, protocol)};
-  if (service.floating) keys.push_back(frontend_key(0, *service.floating, port.port, protocol));
-  std::vector<sluice_frontend4_key> ring_keys = keys;
+  const Key echo = echo_key<F>(service.network->id, *F::of(service.addresses));
+  std::vector<Key> keys{frontend_key<F>(service.network->id, *F::of(service.addresses), port.port, protocol)};
+  if (F::of(service.floating)) keys.push_back(frontend_key<F>(0, *F::of(service.floating), port.port, protocol));
+  std::vector<Key> ring_keys = keys;
   if (first) ring_keys.push_back(echo);
 
-  const Result<Ring> ring = place_ring(service, ring_keys, list);
+  const Result<Ring> ring = place_ring<F>(service, ring_keys, list);
   if (!ring) return std::unexpected(ring.error());
-  const Result<Region> region = place_backends(service, keys, list, false);
+  const Result<Region> region = place_backends<F>(service, keys, list, false);
   if (!region) return std::unexpected(region.error());
-  for (const sluice_frontend4_key& key : keys) {
-    if (Status done = add_frontend(service, key, *region, *ring); !done) return done;
+  for (const Key& key : keys) {
+    if (Status done = add_frontend<F>(service, key, *region, *ring); !done) return done;
   }
   if (!first) return {};
-  const Result<Region> echo_region = place_backends(service, {&echo, 1}, list, true);
+  const Result<Region> echo_region = place_backends<F>(service, {&echo, 1}, list, true);
   if (!echo_region) return std::unexpected(echo_region.error());
-  return add_frontend(service, echo, *echo_region, *ring);
+  return add_frontend<F>(service, echo, *echo_region, *ring);
 }
 
-Status Builder::add_service(const ServiceView& service) {
-  sluice_endpoint4 endpoint{};
-  endpoint.self = endpoint.self_end = {service.network->id, service.address.wire()};
-  endpoint.kind = SLUICE_ENDPOINT_SERVICE;
+/// The backends of an address are the pods that have its family.
+template <typename F>
+Status Builder::add_service_address(const ServiceView& service, const std::vector<const PodView*>& pods) {
+  auto endpoint = make_endpoint<F>(service.network->id, *F::of(service.addresses), SLUICE_ENDPOINT_SERVICE);
   std::ranges::copy(kRouterMac, endpoint.mac);
   const std::string holder = "service " + service.service->name.text();
-  if (Status done = add_endpoint(endpoint, holder); !done) return done;
-  const auto pods = select_pods(*service.network, service.service->selector);
-  if (!pods) return fail_in(holder, pods);
+  if (Status done = add_endpoint<F>(endpoint, holder); !done) return done;
+  std::vector<const PodView*> backends;
+  std::ranges::copy_if(pods, std::back_inserter(backends),
+                       [](const PodView* pod) { return F::of(pod->addresses).has_value(); });
   for (std::size_t i = 0; i < service.service->ports.size(); i++) {
-    const Status done = add_service_port(service, service.service->ports[i], *pods, i == 0);
+    const Status done = add_service_port<F>(service, service.service->ports[i], backends, i == 0);
     if (!done) return fail_in(holder, done);
   }
   return {};
+}
+
+Status Builder::add_service(const ServiceView& service) {
+  const auto pods = select_pods(*service.network, service.service->selector);
+  if (!pods) return fail_in("service " + service.service->name.text(), pods);
+  return try_each_family([&]<typename F>(F) -> Status {
+    return F::of(service.addresses) ? add_service_address<F>(service, *pods) : Status{};
+  });
 }
 
 Status Builder::add_service(const model::Service& service) {
   const std::string holder = "service " + service.name.text();
   const Result<NetworkView*> network = find_network(service.name.network, holder);
   if (!network) return std::unexpected(network.error());
-  const auto address = input_.assignments.service_addresses.find(service.name);
-  if (address == input_.assignments.service_addresses.end()) {
+  const auto addresses = input_.assignments.service_addresses.find(service.name);
+  if (addresses == input_.assignments.service_addresses.end() || addresses->second.none()) {
     return fail(ErrorCode::kPrecondition, holder + " has no address assigned");
   }
-  ServiceView view{&service, *network, service_owner((*network)->id, service.name.name), address->second, {}};
+  if (addresses->second.v6 && !(*network)->network->cidr6) {
+    return fail(ErrorCode::kPrecondition, holder + " has an IPv6 address, and its network none");
+  }
+  ServiceView view{&service, *network, service_owner((*network)->id, service.name.name), addresses->second, {}};
   if (service.floating_ip) {
     const auto floating = input_.state.floating_ips.find(*service.floating_ip);
     if (floating == input_.state.floating_ips.end()) {
       return fail(ErrorCode::kInvalid, holder + ": floating IP " + *service.floating_ip + " does not exist");
     }
-    view.floating = floating->second.address;
+    view.floating = floating->second.addresses();
   }
   return add_service(view);
 }

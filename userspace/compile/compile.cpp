@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "compile/build.hpp"
+#include "compile/records.hpp"
 #include "model/validate.hpp"
 
 namespace sluice::compile {
@@ -94,6 +95,26 @@ Result<Tables> Builder::all() {
 Result<Tables> compile(const Input& input, const Tables& previous, const model::Index& index, Space& space) {
   if (!space.usable(input.limits)) return compile(input, previous);
   return Builder(input, previous, index, space).all();
+}
+
+bool is_configured_for(const sluice_port& port, const model::Network& network, const model::Addresses& addresses) {
+  const sluice_port wanted = pod_port({&network, port.network, port.network_slot}, addresses, {}, {});
+  return port.address4 == wanted.address4 && port.router4 == wanted.router4 && port.mask4 == wanted.mask4 &&
+         BytesEqual{}(port.address6, wanted.address6) && BytesEqual{}(port.router6, wanted.router6) &&
+         port.cidr6_length == wanted.cidr6_length;
+}
+
+BackendCounts backends_of(const Tables& tables, std::uint32_t network, const model::Addresses& addresses,
+                          const model::ServicePort& port) {
+  BackendCounts counts;
+  each_family([&]<typename F>(F) {
+    if (!F::of(addresses)) return;
+    const auto key = frontend_key<F>(network, *F::of(addresses), port.port, static_cast<std::uint8_t>(port.protocol));
+    const auto* frontend = find_record(tables.*F::kFrontends, key);
+    if (frontend == nullptr || frontend->backend_count < counts.configured) return;
+    counts = {frontend->backend_count, frontend->ready_count};
+  });
+  return counts;
 }
 
 Result<Tables> compile(const Input& input, const Tables& previous) {

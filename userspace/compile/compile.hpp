@@ -60,6 +60,17 @@ Plan diff(const Tables& actual, const Tables& wanted);
 std::optional<Plan> follow(const Input& input, const Tables& previous, const model::Change& change,
                            const model::Index& index, Space& space);
 
+/// Whether the interface behind a pod's port has these addresses, in this network's prefixes, and its router.
+bool is_configured_for(const sluice_port& port, const model::Network& network, const model::Addresses& addresses);
+
+/// Backends of a service's port as the tables have them, of the family that has more.
+struct BackendCounts {
+  std::uint32_t configured = 0;
+  std::uint32_t ready = 0;
+};
+BackendCounts backends_of(const Tables& tables, std::uint32_t network, const model::Addresses& addresses,
+                          const model::ServicePort& port);
+
 /// Applies a plan to a value; tests and the node loop use it to follow what the maps hold.
 void apply(const Plan& plan, Tables& tables);
 /// And to what the tables take.

@@ -32,6 +32,7 @@
 
 #include "compile/compile.hpp"
 #include "compile/hashing.hpp"
+#include "compile/records.hpp"
 #include "compile/slots.hpp"
 
 namespace sluice::compile {
@@ -120,31 +121,32 @@ class Regions {
  public:
   template <typename RegionOf>
   Regions(const Tables& tables, RegionOf region_of) {
-    for (const auto& [key, frontend] : tables.frontends4) {
-      const auto [base, count] = region_of(frontend);
-      if (count != 0) spans_.emplace_back(base, std::uint64_t{base} + count);
-    }
+    each_family([&]<typename F>(F) {
+      for (const auto& [key, frontend] : tables.*F::kFrontends) {
+        const auto [base, count] = region_of(frontend);
+        if (count != 0) spans_.emplace_back(base, std::uint64_t{base} + count);
+      }
+    });
     std::ranges::sort(spans_);
     std::uint64_t furthest = 0;
     for (auto& [start, end] : spans_) furthest = end = std::max(furthest, end);
   }
 
   [[nodiscard]] bool contains(std::uint32_t index) const {
-    const auto after = std::ranges::upper_bound(spans_, std::uint64_t{index}, {}, &Span::first);
+    const auto after = std::ranges::upper_bound(spans_, std::uint64_t{index}, {}, &Range::first);
     return after != spans_.begin() && index < std::prev(after)->second;
   }
 
  private:
-  using Span = std::pair<std::uint64_t, std::uint64_t>;
-  std::vector<Span> spans_;  ///< by start; ends made ascending, so that the nearest start decides
+  using Range = std::pair<std::uint64_t, std::uint64_t>;
+  std::vector<Range> spans_;  ///< by start; ends made ascending, so that the nearest start decides
 };
 
-std::pair<std::uint32_t, std::uint32_t> backends_of(const sluice_frontend4& frontend) {
-  return {frontend.backend_base, frontend.backend_count};
-}
-std::pair<std::uint32_t, std::uint32_t> ring_of(const sluice_frontend4& frontend) {
-  return {frontend.ring_base, ring_blocks(frontend.ring_size)};
-}
+using Span = std::pair<std::uint32_t, std::uint32_t>;
+constexpr auto backends_of = [](const auto& frontend) { return Span{frontend.backend_base, frontend.backend_count}; };
+constexpr auto ring_of = [](const auto& frontend) {
+  return Span{frontend.ring_base, ring_blocks(frontend.ring_size)};
+};
 
 bool is_zero(const auto& value) {
   return same(value, std::remove_cvref_t<decltype(value)>{});
@@ -188,14 +190,15 @@ void diff_regions(const Tables& actual, const Tables& wanted, Writer& writer) {
 }
 
 void diff_endpoints(const Tables& actual, const Tables& wanted, Writer& writer) {
-  each_change(
-      actual.endpoints4, wanted.endpoints4,
-      [&](const auto& key, const sluice_endpoint4& after, const sluice_endpoint4* before) {
-        const bool pod = after.kind == SLUICE_ENDPOINT_POD_PEER || after.kind == SLUICE_ENDPOINT_POD_DEVICE;
-        const bool detached = before != nullptr && pod && after.ifindex == 0;
-        writer.put(detached ? kRemove : kReach, Table::kEndpoints4, key, after);
-      },
-      [&](const auto& key) { writer.remove(kRemove, Table::kEndpoints4, key); });
+  each_family([&]<typename F>(F) {
+    each_change(
+        actual.*F::kEndpoints, wanted.*F::kEndpoints,
+        [&](const auto& key, const auto& after, const auto* before) {
+          const bool detached = before != nullptr && is_pod(after) && after.ifindex == 0;
+          writer.put(detached ? kRemove : kReach, F::kEndpointTable, key, after);
+        },
+        [&](const auto& key) { writer.remove(kRemove, F::kEndpointTable, key); });
+  });
   each_change(
       actual.ports, wanted.ports,
       [&](const auto& key, const sluice_port& after, const auto*) { writer.put(kAdmit, Table::kPorts, key, after); },
@@ -209,12 +212,12 @@ void diff_endpoints(const Tables& actual, const Tables& wanted, Writer& writer) 
 }
 
 void diff_frontends(const Tables& actual, const Tables& wanted, Writer& writer) {
-  each_change(
-      actual.frontends4, wanted.frontends4,
-      [&](const auto& key, const sluice_frontend4& after, const auto*) {
-        writer.put(kSwitch, Table::kFrontends4, key, after);
-      },
-      [&](const auto& key) { writer.remove(kRetire, Table::kFrontends4, key); });
+  each_family([&]<typename F>(F) {
+    each_change(
+        actual.*F::kFrontends, wanted.*F::kFrontends,
+        [&](const auto& key, const auto& after, const auto*) { writer.put(kSwitch, F::kFrontendTable, key, after); },
+        [&](const auto& key) { writer.remove(kRetire, F::kFrontendTable, key); });
+  });
 }
 
 }  // namespace

@@ -54,9 +54,11 @@ Status Builder::touch_resources(const model::Change& change, const Scope& scope)
 Status Builder::end_slots(Scope& scope) {
   std::set<std::uint32_t> pods;
   std::set<std::uint32_t> services;
-  for (const auto& [key, endpoint] : scope.before.endpoints4) pods.insert(endpoint.ref.slot);
   for (const auto& [ifindex, port] : scope.before.ports) pods.insert(port.endpoint.slot);
-  for (const auto& [key, frontend] : scope.before.frontends4) services.insert(frontend.ref.slot);
+  each_family([&]<typename F>(F) {
+    for (const auto& [key, endpoint] : scope.before.*F::kEndpoints) pods.insert(endpoint.ref.slot);
+    for (const auto& [key, frontend] : scope.before.*F::kFrontends) services.insert(frontend.ref.slot);
+  });
   for (const std::uint32_t slot : pods) {
     if (Status done = endpoint_slots_.end(slot); !done) return done;
   }
@@ -81,20 +83,24 @@ void Builder::take_regions(Scope& scope) const {
     const std::uint64_t end = std::uint64_t{base} + count;
     for (auto it = from.lower_bound(base); it != from.end() && it->first < end; ++it) to.insert(*it);
   };
-  for (const auto& [key, frontend] : scope.before.frontends4) {
-    copy(previous_.backends, frontend.backend_base, frontend.backend_count, scope.before.backends);
-    if (kept_rings_.contains(frontend.ring_base)) continue;
-    copy(previous_.rings, frontend.ring_base, ring_blocks(frontend.ring_size), scope.before.rings);
-  }
+  each_family([&]<typename F>(F) {
+    for (const auto& [key, frontend] : scope.before.*F::kFrontends) {
+      copy(previous_.backends, frontend.backend_base, frontend.backend_count, scope.before.backends);
+      if (kept_rings_.contains(frontend.ring_base)) continue;
+      copy(previous_.rings, frontend.ring_base, ring_blocks(frontend.ring_size), scope.before.rings);
+    }
+  });
 }
 
 /// A bit stays as long as one address has it.
 void Builder::change_filter(Scope& scope) {
   std::map<std::uint32_t, std::int64_t> more;
   const auto count = [&more](const Tables& tables, std::int64_t step) {
-    for (const auto& [key, endpoint] : tables.endpoints4) {
-      if (has_filter_bit(endpoint)) more[sluice_filter_bit(key.network, key.address)] += step;
-    }
+    each_family([&]<typename F>(F) {
+      for (const auto& [key, endpoint] : tables.*F::kEndpoints) {
+        if (has_filter_bit(endpoint)) more[F::filter_bit(key)] += step;
+      }
+    });
   };
   count(scope.before, -1);
   count(next_, 1);

@@ -1,51 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "compile/records.hpp"
 
-#include <algorithm>
-
 namespace sluice::compile {
 
-sluice_frontend4_key frontend_key(std::uint32_t network, Ipv4 address, std::uint16_t port, std::uint8_t protocol) {
-  return {network, address.wire(), to_wire(port), protocol, 0};
-}
-
-sluice_frontend4_key echo_key(std::uint32_t network, Ipv4 address) {
-  return frontend_key(network, address, 0, kIcmp);
-}
-
-bool is_pod(const sluice_endpoint4& endpoint) {
-  return endpoint.kind == SLUICE_ENDPOINT_POD_PEER || endpoint.kind == SLUICE_ENDPOINT_POD_DEVICE;
-}
-
-bool same_attachment(const sluice_endpoint4& before, const sluice_endpoint4& after) {
-  return before.ifindex == after.ifindex && before.kind == after.kind && std::ranges::equal(before.mac, after.mac);
-}
-
-sluice_endpoint4 pod_endpoint(const NetworkPlace& place, Ipv4 address, const model::Attachment* attachment) {
-  sluice_endpoint4 endpoint{};
-  endpoint.self = endpoint.self_end = {place.id, address.wire()};
-  endpoint.kind = SLUICE_ENDPOINT_POD_PEER;
-  if (attachment == nullptr) return endpoint;
-  if (attachment->plain_redirect) endpoint.kind = SLUICE_ENDPOINT_POD_DEVICE;
-  endpoint.ifindex = attachment->ifindex;
-  std::ranges::copy(attachment->mac.bytes, endpoint.mac);
-  return endpoint;
-}
-
-sluice_port pod_port(const NetworkPlace& place, const sluice_endpoint4& endpoint) {
+/// A family that the pod does not have stays empty.
+sluice_port pod_port(const NetworkPlace& place, const model::Addresses& addresses, const model::Attachment& attachment,
+                     const sluice_ref& ref) {
   const model::Network& network = *place.network;
   sluice_port port{};
-  port.self = port.self_end = endpoint.ifindex;
+  port.self = port.self_end = attachment.ifindex;
   port.network = place.id;
-  port.endpoint = endpoint.ref;
-  port.address4 = endpoint.self.address;
-  port.cidr4 = network.cidr4.address.wire();
-  port.mask4 = Ipv4{network.cidr4.mask()}.wire();
-  port.router4 = network.router().wire();
+  port.endpoint = ref;
+  if (addresses.v4) {
+    port.address4 = addresses.v4->wire();
+    port.cidr4 = network.cidr4.address.wire();
+    port.mask4 = Ipv4{network.cidr4.mask()}.wire();
+    port.router4 = network.router().wire();
+  }
+  if (addresses.v6 && network.cidr6) {
+    port.address6 = Six::wire(*addresses.v6);
+    port.cidr6 = Six::wire(network.cidr6->address);
+    port.cidr6_length = network.cidr6->length;
+    port.router6 = Six::wire(*network.router6());
+  }
   port.network_slot = place.slot;
   port.kind = SLUICE_PORT_POD;
-  port.delivery = endpoint.kind == SLUICE_ENDPOINT_POD_DEVICE ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
-  std::ranges::copy(endpoint.mac, port.mac);
+  port.delivery = attachment.plain_redirect ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
+  std::ranges::copy(attachment.mac.bytes, port.mac);
   return port;
 }
 

@@ -2,15 +2,16 @@
 // Single records of the tables, made of the resources behind them. Private to this folder.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
+#include "compile/family.hpp"
 #include "compile/tables.hpp"
 #include "model/assignments.hpp"
 #include "model/resources.hpp"
 
 namespace sluice::compile {
 
-inline constexpr std::uint8_t kIcmp = 1;
 inline constexpr std::array<std::uint8_t, 6> kRouterMac = SLUICE_ROUTER_MAC;
 
 /// A network with what was chosen for it.
@@ -20,21 +21,41 @@ struct NetworkPlace {
   std::uint16_t slot = 0;
 };
 
-sluice_frontend4_key frontend_key(std::uint32_t network, Ipv4 address, std::uint16_t port, std::uint8_t protocol);
-
-/// ICMP echo to a service has a frontend of its own, without a port.
-sluice_frontend4_key echo_key(std::uint32_t network, Ipv4 address);
-
-[[nodiscard]] bool is_pod(const sluice_endpoint4& endpoint);
+template <typename Endpoint>
+[[nodiscard]] bool is_pod(const Endpoint& endpoint) {
+  return endpoint.kind == SLUICE_ENDPOINT_POD_PEER || endpoint.kind == SLUICE_ENDPOINT_POD_DEVICE;
+}
 
 /// True if flows to `before` may go on to `after`: same device, kind of delivery and MAC.
-[[nodiscard]] bool same_attachment(const sluice_endpoint4& before, const sluice_endpoint4& after);
+template <typename Endpoint>
+[[nodiscard]] bool same_attachment(const Endpoint& before, const Endpoint& after) {
+  return before.ifindex == after.ifindex && before.kind == after.kind && std::ranges::equal(before.mac, after.mac);
+}
+
+/// Without its ref.
+template <typename F>
+typename F::Endpoint make_endpoint(std::uint32_t network, typename F::Address address, std::uint8_t kind) {
+  typename F::Endpoint endpoint{};
+  endpoint.self = endpoint.self_end = endpoint_key<F>(network, address);
+  endpoint.kind = kind;
+  return endpoint;
+}
 
 /// Without its ref. `attachment`: nullptr if the pod is not attached.
-sluice_endpoint4 pod_endpoint(const NetworkPlace& place, Ipv4 address, const model::Attachment* attachment);
+template <typename F>
+typename F::Endpoint pod_endpoint(std::uint32_t network, typename F::Address address,
+                                  const model::Attachment* attachment) {
+  auto endpoint = make_endpoint<F>(network, address, SLUICE_ENDPOINT_POD_PEER);
+  if (attachment == nullptr) return endpoint;
+  if (attachment->plain_redirect) endpoint.kind = SLUICE_ENDPOINT_POD_DEVICE;
+  endpoint.ifindex = attachment->ifindex;
+  std::ranges::copy(attachment->mac.bytes, endpoint.mac);
+  return endpoint;
+}
 
-/// Through which the attached pod behind `endpoint` (with its ref) sends.
-sluice_port pod_port(const NetworkPlace& place, const sluice_endpoint4& endpoint);
+/// Through which the attached pod sends.
+sluice_port pod_port(const NetworkPlace& place, const model::Addresses& addresses, const model::Attachment& attachment,
+                     const sluice_ref& ref);
 
 /// nullptr: not attached.
 const model::Attachment* find_attachment(const model::Attachments& attachments, const model::Name& pod);

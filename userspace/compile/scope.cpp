@@ -19,14 +19,19 @@ class Finder {
   bool add_network(const std::string& name, const std::optional<model::FormerNetwork>& former);
   bool add_pod(const model::Name& name, const std::optional<model::FormerPod>& former);
   bool add_attachment(const model::Name& name);
-  bool add_pod_records(std::uint32_t network, Ipv4 address);
+  bool add_pod_records(std::uint32_t network, const model::Addresses& addresses);
   bool add_floating_ip(const std::string& name, const std::optional<model::FloatingIp>& former);
   bool add_service_records(const model::Name& name);
-  bool add_service_records(const model::Service& service, Ipv4 address);
-  bool add_endpoint(std::uint32_t network, Ipv4 address, bool (*expected)(const sluice_endpoint4&));
-  bool add_frontend(const sluice_frontend4_key& key);
+  bool add_service_records(const model::Service& service, const model::Addresses& addresses);
+  template <typename F>
+  bool add_service_address(const model::Service& service, std::uint32_t network, typename F::Address address,
+                           const model::Addresses& floating);
+  template <typename F, typename Expected>
+  bool add_endpoint(std::uint32_t network, typename F::Address address, Expected expected);
+  template <typename F>
+  bool add_frontend(const typename F::FrontendKey& key);
   [[nodiscard]] std::optional<std::uint32_t> former_id(const std::string& network) const;
-  [[nodiscard]] std::optional<Ipv4> former_address(const std::string& floating_ip) const;
+  [[nodiscard]] std::optional<model::Addresses> former_addresses(const std::string& floating_ip) const;
 
   const Input& input_;
   const Tables& previous_;
@@ -43,18 +48,19 @@ std::optional<std::uint32_t> Finder::former_id(const std::string& network) const
   return found == input_.assignments.network_ids.end() ? std::nullopt : std::optional(found->second);
 }
 
-std::optional<Ipv4> Finder::former_address(const std::string& floating_ip) const {
+std::optional<model::Addresses> Finder::former_addresses(const std::string& floating_ip) const {
   if (const auto changed = change_.floating_ips.find(floating_ip); changed != change_.floating_ips.end()) {
-    return changed->second ? std::optional(changed->second->address) : std::nullopt;
+    return changed->second ? std::optional(changed->second->addresses()) : std::nullopt;
   }
   const auto found = input_.state.floating_ips.find(floating_ip);
-  return found == input_.state.floating_ips.end() ? std::nullopt : std::optional(found->second.address);
+  return found == input_.state.floating_ips.end() ? std::nullopt : std::optional(found->second.addresses());
 }
 
-bool Finder::add_endpoint(std::uint32_t network, Ipv4 address, bool (*expected)(const sluice_endpoint4&)) {
-  const auto found = previous_.endpoints4.find({network, address.wire()});
-  if (found == previous_.endpoints4.end() || !expected(found->second)) return false;
-  scope_.before.endpoints4.insert(*found);
+template <typename F, typename Expected>
+bool Finder::add_endpoint(std::uint32_t network, typename F::Address address, Expected expected) {
+  const auto found = (previous_.*F::kEndpoints).find(endpoint_key<F>(network, address));
+  if (found == (previous_.*F::kEndpoints).end() || !expected(found->second)) return false;
+  (scope_.before.*F::kEndpoints).insert(*found);
   return true;
 }
 
@@ -66,19 +72,33 @@ bool Finder::add_network(const std::string& name, const std::optional<model::For
     const auto slot = input_.assignments.network_slots.find(name);
     if (id == input_.assignments.network_ids.end() || id->second != former->id) return false;
     if (slot == input_.assignments.network_slots.end() || slot->second != former->slot) return false;
-    if (now->second.cidr4 != former->network.cidr4 || now->second.router() != former->network.router()) return false;
+    const model::Network& before = former->network;
+    if (now->second.cidr4 != before.cidr4 || now->second.router() != before.router()) return false;
+    if (now->second.cidr6 != before.cidr6) return false;
   }
   const auto limits = previous_.network_limits.find(former->slot);
   if (limits == previous_.network_limits.end() || limits->second.network != former->id) return false;
   scope_.before.network_limits.insert(*limits);
-  return add_endpoint(former->id, former->network.router(),
-                      [](const sluice_endpoint4& endpoint) { return endpoint.kind == SLUICE_ENDPOINT_ROUTER; });
+  const auto is_router = [](const auto& endpoint) { return endpoint.kind == SLUICE_ENDPOINT_ROUTER; };
+  bool found = true;
+  each_family([&]<typename F>(F) {
+    const auto router = F::router(former->network);
+    if (router) found = found && add_endpoint<F>(former->id, *router, is_router);
+  });
+  return found;
 }
 
-bool Finder::add_pod_records(std::uint32_t network, Ipv4 address) {
-  if (!add_endpoint(network, address, is_pod)) return false;
-  const std::uint32_t ifindex = scope_.before.endpoints4.at({network, address.wire()}).ifindex;
-  if (ifindex == 0) return true;
+bool Finder::add_pod_records(std::uint32_t network, const model::Addresses& addresses) {
+  bool found = true;
+  std::uint32_t ifindex = 0;
+  each_family([&]<typename F>(F) {
+    if (!F::of(addresses)) return;
+    found = found && add_endpoint<F>(network, *F::of(addresses), [&ifindex](const auto& endpoint) {
+              ifindex = endpoint.ifindex;
+              return is_pod(endpoint);
+            });
+  });
+  if (!found || ifindex == 0) return found;
   const auto port = previous_.ports.find(ifindex);
   if (port == previous_.ports.end()) return false;
   scope_.before.ports.insert(*port);
@@ -94,7 +114,7 @@ bool Finder::add_pod(const model::Name& name, const std::optional<model::FormerP
   if (!former) return true;
   index_.find_services(input_.state, name.network, former->pod.labels, scope_.services);
   const std::optional<std::uint32_t> id = former_id(name.network);
-  return id && add_pod_records(*id, former->address);
+  return id && add_pod_records(*id, former->addresses);
 }
 
 /// compile() looks at attachments of declared pods alone.
@@ -111,40 +131,55 @@ bool Finder::add_attachment(const model::Name& name) {
 
 bool Finder::add_floating_ip(const std::string& name, const std::optional<model::FloatingIp>& former) {
   if (const std::set<model::Name>* bound = index_.bound_to(name)) scope_.services.insert(bound->begin(), bound->end());
-  return !former || add_endpoint(0, former->address, [](const sluice_endpoint4& endpoint) {
-    return endpoint.kind == SLUICE_ENDPOINT_FLOATING;
+  if (!former) return true;
+  const auto is_floating = [](const auto& endpoint) { return endpoint.kind == SLUICE_ENDPOINT_FLOATING; };
+  bool found = true;
+  each_family([&]<typename F>(F) {
+    const model::Addresses addresses = former->addresses();
+    if (F::of(addresses)) found = found && add_endpoint<F>(0, *F::of(addresses), is_floating);
   });
+  return found;
 }
 
-bool Finder::add_frontend(const sluice_frontend4_key& key) {
-  const auto found = previous_.frontends4.find(key);
-  if (found == previous_.frontends4.end()) return false;
-  scope_.before.frontends4.insert(*found);
+template <typename F>
+bool Finder::add_frontend(const typename F::FrontendKey& key) {
+  const auto found = (previous_.*F::kFrontends).find(key);
+  if (found == (previous_.*F::kFrontends).end()) return false;
+  (scope_.before.*F::kFrontends).insert(*found);
   return true;
 }
 
-bool Finder::add_service_records(const model::Service& service, Ipv4 address) {
-  const std::optional<std::uint32_t> id = former_id(service.name.network);
-  if (!id) return false;
-  const auto is_service = [](const sluice_endpoint4& endpoint) { return endpoint.kind == SLUICE_ENDPOINT_SERVICE; };
-  if (!add_endpoint(*id, address, is_service)) return false;
+template <typename F>
+bool Finder::add_service_address(const model::Service& service, std::uint32_t network, typename F::Address address,
+                                 const model::Addresses& floating) {
+  const auto is_service = [](const auto& endpoint) { return endpoint.kind == SLUICE_ENDPOINT_SERVICE; };
+  if (!add_endpoint<F>(network, address, is_service)) return false;
   if (service.ports.empty()) return true;
-  std::optional<Ipv4> floating;
-  if (service.floating_ip) {
-    floating = former_address(*service.floating_ip);
-    if (!floating) return false;
-  }
-  return add_frontend(echo_key(*id, address)) &&
+  const auto& bound = F::of(floating);
+  return add_frontend<F>(echo_key<F>(network, address)) &&
          std::ranges::all_of(service.ports, [&](const model::ServicePort& port) {
            const auto protocol = static_cast<std::uint8_t>(port.protocol);
-           return add_frontend(frontend_key(*id, address, port.port, protocol)) &&
-                  (!floating || add_frontend(frontend_key(0, *floating, port.port, protocol)));
+           return add_frontend<F>(frontend_key<F>(network, address, port.port, protocol)) &&
+                  (!bound || add_frontend<F>(frontend_key<F>(0, *bound, port.port, protocol)));
          });
+}
+
+bool Finder::add_service_records(const model::Service& service, const model::Addresses& addresses) {
+  const std::optional<std::uint32_t> id = former_id(service.name.network);
+  if (!id) return false;
+  std::optional<model::Addresses> floating = model::Addresses{};
+  if (service.floating_ip) floating = former_addresses(*service.floating_ip);
+  if (!floating) return false;
+  bool found = true;
+  each_family([&]<typename F>(F) {
+    if (F::of(addresses)) found = found && add_service_address<F>(service, *id, *F::of(addresses), *floating);
+  });
+  return found;
 }
 
 bool Finder::add_service_records(const model::Name& name) {
   if (const auto changed = change_.services.find(name); changed != change_.services.end()) {
-    return !changed->second || add_service_records(changed->second->service, changed->second->address);
+    return !changed->second || add_service_records(changed->second->service, changed->second->addresses);
   }
   const auto address = input_.assignments.service_addresses.find(name);
   return address != input_.assignments.service_addresses.end() &&

@@ -28,10 +28,6 @@ void each_sorted(const Table& table, Order order, Call call) {
 
 }  // namespace
 
-bool has_filter_bit(const sluice_endpoint4& endpoint) {
-  return endpoint.kind == SLUICE_ENDPOINT_SERVICE || endpoint.kind == SLUICE_ENDPOINT_FLOATING;
-}
-
 void Space::Users::add(std::uint32_t base, std::uint32_t count) {
   if (count == 0) return;
   Region& region = regions[base];
@@ -67,12 +63,14 @@ Space::Space(const Limits& limits, const Tables& tables)
   each_sorted(
       tables.ports, [](const sluice_port& port) { return port.endpoint.slot; },
       [this](const sluice_port& port) { add(port); });
-  each_sorted(
-      tables.endpoints4, [](const sluice_endpoint4& endpoint) { return endpoint.ref.slot; },
-      [this](const sluice_endpoint4& endpoint) { add(endpoint); });
-  each_sorted(
-      tables.frontends4, [](const sluice_frontend4& frontend) { return frontend.backend_base; },
-      [this](const sluice_frontend4& frontend) { add(frontend); });
+  each_family([&]<typename F>(F) {
+    each_sorted(
+        tables.*F::kEndpoints, [](const auto& endpoint) { return endpoint.ref.slot; },
+        [this](const auto& endpoint) { add(endpoint); });
+    each_sorted(
+        tables.*F::kFrontends, [](const auto& frontend) { return frontend.backend_base; },
+        [this](const auto& frontend) { add(frontend); });
+  });
   for (const auto& [slot, generation] : tables.endpoint_generations) see(generation);
   for (const auto& [slot, generation] : tables.frontend_generations) see(generation);
   for (const auto& [index, backend] : tables.backends) see(backend.endpoint.generation);
@@ -87,13 +85,15 @@ void Space::add(const sluice_port& port) {
   see(port.endpoint.generation);
 }
 
-void Space::add(const sluice_endpoint4& endpoint) {
+template <typename F>
+void Space::add_endpoint(const typename F::Endpoint& endpoint) {
   add_slot(endpoint_slots_, endpoint.ref);
   see(endpoint.ref.generation);
-  if (has_filter_bit(endpoint)) filter_[sluice_filter_bit(endpoint.self.network, endpoint.self.address)]++;
+  if (has_filter_bit(endpoint)) filter_[F::filter_bit(endpoint.self)]++;
 }
 
-void Space::add(const sluice_frontend4& frontend) {
+template <typename Frontend>
+void Space::add_frontend(const Frontend& frontend) {
   add_slot(frontend_slots_, frontend.ref);
   see(frontend.ref.generation);
   backends_.add(frontend.backend_base, frontend.backend_count);
@@ -104,18 +104,29 @@ void Space::remove(const sluice_port& port) {
   remove_slot(endpoint_slots_, port.endpoint);
 }
 
-void Space::remove(const sluice_endpoint4& endpoint) {
+template <typename F>
+void Space::remove_endpoint(const typename F::Endpoint& endpoint) {
   remove_slot(endpoint_slots_, endpoint.ref);
   if (!has_filter_bit(endpoint)) return;
-  const auto found = filter_.find(sluice_filter_bit(endpoint.self.network, endpoint.self.address));
+  const auto found = filter_.find(F::filter_bit(endpoint.self));
   if (found != filter_.end() && --found->second == 0) filter_.erase(found);
 }
 
-void Space::remove(const sluice_frontend4& frontend) {
+template <typename Frontend>
+void Space::remove_frontend(const Frontend& frontend) {
   remove_slot(frontend_slots_, frontend.ref);
   backends_.remove(frontend.backend_base, frontend.backend_count);
   rings_.remove(frontend.ring_base, ring_blocks(frontend.ring_size));
 }
+
+template void Space::add_endpoint<Four>(const sluice_endpoint4&);
+template void Space::add_endpoint<Six>(const sluice_endpoint6&);
+template void Space::remove_endpoint<Four>(const sluice_endpoint4&);
+template void Space::remove_endpoint<Six>(const sluice_endpoint6&);
+template void Space::add_frontend(const sluice_frontend4&);
+template void Space::add_frontend(const sluice_frontend6&);
+template void Space::remove_frontend(const sluice_frontend4&);
+template void Space::remove_frontend(const sluice_frontend6&);
 
 bool Space::usable(const Limits& limits) const {
   return !backends_.overlap && !rings_.overlap && endpoint_slots_.arena.size() == limits.max_endpoint_slots &&

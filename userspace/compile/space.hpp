@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "compile/arena.hpp"
+#include "compile/family.hpp"
 #include "compile/limits.hpp"
 #include "compile/tables.hpp"
 
@@ -19,11 +20,15 @@ class Space {
 
   /// A record that came into the tables or left them. apply() calls these for a plan.
   void add(const sluice_port& port);
-  void add(const sluice_endpoint4& endpoint);
-  void add(const sluice_frontend4& frontend);
+  void add(const sluice_endpoint4& endpoint) { add_endpoint<Four>(endpoint); }
+  void add(const sluice_endpoint6& endpoint) { add_endpoint<Six>(endpoint); }
+  void add(const sluice_frontend4& frontend) { add_frontend(frontend); }
+  void add(const sluice_frontend6& frontend) { add_frontend(frontend); }
   void remove(const sluice_port& port);
-  void remove(const sluice_endpoint4& endpoint);
-  void remove(const sluice_frontend4& frontend);
+  void remove(const sluice_endpoint4& endpoint) { remove_endpoint<Four>(endpoint); }
+  void remove(const sluice_endpoint6& endpoint) { remove_endpoint<Six>(endpoint); }
+  void remove(const sluice_frontend4& frontend) { remove_frontend(frontend); }
+  void remove(const sluice_frontend6& frontend) { remove_frontend(frontend); }
   /// A generation that stands somewhere in the tables: the next new one is above it.
   void see(std::uint32_t generation);
 
@@ -54,6 +59,14 @@ class Space {
     void remove(std::uint32_t base, std::uint32_t count);
     bool operator==(const Users&) const = default;
   };
+  template <typename F>
+  void add_endpoint(const typename F::Endpoint& endpoint);
+  template <typename F>
+  void remove_endpoint(const typename F::Endpoint& endpoint);
+  template <typename Frontend>
+  void add_frontend(const Frontend& frontend);
+  template <typename Frontend>
+  void remove_frontend(const Frontend& frontend);
   static void add_slot(Users& slots, const sluice_ref& ref);
   static void remove_slot(Users& slots, const sluice_ref& ref);
 
@@ -66,6 +79,9 @@ class Space {
 };
 
 /// True if the bit of this record's address is set in the filter.
-[[nodiscard]] bool has_filter_bit(const sluice_endpoint4& endpoint);
+template <typename Endpoint>
+[[nodiscard]] bool has_filter_bit(const Endpoint& endpoint) {
+  return endpoint.kind == SLUICE_ENDPOINT_SERVICE || endpoint.kind == SLUICE_ENDPOINT_FLOATING;
+}
 
 }  // namespace sluice::compile

@@ -48,6 +48,8 @@ struct Tables {
   HashTable<std::uint32_t, sluice_port> ports;       ///< by ifindex
   HashTable<sluice_endpoint4_key, sluice_endpoint4> endpoints4;
   HashTable<sluice_frontend4_key, sluice_frontend4> frontends4;
+  HashTable<sluice_endpoint6_key, sluice_endpoint6> endpoints6;
+  HashTable<sluice_frontend6_key, sluice_frontend6> frontends6;
   ArrayTable<sluice_backend> backends;
   ArrayTable<sluice_ring_block> rings;
   /// By slot. A slot is free if no record names it; a freed one keeps a value that nobody else ever gets (with bit 31
@@ -64,6 +66,8 @@ enum class Table : std::uint8_t {
   kPorts,
   kEndpoints4,
   kFrontends4,
+  kEndpoints6,
+  kFrontends6,
   kBackends,
   kRings,
   kEndpointGenerations,

@@ -73,21 +73,46 @@ void read_mode(const store::Fields& fields, mode_t& mode) {
   }
 }
 
+/// `shortest`: the least length that is allowed.
+template <typename Cidr>
+void read_prefix(const store::Fields& item, const store::YamlNode& node, unsigned shortest,
+                 std::vector<Cidr>& prefixes) {
+  const auto prefix = Cidr::parse(node.text);
+  if (!prefix) {
+    item.problem("prefixes", prefix.error().message);
+  } else if (!model::is_unicast(prefix->first()) || prefix->length < shortest) {
+    item.problem("prefixes", prefix->text() + " is no range of public addresses of /" + std::to_string(shortest) +
+                                 " or longer");
+  } else {
+    prefixes.push_back(*prefix);
+  }
+}
+
 void read_pool(const store::Fields& item, const store::YamlNode* list, model::Pool& pool) {
   if (list == nullptr || list->items.empty()) {
-    item.problem("prefixes", "is missing or empty; list prefixes like 203.0.113.0/28");
+    item.problem("prefixes", "is missing or empty; list prefixes like 203.0.113.0/28 or 2001:db8:1::/64");
     return;
   }
+  constexpr unsigned kShortest6 = 16;
   for (const store::YamlNode& node : list->items) {
-    const auto prefix = node.kind == store::YamlNode::Kind::kScalar
-                            ? Cidr4::parse(node.text)
-                            : Result<Cidr4>(fail(ErrorCode::kInvalid, "an entry is no text"));
-    if (!prefix) {
-      item.problem("prefixes", prefix.error().message);
-    } else if (!model::is_unicast(prefix->first()) || prefix->length < model::kMinPrefixLength) {
-      item.problem("prefixes", prefix->text() + " is no range of public addresses of /8 or longer");
+    if (node.kind != store::YamlNode::Kind::kScalar) {
+      item.problem("prefixes", "an entry is no text");
+    } else if (node.text.find(':') != std::string::npos) {
+      read_prefix(item, node, kShortest6, pool.prefixes6);
     } else {
-      pool.prefixes.push_back(*prefix);
+      read_prefix(item, node, model::kMinPrefixLength, pool.prefixes);
+    }
+  }
+}
+
+template <typename Cidr>
+void check_overlaps(const store::Fields& item, const std::vector<Cidr>& mine, const std::vector<Cidr>& theirs,
+                    const std::string& other) {
+  for (const Cidr& one : mine) {
+    for (const Cidr& taken : theirs) {
+      if (!one.overlaps(taken)) continue;
+      item.problem("prefixes", one.text() + " overlaps " + taken.text() + " of pool " + other +
+                                   "; each address belongs to one pool");
     }
   }
 }
@@ -148,13 +173,8 @@ void read_pools(const store::Fields& fields, const store::Context& context, std:
     }
     read_pool(item, item.list("prefixes"), pool);
     for (const model::Pool& other : pools) {
-      for (const Cidr4& mine : pool.prefixes) {
-        for (const Cidr4& theirs : other.prefixes) {
-          if (mine.overlaps(theirs))
-            item.problem("prefixes", mine.text() + " overlaps " + theirs.text() + " of pool " + other.name +
-                                         "; each address belongs to one pool");
-        }
-      }
+      check_overlaps(item, pool.prefixes, other.prefixes, other.name);
+      check_overlaps(item, pool.prefixes6, other.prefixes6, other.name);
     }
     pools.push_back(std::move(pool));
   }

@@ -64,7 +64,8 @@ datapath::Options datapath_options(const Config& config, const store::NodeRecord
 model::Capacity capacity(const Config& config) {
   return {.flow_pairs = config.node.limits.max_pairs,
           .pools = config.floating_ip_pools,
-          .tables = compile::table_sizes(config.node.limits)};
+          .tables = compile::table_sizes(config.node.limits),
+          .ula_seed = model::UlaSeed{}};
 }
 
 struct Claimed {

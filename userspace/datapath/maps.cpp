@@ -41,6 +41,10 @@ const char* map_name(Table table) {
       return "endpoints4";
     case Table::kFrontends4:
       return "frontends4";
+    case Table::kEndpoints6:
+      return "endpoints6";
+    case Table::kFrontends6:
+      return "frontends6";
     case Table::kBackends:
       return "backends";
     case Table::kRings:
@@ -99,6 +103,8 @@ Result<Tables> Maps::read() const {
   read_one(Table::kPorts, tables.ports);
   read_one(Table::kEndpoints4, tables.endpoints4);
   read_one(Table::kFrontends4, tables.frontends4);
+  read_one(Table::kEndpoints6, tables.endpoints6);
+  read_one(Table::kFrontends6, tables.frontends6);
   read_one(Table::kBackends, tables.backends);
   read_one(Table::kRings, tables.rings);
   read_one(Table::kEndpointGenerations, tables.endpoint_generations);

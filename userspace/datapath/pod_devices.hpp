@@ -28,10 +28,12 @@ namespace sluice::datapath {
 struct PodDevice {
   std::string interface = "eth0";  ///< name inside the pod's namespace
   Mac mac;
-  Ipv4 address;
-  Cidr4 cidr;   ///< prefix length of the address; the connected route
-  Ipv4 router;  ///< default route
+  std::optional<Ipv4> address;  ///< this, or address6, or both
+  Cidr4 cidr;                   ///< prefix length of the address; the connected route
+  Ipv4 router;                  ///< default route
   std::uint32_t mtu = 1500;
+  std::optional<Ipv6> address6{};
+  Cidr6 cidr6{};  ///< as cidr; the default route is the router's link-local address
 };
 
 /// What tells a daemon's devices from all others from their birth on: names are prefix + hex number ("slc1a"), and
@@ -50,9 +52,10 @@ class PodDevices {
   static Result<std::unique_ptr<PodDevices>> open(Datapath& datapath, DeviceMark mark);
   virtual ~PodDevices() = default;
 
-  /// Gives the namespace behind `netns` (an open nsfs descriptor) an interface: MAC, MTU, address, up, default
-  /// route, no IPv6 of its own. On failure nothing is left behind. kExists if the namespace has an interface of
-  /// that name or a default route, kInvalid if it is the node's own namespace.
+  /// Gives the namespace behind `netns` (an open nsfs descriptor) an interface: MAC, MTU, addresses, up, default
+  /// routes; IPv6 addresses at once, without duplicate address detection, and none that the kernel chooses itself. On
+  /// failure nothing is left behind. kExists if the namespace has an interface of that name or a default route, kInvalid
+  /// if it is the node's own namespace, kPrecondition if an IPv6 address is asked for and the namespace has no IPv6.
   virtual Result<model::Attachment> attach(const UniqueFd& netns, const PodDevice& device) = 0;
   /// Removes the pair and its link pin; fine if it is gone already. Waits for RCU: 20 to 70 ms.
   virtual Status detach(const model::Attachment& attachment) = 0;

@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <optional>
+#include <utility>
 
 namespace sluice::datapath {
 namespace {
@@ -53,32 +55,84 @@ int find_ifindex(NetlinkSocket& socket, const std::string& name, std::uint32_t& 
   });
 }
 
-int add_address(NetlinkSocket& socket, std::uint32_t ifindex, const PodDevice& device) {
+/// `flags`: IFA_F_*; `broadcast`: nullptr for none.
+template <std::size_t size>
+int add_address(NetlinkSocket& socket, std::uint32_t ifindex, std::uint8_t family, std::uint8_t prefix_length,
+                const std::array<std::uint8_t, size>& address, std::uint32_t flags, const std::uint32_t* broadcast) {
   ifaddrmsg header{};
-  header.ifa_family = AF_INET;
-  header.ifa_prefixlen = device.cidr.length;
+  header.ifa_family = family;
+  header.ifa_prefixlen = prefix_length;
   header.ifa_scope = RT_SCOPE_UNIVERSE;
   header.ifa_index = ifindex;
   NetlinkMessage message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
-  const std::uint32_t address = device.address.wire();
-  const std::uint32_t broadcast = device.cidr.last().wire();
-  message.header(header).bytes(IFA_LOCAL, &address, sizeof(address)).bytes(IFA_ADDRESS, &address, sizeof(address));
-  if (device.cidr.length < 31) message.bytes(IFA_BROADCAST, &broadcast, sizeof(broadcast));
+  message.header(header).bytes(IFA_LOCAL, address.data(), size).bytes(IFA_ADDRESS, address.data(), size);
+  if (broadcast != nullptr) message.bytes(IFA_BROADCAST, broadcast, sizeof(*broadcast));
+  if (flags != 0) message.u32(IFA_FLAGS, flags);
   return socket.request(message);
 }
 
-int add_default_route(NetlinkSocket& socket, std::uint32_t ifindex, const PodDevice& device) {
+template <std::size_t size>
+int add_default_route(NetlinkSocket& socket, std::uint32_t ifindex, std::uint8_t family,
+                      const std::array<std::uint8_t, size>& router) {
   rtmsg header{};
-  header.rtm_family = AF_INET;
+  header.rtm_family = family;
   header.rtm_table = RT_TABLE_MAIN;
   header.rtm_protocol = RTPROT_STATIC;
   header.rtm_scope = RT_SCOPE_UNIVERSE;
   header.rtm_type = RTN_UNICAST;
   header.rtm_flags = RTNH_F_ONLINK;  // the router may stand outside a /32 pod address
   NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
-  const std::uint32_t router = device.router.wire();
-  message.header(header).bytes(RTA_GATEWAY, &router, sizeof(router)).u32(RTA_OIF, ifindex);
+  message.header(header).bytes(RTA_GATEWAY, router.data(), size).u32(RTA_OIF, ifindex);
   return socket.request(message);
+}
+
+Status route_failure(NetlinkSocket& socket, int error, const std::string& router) {
+  if (error == 0) return {};
+  if (error != EEXIST) return netlink_failure("add the default route through " + router, error, socket);
+  return fail(ErrorCode::kExists,
+              "the pod's namespace has a default route already; remove it, or give the pod another namespace");
+}
+
+Status configure_ipv4(NetlinkSocket& socket, std::uint32_t ifindex, const PodDevice& device) {
+  const auto bytes = [](Ipv4 address) { return std::bit_cast<std::array<std::uint8_t, 4>>(address.wire()); };
+  const std::uint32_t broadcast = device.cidr.last().wire();
+  const int error = add_address(socket, ifindex, AF_INET, device.cidr.length, bytes(*device.address), 0,
+                                device.cidr.length < 31 ? &broadcast : nullptr);
+  if (error != 0) {
+    return netlink_failure("add address " + device.address->text() + " to " + device.interface, error, socket);
+  }
+  return route_failure(socket, add_default_route(socket, ifindex, AF_INET, bytes(device.router)), device.router.text());
+}
+
+/// fe80::/64 with the modified EUI-64 of the MAC (RFC 4291, appendix A).
+Ipv6 link_local(const Mac& mac) {
+  std::array<std::uint8_t, 16> bytes{0xfe, 0x80};
+  for (std::size_t i = 0; i < 6; i++) bytes.at(i < 3 ? 8 + i : 10 + i) = mac.bytes.at(i);
+  bytes.at(8) ^= 2;
+  bytes.at(11) = 0xff;
+  bytes.at(12) = 0xfe;
+  return Ipv6::from_wire(bytes);
+}
+
+/// The link-local address is what the pod's stack asks its neighbours from when no packet waits for the answer. Nobody
+/// else can have either address, so nothing is gained by a second of duplicate address detection.
+Status configure_ipv6(NetlinkSocket& socket, std::uint32_t ifindex, const PodDevice& device) {
+  constexpr Mac kRouterMac{SLUICE_ROUTER_MAC};
+  constexpr std::uint8_t kLinkLocalPrefix = 64;
+  const std::pair<Ipv6, std::uint8_t> addresses[] = {{link_local(device.mac), kLinkLocalPrefix},
+                                                     {*device.address6, device.cidr6.length}};
+  for (const auto& [address, length] : addresses) {
+    const int error = add_address(socket, ifindex, AF_INET6, length, address.wire(), IFA_F_NODAD, nullptr);
+    if (error == EACCES || error == EOPNOTSUPP || error == EAFNOSUPPORT) {
+      return fail(ErrorCode::kPrecondition,
+                  "the pod's namespace has IPv6 switched off and cannot have " + device.address6->text() +
+                      "; set net.ipv6.conf.all.disable_ipv6 and net.ipv6.conf.default.disable_ipv6 to 0 in it, or make "
+                      "the pod with families [IPv4]");
+    }
+    if (error != 0) return netlink_failure("add address " + address.text() + " to " + device.interface, error, socket);
+  }
+  const Ipv6 router = link_local(kRouterMac);
+  return route_failure(socket, add_default_route(socket, ifindex, AF_INET6, router.wire()), router.text());
 }
 
 }  // namespace
@@ -143,17 +197,10 @@ Status configure_pod(NetlinkSocket& socket, const PodDevice& device) {
     return netlink_failure("bring lo up in the pod's namespace", error, socket);
   }
   if (auto up = bring_up_silently(socket, ifindex); !up) return fail_in("in the pod's namespace", up);
-  if (const int error = add_address(socket, ifindex, device); error != 0) {
-    return netlink_failure("add address " + device.address.text() + " to " + device.interface, error, socket);
+  if (device.address) {
+    if (auto configured = configure_ipv4(socket, ifindex, device); !configured) return configured;
   }
-  if (const int error = add_default_route(socket, ifindex, device); error == EEXIST) {
-    return fail(ErrorCode::kExists,
-                "the pod's namespace has a default route already; remove it, or give the pod "
-                "another namespace");
-  } else if (error != 0) {
-    return netlink_failure("add the default route through " + device.router.text(), error, socket);
-  }
-  return {};
+  return device.address6 ? configure_ipv6(socket, ifindex, device) : Status{};
 }
 
 }  // namespace sluice::datapath

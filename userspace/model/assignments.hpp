@@ -17,8 +17,8 @@ struct Assignments {
   std::map<std::string, std::uint32_t> network_ids;
   /// Network name -> dense index into the per-network tables (limits, usage), 1 to 4095; 0 is the public side.
   std::map<std::string, std::uint32_t> network_slots;
-  std::map<Name, Ipv4> pod_addresses;
-  std::map<Name, Ipv4> service_addresses;
+  std::map<Name, Addresses> pod_addresses;
+  std::map<Name, Addresses> service_addresses;
   bool operator==(const Assignments&) const = default;
 };
 
@@ -34,8 +34,8 @@ struct Attachment {
 };
 using Attachments = std::map<Name, Attachment>;
 
-/// The pod's MAC address: a locally administered function of (network id, address), so that every attachment of
+/// The pod's MAC address: a locally administered function of (network id, addresses), so that every attachment of
 /// the same pod has the same one.
-Mac pod_mac(std::uint32_t network_id, Ipv4 address);
+Mac pod_mac(std::uint32_t network_id, const Addresses& addresses);
 
 }  // namespace sluice::model

@@ -21,12 +21,12 @@ struct FormerNetwork {
 };
 struct FormerPod {
   Pod pod;
-  Ipv4 address;
+  Addresses addresses;
   bool operator==(const FormerPod&) const = default;
 };
 struct FormerService {
   Service service;
-  Ipv4 address;
+  Addresses addresses;
   bool operator==(const FormerService&) const = default;
 };
 

@@ -82,39 +82,73 @@ void Editor::settle_before(Edit& edit, std::vector<Key>& removed) {
   }
   const std::optional<Resource> before = world_.find(edit.key);
   if (!before) return;
-  const auto immutable = [&](std::string_view field, Ipv4 held, Ipv4 wanted) {
-    if (options_.recreate) {
-      removed.push_back(edit.key);
-      return;
+  const auto settle_addresses = [&](const auto& resource, const Addresses& held) {
+    const auto has = [](const auto& address) { return address ? address->text() : std::string("none"); };
+    const auto wanted = resource.families;
+    if (resource.address4 && resource.address4 != held.v4) {
+      immutable(edit.key, "address4", has(held.v4), resource.address4->text(), removed);
+    } else if (resource.address6 && resource.address6 != held.v6) {
+      immutable(edit.key, "address6", has(held.v6), resource.address6->text(), removed);
+    } else if (wanted != Families::kAll &&
+               (has_ipv4(wanted) != held.v4.has_value() || has_ipv6(wanted) != held.v6.has_value())) {
+      const Families now = !held.v6 ? Families::kIpv4 : !held.v4 ? Families::kIpv6 : Families::kDual;
+      immutable(edit.key, "families", std::string(name(now)), std::string(name(wanted)), removed);
     }
-    problem(ErrorCode::kPrecondition, edit.key, field, wanted.text(),
-            "is " + held.text() + " for life and cannot become " + wanted.text(),
-            "delete the resource and make it anew, or leave the field out");
   };
   if (auto* floating_ip = std::get_if<FloatingIp>(&*edit.resource)) {
-    const auto& held = std::get<FloatingIp>(*before);
-    if (floating_ip->address == Ipv4{}) {
-      if (!floating_ip->pool.empty() && floating_ip->pool != held.pool) {
-        if (options_.recreate) {
-          removed.push_back(edit.key);
-          return;
-        }
-        problem(ErrorCode::kPrecondition, edit.key, "pool", floating_ip->pool,
-                "cannot change: the address is " + held.address.text(), "release the floating IP and allocate another");
-      }
-      floating_ip->address = held.address;
-      floating_ip->pool = held.pool;
-    } else if (floating_ip->address == held.address) {
-      floating_ip->pool = held.pool;
-    } else {
-      immutable("address", held.address, floating_ip->address);
-    }
+    settle_floating_ip(*floating_ip, std::get<FloatingIp>(*before), removed);
+  } else if (auto* network = std::get_if<Network>(&*edit.resource)) {
+    if (!network->cidr6 && has_ipv6(network->families)) network->cidr6 = std::get<Network>(*before).cidr6;
   } else if (const auto* pod = std::get_if<Pod>(&*edit.resource)) {
-    const Ipv4 held = world_.assignments_.pod_addresses.at(pod->name);
-    if (pod->address4 && *pod->address4 != held) immutable("address4", held, *pod->address4);
+    settle_addresses(*pod, world_.assignments_.pod_addresses.at(pod->name));
   } else if (const auto* service = std::get_if<Service>(&*edit.resource)) {
-    const Ipv4 held = world_.assignments_.service_addresses.at(service->name);
-    if (service->address4 && *service->address4 != held) immutable("address4", held, *service->address4);
+    settle_addresses(*service, world_.assignments_.service_addresses.at(service->name));
+  }
+}
+
+/// A field that a resource has for life is asked to be another one.
+void Editor::immutable(const Key& key, std::string_view field, const std::string& held, const std::string& wanted,
+                       std::vector<Key>& removed) {
+  if (options_.recreate) {
+    removed.push_back(key);
+    return;
+  }
+  problem(ErrorCode::kPrecondition, key, field, wanted, "is " + held + " for life and cannot become " + wanted,
+          "delete the resource and make it anew, or leave the field out");
+}
+
+/// An address of the other family may be added; what is left out stays.
+void Editor::settle_floating_ip(FloatingIp& floating_ip, const FloatingIp& held, std::vector<Key>& removed) {
+  const Key key{Kind::kFloatingIp, {"", floating_ip.name}};
+  const auto differs = [](const auto& wanted, const auto& has) { return wanted && has && *wanted != *has; };
+  if (differs(floating_ip.address, held.address)) {
+    return immutable(key, "address", held.address->text(), floating_ip.address->text(), removed);
+  }
+  if (differs(floating_ip.address6, held.address6)) {
+    return immutable(key, "address6", held.address6->text(), floating_ip.address6->text(), removed);
+  }
+  if (floating_ip.addresses().none() && !floating_ip.pool.empty() && floating_ip.pool != held.pool) {
+    if (options_.recreate) {
+      removed.push_back(key);
+      return;
+    }
+    problem(ErrorCode::kPrecondition, key, "pool", floating_ip.pool,
+            "cannot change: the address is " + held.addresses().text(), "release the floating IP and allocate another");
+  }
+  if (!floating_ip.address) floating_ip.address = held.address;
+  if (!floating_ip.address6) floating_ip.address6 = held.address6;
+  floating_ip.pool = held.pool;
+}
+
+void Editor::note_asked(const std::vector<Edit>& edits) {
+  const auto note = [this](const auto& resource) {
+    if (resource.address4) asked_.emplace(resource.name.network, *resource.address4);
+    if (resource.address6) asked6_.emplace(resource.name.network, *resource.address6);
+  };
+  for (const Edit& edit : edits) {
+    if (!edit.resource) continue;
+    if (const auto* pod = std::get_if<Pod>(&*edit.resource)) note(*pod);
+    if (const auto* service = std::get_if<Service>(&*edit.resource)) note(*service);
   }
 }
 
@@ -146,9 +180,10 @@ void Editor::put_all(const std::vector<Edit>& edits) {
   each(std::in_place_type<Node>, [this](const Node& node) { put_node(node); });
   for (const bool chosen : {true, false}) {
     each(std::in_place_type<FloatingIp>, [&](const FloatingIp& floating_ip) {
-      if ((floating_ip.address != Ipv4{}) == chosen) put_floating_ip(floating_ip);
+      if (!floating_ip.addresses().none() == chosen) put_floating_ip(floating_ip);
     });
   }
+  note_asked(edits);
   for (const bool chosen : {true, false}) {
     each(std::in_place_type<Pod>, [&](const Pod& pod) { put_in_network(pod, chosen); });
     each(std::in_place_type<Service>, [&](const Service& service) { put_in_network(service, chosen); });
@@ -204,7 +239,7 @@ void Editor::check_room(std::size_t pods_before) {
                       std::to_string(kMaxPods) + "; remove pods",
                   std::to_string(pods));
   }
-  transaction_->room_step_ = world_.room_->take(world_.state_, transaction_->change_);
+  transaction_->room_step_ = world_.room_->take(world_.state_, world_.assignments_, transaction_->change_);
   world_.room_->judge(*transaction_->room_step_, problems_);
 }
 
@@ -214,7 +249,7 @@ std::vector<Error> Editor::run(std::vector<Edit> edits, const EditOptions& optio
   add_default_network(edits);
   check_each(edits);
   if (!problems_.empty()) return problems_.take();
-  if (!world_.room_) world_.room_.emplace(world_.capacity_.tables, world_.state_);
+  if (!world_.room_) world_.room_.emplace(world_.capacity_.tables, world_.state_, world_.assignments_);
   const std::uint64_t guaranteed = world_.guaranteed_;
   const std::size_t pods = world_.state_.pods.size();
   std::vector<Key> removed;

@@ -18,6 +18,7 @@ namespace sluice::model {
 
 /// What the address is for the network, if it cannot be anybody's.
 std::optional<std::string> reserved(const Network& network, Ipv4 address);
+std::optional<std::string> reserved(const Network& network, Ipv6 address);
 
 /// The World's maps change through put() and erase() alone, which note how to take each step back.
 class Editor {
@@ -31,8 +32,8 @@ class Editor {
   void insert_network(const Network& network, std::uint32_t id, std::uint32_t slot);
   void insert_floating_ip(const FloatingIp& floating_ip);
   void insert_node(const Node& node);
-  void insert_pod(const Pod& pod, Ipv4 address);
-  void insert_service(const Service& service, Ipv4 address);
+  void insert_pod(const Pod& pod, const Addresses& addresses);
+  void insert_service(const Service& service, const Addresses& addresses);
 
  private:
   using Book = World::Book;
@@ -43,6 +44,10 @@ class Editor {
   void add_default_network(std::vector<Edit>& edits) const;
   void check_each(const std::vector<Edit>& edits);
   void settle_before(Edit& edit, std::vector<Key>& removed);
+  void immutable(const Key& key, std::string_view field, const std::string& held, const std::string& wanted,
+                 std::vector<Key>& removed);
+  void settle_floating_ip(FloatingIp& floating_ip, const FloatingIp& held, std::vector<Key>& removed);
+  void note_asked(const std::vector<Edit>& edits);
   void remove(const Key& key);
   void put_all(const std::vector<Edit>& edits);
   void check_after(const std::vector<Key>& removed);
@@ -58,21 +63,30 @@ class Editor {
   void bind(const Service& service);
   static void add_user(World& world, const std::string& floating_ip, const Name& service);
   static bool remove_user(World& world, const std::string& floating_ip, const Name& service);
+  void hold_addresses(const Key& key, const Addresses& addresses);
+  void release_addresses(const Key& key, const Addresses& addresses);
 
   // editor_put.cpp: whether single resources may be put
   void put_network(const Network& network);
   bool check_network_change(const Network& network);
+  bool check_network_change6(const Network& network);
+  bool choose_prefix6(Network& network);
   void put_floating_ip(const FloatingIp& floating_ip);
   void put_node(const Node& node);
   template <typename Resource>
   void put_in_network(const Resource& resource, bool with_static_address);
   bool network_exists(const Key& key, const std::string& network);
   bool static_address_is_free(const Key& key, const Network& network, Ipv4 address);
-  bool floating_ip_exists(const Service& service);
+  bool static_address_is_free(const Key& key, const Network& network, Ipv6 address);
+  template <typename Resource>
+  std::optional<Families> families_of(const Key& key, const Resource& resource, const Network& network);
+  template <typename Resource>
+  std::optional<Addresses> choose_addresses(const Key& key, const Resource& resource, const Network& network);
+  bool floating_ip_exists(const Service& service, const Addresses& addresses);
   std::optional<Ipv4> next_address(Kind kind, const Network& network);
+  std::optional<Ipv6> next_address6(Kind kind, const Network& network);
   bool allocate(FloatingIp& floating_ip);
-  [[nodiscard]] std::optional<Ipv4> next_in_pool(const Pool& pool) const;
-  [[nodiscard]] std::optional<Ipv4> lowest_free(std::uint64_t from, std::uint64_t end) const;
+  [[nodiscard]] std::optional<Addresses> next_in_pool(const Pool& pool) const;
 
   // The maps of a World, as put() and erase() want them.
   static auto& network_ids(World& world) { return world.assignments_.network_ids; }
@@ -81,6 +95,7 @@ class Editor {
   static auto& networks(World& world) { return world.state_.networks; }
   static auto& floating_ips(World& world) { return world.state_.floating_ips; }
   static auto& floating_addresses(World& world) { return world.floating_addresses_; }
+  static auto& floating_addresses6(World& world) { return world.floating_addresses6_; }
   static auto& nodes(World& world) { return world.state_.nodes; }
   static auto& pod_addresses(World& world) { return world.assignments_.pod_addresses; }
   static auto& pods(World& world) { return world.state_.pods; }
@@ -108,7 +123,11 @@ class Editor {
   Problems problems_;
   // Nothing is freed any more when addresses are searched: what was in use then is so until the end.
   std::set<std::string> full_networks_;
+  std::set<std::string> full_networks6_;
   std::set<std::string> full_pools_;
+  // What the edits ask for by address, so that nobody else is given it.
+  std::set<std::pair<std::string, Ipv4>> asked_;
+  std::set<std::pair<std::string, Ipv6>> asked6_;
 };
 
 template <typename Map, typename Key, typename Value>

@@ -67,33 +67,53 @@ void Editor::insert_network(const Network& network, std::uint32_t id, std::uint3
 
 void Editor::insert_floating_ip(const FloatingIp& floating_ip) {
   put(floating_ips, floating_ip.name, floating_ip);
-  put(floating_addresses, floating_ip.address, floating_ip.name);
+  if (floating_ip.address) put(floating_addresses, *floating_ip.address, floating_ip.name);
+  if (floating_ip.address6) put(floating_addresses6, *floating_ip.address6, floating_ip.name);
 }
 
 void Editor::insert_node(const Node& node) {
   put(nodes, node.name, node);
 }
 
-void Editor::insert_pod(const Pod& pod, Ipv4 address) {
+void Editor::hold_addresses(const Key& key, const Addresses& addresses) {
+  const std::string& network = key.name.network;
+  const Holder holder{key.kind, key.name.name};
+  if (addresses.v4) {
+    put([network](World& world) -> auto& { return world.books_.at(network).holders; }, addresses.v4->value, holder);
+  }
+  if (addresses.v6) {
+    put([network](World& world) -> auto& { return world.books_.at(network).holders6; }, *addresses.v6, holder);
+  }
+}
+
+void Editor::release_addresses(const Key& key, const Addresses& addresses) {
+  const std::string& network = key.name.network;
+  if (addresses.v4) {
+    erase([network](World& world) -> auto& { return world.books_.at(network).holders; }, addresses.v4->value);
+  }
+  if (addresses.v6) {
+    erase([network](World& world) -> auto& { return world.books_.at(network).holders6; }, *addresses.v6);
+  }
+}
+
+void Editor::insert_pod(const Pod& pod, const Addresses& addresses) {
   const std::string network = pod.name.network;
   if (!world_.state_.pods.contains(pod.name)) {
     world_.books_.at(network).pods++;
     on_undo([network](World& world) { world.books_.at(network).pods--; });
-    put([network](World& world) -> auto& { return world.books_.at(network).holders; }, address.value,
-        Holder{Kind::kPod, pod.name.name});
-    put(pod_addresses, pod.name, address);
+    hold_addresses({Kind::kPod, pod.name}, addresses);
+    put(pod_addresses, pod.name, addresses);
   }
   put(pods, pod.name, pod);
 }
 
-void Editor::insert_service(const Service& service, Ipv4 address) {
+void Editor::insert_service(const Service& service, const Addresses& addresses) {
   const std::string network = service.name.network;
   if (!world_.state_.services.contains(service.name)) {
     world_.books_.at(network).services++;
     on_undo([network](World& world) { world.books_.at(network).services--; });
-    put([network](World& world) -> auto& { return world.books_.at(network).holders; }, address.value,
-        Holder{Kind::kService, service.name.name});
-    put(service_addresses, service.name, address);
+    hold_addresses({Kind::kService, service.name}, addresses);
+    put(service_addresses, service.name, addresses);
   }
   put(services, service.name, service);
   bind(service);
@@ -140,8 +160,9 @@ void Editor::remove_network(const std::string& name) {
 
 void Editor::remove_floating_ip(const std::string& name) {
   note_former({Kind::kFloatingIp, {"", name}});
-  const Ipv4 address = world_.state_.floating_ips.at(name).address;
-  erase(floating_addresses, address);
+  const Addresses addresses = world_.state_.floating_ips.at(name).addresses();
+  if (addresses.v4) erase(floating_addresses, *addresses.v4);
+  if (addresses.v6) erase(floating_addresses6, *addresses.v6);
   erase(floating_ips, name);
 }
 
@@ -174,8 +195,7 @@ void Editor::remove_in_network(const Key& key) {
   const std::string network = key.name.network;
   const bool pod = key.kind == Kind::kPod;
   auto& addresses = pod ? world_.assignments_.pod_addresses : world_.assignments_.service_addresses;
-  const Ipv4 address = addresses.at(key.name);
-  erase([network](World& world) -> auto& { return world.books_.at(network).holders; }, address.value);
+  release_addresses(key, Addresses(addresses.at(key.name)));
   if (pod) {
     world_.books_.at(network).pods--;
     on_undo([network](World& world) { world.books_.at(network).pods++; });

@@ -72,6 +72,25 @@ std::string_view name(Protocol protocol) {
   return protocol == Protocol::kTcp ? "TCP" : "UDP";
 }
 
+std::string_view name(Families families) {
+  switch (families) {
+    case Families::kAll:
+      return "";
+    case Families::kIpv4:
+      return "IPv4";
+    case Families::kIpv6:
+      return "IPv6";
+    case Families::kDual:
+      return "IPv4, IPv6";
+  }
+  return "unknown";
+}
+
+std::string Addresses::text() const {
+  if (!v4) return v6 ? v6->text() : "";
+  return v4->text() + (v6 ? ", " + v6->text() : "");
+}
+
 std::string_view name(Algorithm algorithm) {
   switch (algorithm) {
     case Algorithm::kHash:
@@ -84,14 +103,23 @@ std::string_view name(Algorithm algorithm) {
   return "unknown";
 }
 
-// The whole address stands in the MAC, so two pods of one network never share one. Of the network id the low 13
-// bits fit; they only help people who read captures, because a MAC never leaves its network. Bit 2 of the first
-// byte is set for pods and clear in SLUICE_ROUTER_MAC, so a pod never has the router's.
-Mac pod_mac(std::uint32_t network_id, Ipv4 address) {
+// The whole IPv4 address stands in the MAC, so two pods of one network never share one. A pod without IPv4 has bit 7
+// of the first byte set and the last four bytes of its IPv6 address, the others folded in: those that Sluice gives out
+// differ there. Two pods that chose addresses which fold alike would share a MAC, which hurts nobody: packets are
+// delivered by address. Of the network id the low 12 bits fit; they only help people who read captures, because a MAC
+// never leaves its network. Bit 2 of the first byte is set for pods and clear in SLUICE_ROUTER_MAC, so a pod never has
+// the router's.
+Mac pod_mac(std::uint32_t network_id, const Addresses& addresses) {
+  std::uint32_t number = addresses.v4 ? addresses.v4->value : 0;
+  std::uint32_t first = 0x06U | (network_id >> 8U & 0x0fU) << 3U;
+  if (!addresses.v4 && addresses.v6) {
+    first |= 0x80U;
+    number = static_cast<std::uint32_t>(addresses.v6->low ^ (addresses.v6->low >> 32U));
+  }
   Mac mac;
-  mac.bytes[0] = static_cast<std::uint8_t>(0x06U | ((network_id >> 8U & 0x1fU) << 3U));
+  mac.bytes[0] = static_cast<std::uint8_t>(first);
   mac.bytes[1] = static_cast<std::uint8_t>(network_id & 0xffU);
-  for (unsigned i = 0; i < 4; i++) mac.bytes.at(2 + i) = static_cast<std::uint8_t>(address.value >> (24U - 8U * i));
+  for (unsigned i = 0; i < 4; i++) mac.bytes.at(2 + i) = static_cast<std::uint8_t>(number >> (24U - 8U * i));
   return mac;
 }
 

@@ -25,11 +25,40 @@ struct Name {
   [[nodiscard]] std::string text() const { return network + "/" + name; }
 };
 
+/// The addresses of one pod, service or floating IP: of each family at most one.
+struct Addresses {
+  std::optional<Ipv4> v4;
+  std::optional<Ipv6> v6;
+
+  Addresses() = default;
+  Addresses(Ipv4 address) : v4(address) {}  // NOLINT(google-explicit-constructor): one address is a set of one
+  Addresses(std::optional<Ipv4> first, std::optional<Ipv6> second) : v4(first), v6(second) {}
+  auto operator<=>(const Addresses&) const = default;
+  [[nodiscard]] bool none() const { return !v4 && !v6; }
+  /// "172.16.0.2", "fd00::2", "172.16.0.2, fd00::2"
+  [[nodiscard]] std::string text() const;
+};
+
+/// Which addresses are asked for.
+enum class Families : std::uint8_t {
+  kAll,   ///< those that the network has
+  kIpv4,  ///< IPv4 alone
+  kIpv6,
+  kDual,  ///< both; an error where the network has but one
+};
+inline bool has_ipv4(Families families) {
+  return families != Families::kIpv6;
+}
+inline bool has_ipv6(Families families) {
+  return families != Families::kIpv4;
+}
+std::string_view name(Families families);  ///< "", "IPv4", "IPv6", "IPv4, IPv6"
+
 /// Transport protocols that a service port can have; the values are the IP protocol numbers.
 enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17 };
 std::string_view name(Protocol protocol);  ///< "TCP", "UDP"
 
-/// Network: one tenant's private network. Every network may use the same CIDR.
+/// Network: one tenant's private network. Every network may use the same CIDRs.
 struct Network {
   std::string name;
   Labels labels;
@@ -39,8 +68,16 @@ struct Network {
   std::uint32_t guaranteed_flows = 1024;     ///< flow pairs this network can always have
   std::uint32_t max_flows = 131072;          ///< guaranteed plus burst; never above the table's size
   std::uint32_t max_half_open_flows = 8192;  ///< of these, TCP flows from the public side without a handshake
+  /// What pods and services without a wish of their own get. kAll: both where the network is given an IPv6 prefix.
+  Families families = Families::kAll;
+  /// Nothing: the network has no IPv6. A World gives a new network one if that asks for both families and names none.
+  std::optional<Cidr6> cidr6{};
   auto operator<=>(const Network&) const = default;
   [[nodiscard]] Ipv4 router() const { return router4.value_or(Ipv4{cidr4.first().value + 1}); }
+  /// The first address behind the subnet-router anycast address, which no host should use.
+  [[nodiscard]] std::optional<Ipv6> router6() const {
+    return cidr6 ? std::optional(cidr6->first().plus(1)) : std::nullopt;
+  }
 };
 
 struct NamedPort {
@@ -57,6 +94,8 @@ struct Pod {
   std::map<std::string, NamedPort> ports;
   std::uint16_t weight = 1;  ///< share of new flows against the other backends of a service, 0 (none) to 256
   bool draining = false;     ///< state: draining. No new flows are sent here, old ones go on
+  Families families = Families::kAll;
+  std::optional<Ipv6> address6{};  ///< as address4
   auto operator<=>(const Pod&) const = default;
 };
 
@@ -85,15 +124,19 @@ struct Service {
   std::optional<Ipv4> address4;  ///< static request, inside or outside the network's CIDR
   Algorithm algorithm = Algorithm::kHash;
   std::optional<std::string> floating_ip;  ///< the name of a FloatingIp: every port is bound on it too
+  Families families = Families::kAll;
+  std::optional<Ipv6> address6{};  ///< as address4
   auto operator<=>(const Service&) const = default;
 };
 
-/// FloatingIp: a public address; services bind to it port by port.
+/// FloatingIp: a public address of one family or of both; services bind to it port by port.
 struct FloatingIp {
   std::string name;
-  Ipv4 address;
+  std::optional<Ipv4> address;
   Labels labels{};
-  std::string pool{};  ///< the configured pool that the address was allocated from; empty: the user chose it
+  std::string pool{};  ///< the configured pool that its addresses were allocated from; empty: the user chose them
+  std::optional<Ipv6> address6{};
+  [[nodiscard]] Addresses addresses() const { return {address, address6}; }
   auto operator<=>(const FloatingIp&) const = default;
 };
 

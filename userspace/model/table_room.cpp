@@ -41,8 +41,14 @@ std::uint64_t mixed(std::uint64_t hash, std::uint64_t value) {
   return hash ^ (value + 0x9e3779b97f4a7c15 + (hash << 6) + (hash >> 2));
 }
 
-std::uint32_t holder_of(const ServicePort& port) {
-  return std::uint32_t{port.port} | static_cast<std::uint32_t>(port.protocol) << 24;
+constexpr std::uint32_t kSixHolder = 1U << 17;
+
+std::uint32_t holder_of(const ServicePort& port, bool six) {
+  return std::uint32_t{port.port} | static_cast<std::uint32_t>(port.protocol) << 24 | (six ? kSixHolder : 0);
+}
+
+bool has(const Addresses& addresses, bool six) {
+  return six ? addresses.v6.has_value() : addresses.v4.has_value();
 }
 
 /// The size of all in `regions` that are not in `others`.
@@ -74,14 +80,17 @@ const Name* greediest(const TableRoom::Step& step, const Table& table) {
   return greediest;
 }
 
-bool same_backend(const Pod& a, const Pod& b) {
-  return a.labels == b.labels && a.ports == b.ports && a.weight == b.weight;
+bool same_backend(const FormerPod& before, const Pod& now, const Addresses& addresses) {
+  const Pod& pod = before.pod;
+  return pod.labels == now.labels && pod.ports == now.ports && pod.weight == now.weight &&
+         has(before.addresses, false) == has(addresses, false) && has(before.addresses, true) == has(addresses, true);
 }
 
 }  // namespace
 
-TableRoom::TableRoom(const TableSizes& sizes, const State& state) : sizes_(sizes), index_(state) {
-  for (const auto& [name, service] : state.services) set(name, room_of(state, service));
+TableRoom::TableRoom(const TableSizes& sizes, const State& state, const Assignments& assignments)
+    : sizes_(sizes), index_(state) {
+  for (const auto& [name, service] : state.services) set(name, room_of(state, assignments, service));
 }
 
 std::vector<const Pod*> TableRoom::selected(const State& state, const Service& service) const {
@@ -96,9 +105,10 @@ std::vector<const Pod*> TableRoom::selected(const State& state, const Service& s
 }
 
 /// As compile/ places them: a port has backends and, if there are many, a ring; a floating IP shares both.
-void TableRoom::add_port(const ServicePort& port, const std::vector<const Pod*>& pods, ServiceRoom& room) const {
+void TableRoom::add_port(const ServicePort& port, bool six, const std::vector<const Pod*>& pods,
+                         ServiceRoom& room) const {
   std::vector<RingMember> members;
-  Region backends{.holder = holder_of(port)};
+  Region backends{.holder = holder_of(port, six)};
   for (const Pod* pod : pods) {
     const auto target = target_port(port, *pod);
     if (!target) continue;
@@ -120,18 +130,32 @@ void TableRoom::add_port(const ServicePort& port, const std::vector<const Pod*>&
 }
 
 /// Echo has a frontend of its own, and its own backends, which are those of the first port.
-ServiceRoom TableRoom::room_of(const State& state, const Service& service) const {
-  ServiceRoom room;
-  if (service.ports.empty()) return room;
-  const std::vector<const Pod*> pods = selected(state, service);
-  for (const ServicePort& port : service.ports) add_port(port, pods, room);
-  const auto first = std::ranges::find(room.backends, holder_of(service.ports.front()), &Region::holder);
+void TableRoom::add_family(const State& state, const Assignments& assignments, const Service& service, bool six,
+                           ServiceRoom& room) const {
+  std::vector<const Pod*> pods = selected(state, service);
+  std::erase_if(pods, [&](const Pod* pod) { return !has(assignments.pod_addresses.at(pod->name), six); });
+  for (const ServicePort& port : service.ports) add_port(port, six, pods, room);
+  const auto first = std::ranges::find(room.backends, holder_of(service.ports.front(), six), &Region::holder);
   if (first != room.backends.end()) {
     Region echo = *first;
-    echo.holder = kEchoHolder;
+    echo.holder = kEchoHolder | (six ? kSixHolder : 0);
     room.add(echo);
   }
-  room.sum.service_port_slots = service.ports.size() * (service.floating_ip ? 2 : 1) + 1;
+  bool floating = false;
+  if (service.floating_ip) {
+    const auto found = state.floating_ips.find(*service.floating_ip);
+    floating = found != state.floating_ips.end() && has(found->second.addresses(), six);
+  }
+  room.sum.service_port_slots += service.ports.size() * (floating ? 2 : 1) + 1;
+}
+
+ServiceRoom TableRoom::room_of(const State& state, const Assignments& assignments, const Service& service) const {
+  ServiceRoom room;
+  if (service.ports.empty()) return room;
+  const Addresses& addresses = assignments.service_addresses.at(service.name);
+  for (const bool six : {false, true}) {
+    if (has(addresses, six)) add_family(state, assignments, service, six, room);
+  }
   return room;
 }
 
@@ -147,14 +171,18 @@ std::optional<ServiceRoom> TableRoom::set(const Name& name, std::optional<Servic
   return former;
 }
 
-TableRoom::Step TableRoom::take(const State& state, const Change& change) {
+TableRoom::Step TableRoom::take(const State& state, const Assignments& assignments, const Change& change) {
   index_.update(state, change);
   std::set<Name> touched;
   for (const auto& [name, former] : change.services) touched.insert(name);
+  for (const auto& [name, former] : change.floating_ips) {
+    const std::set<Name>* bound = index_.bound_to(name);
+    if (former && bound != nullptr) touched.insert(bound->begin(), bound->end());
+  }
   for (const auto& [name, former] : change.pods) {
     const auto now = state.pods.find(name);
     const bool exists = now != state.pods.end();
-    if (former && exists && same_backend(former->pod, now->second)) continue;
+    if (former && exists && same_backend(*former, now->second, assignments.pod_addresses.at(name))) continue;
     if (former) index_.find_services(state, name.network, former->pod.labels, touched);
     if (exists) index_.find_services(state, name.network, now->second.labels, touched);
   }
@@ -163,7 +191,7 @@ TableRoom::Step TableRoom::take(const State& state, const Change& change) {
     ServiceRoom now;
     const auto service = state.services.find(name);
     const bool exists = service != state.services.end();
-    if (exists) now = room_of(state, service->second);
+    if (exists) now = room_of(state, assignments, service->second);
     std::optional<ServiceRoom> former = set(name, exists ? std::optional(now) : std::nullopt);
     const ServiceRoom before = former.value_or(ServiceRoom{});
     const TableElements replaced = difference(before, now);

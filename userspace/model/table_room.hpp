@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/assignments.hpp"
 #include "model/change.hpp"
 #include "model/index.hpp"
 #include "model/problems.hpp"
@@ -42,7 +43,7 @@ struct ServiceRoom {
   /// Elements in one piece. They stay in place as long as `contents` do; else others take over from them, and both are
   /// in the tables for a moment.
   struct Region {
-    std::uint32_t holder = 0;  ///< protocol and port
+    std::uint32_t holder = 0;  ///< family, protocol and port
     std::uint64_t contents = 0;
     std::uint64_t size = 0;
     bool operator==(const Region&) const = default;
@@ -65,7 +66,7 @@ struct ServiceRoom {
 class TableRoom {
  public:
   /// O(everything).
-  TableRoom(const TableSizes& sizes, const State& state);
+  TableRoom(const TableSizes& sizes, const State& state, const Assignments& assignments);
 
   /// What a change was, so that it can be judged and taken back.
   struct Step {
@@ -77,9 +78,9 @@ class TableRoom {
     std::map<Name, Service> services;  ///< those that it touches
     TableElements replaced;            ///< what goes when the change is done, and not before
   };
-  /// `state` is the one after the change. Costs what the change touches: its services, and those that select a pod
+  /// `state` and `assignments` are those after the change. Costs what the change touches: its services, and those that select a pod
   /// whose labels, ports or weight have changed, with all of their backends.
-  Step take(const State& state, const Change& change);
+  Step take(const State& state, const Assignments& assignments, const Change& change);
   /// `state` is still the one after the change.
   void take_back(const State& state, const Change& change, Step step);
 
@@ -91,8 +92,10 @@ class TableRoom {
 
  private:
   [[nodiscard]] std::vector<const Pod*> selected(const State& state, const Service& service) const;
-  void add_port(const ServicePort& port, const std::vector<const Pod*>& pods, ServiceRoom& room) const;
-  [[nodiscard]] ServiceRoom room_of(const State& state, const Service& service) const;
+  void add_port(const ServicePort& port, bool six, const std::vector<const Pod*>& pods, ServiceRoom& room) const;
+  void add_family(const State& state, const Assignments& assignments, const Service& service, bool six,
+                  ServiceRoom& room) const;
+  [[nodiscard]] ServiceRoom room_of(const State& state, const Assignments& assignments, const Service& service) const;
   std::optional<ServiceRoom> set(const Name& name, std::optional<ServiceRoom> room);
 
   TableSizes sizes_;

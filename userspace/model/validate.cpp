@@ -66,6 +66,13 @@ bool is_unicast(Ipv4 address) {
   return first != 0 && first != 127 && first < 224;
 }
 
+bool is_unicast(Ipv6 address) {
+  const bool low = address.high == 0 && (address.low >> 32U == 0 || address.low >> 32U == 0xffff);
+  const bool link_local = address.high >> 54U == 0xfe80 >> 6U;
+  const bool group = address.high >> 56U == 0xff;
+  return !low && !link_local && !group;
+}
+
 void check_labels(const std::string& resource, std::string_view field, const Labels& labels, Problems& problems) {
   if (labels.size() > kMaxLabels) {
     problems.add(ErrorCode::kExhausted, resource, field,
@@ -151,6 +158,28 @@ void check_cidr(const std::string& resource, const Network& network, Problems& p
   }
 }
 
+void check_cidr6(const std::string& resource, const Network& network, Problems& problems) {
+  if (!network.cidr6) return;
+  const Cidr6& cidr = *network.cidr6;
+  const auto wrong = [&](const std::string& text) {
+    problems.add(ErrorCode::kInvalid, resource, "cidr6", text, cidr.text());
+  };
+  if (!has_ipv6(network.families)) {
+    wrong(cidr.text() + " is given, but families is IPv4 alone; add IPv6 or leave the prefix out");
+  }
+  const Ipv6 mask = cidr.mask();
+  if (cidr.length < kMinPrefixLength6 || cidr.length > kMaxPrefixLength6) {
+    wrong(cidr.text() + " has prefix length " + std::to_string(cidr.length) + "; choose " +
+          std::to_string(kMinPrefixLength6) + " to " + std::to_string(kMaxPrefixLength6) + ", as a rule 64");
+  } else if ((cidr.address.high & ~mask.high) != 0 || (cidr.address.low & ~mask.low) != 0) {
+    wrong(cidr.text() + " has host bits set; clear them");
+  } else if (!is_unicast(cidr.first()) || !is_unicast(cidr.last())) {
+    wrong(cidr.text() +
+          " lies in ::/96, ::ffff:0:0/96, fe80::/10 or ff00::/8, which no pod can use; choose a unique local prefix of "
+          "fd00::/8, or leave it out to be given one");
+  }
+}
+
 void check_label(const std::string& resource, const std::string& label, Problems& problems) {
   if (is_dns_label(label)) return;
   problems.add(ErrorCode::kInvalid, resource, "name",
@@ -167,6 +196,7 @@ void check_network(const Network& network, Problems& problems) {
   }
   check_labels(resource, "labels", network.labels, problems);
   check_cidr(resource, network, problems);
+  check_cidr6(resource, network, problems);
   check_limits(resource, network, problems);
 }
 
@@ -194,6 +224,7 @@ void check_pod(const Pod& pod, Problems& problems) {
   check_name(resource, pod.name, problems);
   check_labels(resource, "labels", pod.labels, problems);
   check_pod_ports(resource, pod, problems);
+  check_families(resource, pod, problems);
   if (pod.weight > kMaxWeight) {
     problems.add(ErrorCode::kInvalid, resource, "weight",
                  std::to_string(pod.weight) + " is out of range; choose 0 to " + std::to_string(kMaxWeight),
@@ -209,11 +240,13 @@ void check_floating_ip(const FloatingIp& floating_ip, Problems& problems) {
     problems.add(ErrorCode::kInvalid, resource, "pool",
                  quoted(floating_ip.pool) + " is not a DNS label; " + std::string(kDnsLabelRule), floating_ip.pool);
   }
-  if (floating_ip.address != Ipv4{} && !is_unicast(floating_ip.address)) {
-    problems.add(ErrorCode::kInvalid, resource, "address",
-                 floating_ip.address.text() + " is no unicast address; choose an address of the public side",
-                 floating_ip.address.text());
-  }
+  const auto check_unicast = [&](std::string_view field, const auto& address) {
+    if (!address || is_unicast(*address)) return;
+    problems.add(ErrorCode::kInvalid, resource, field,
+                 address->text() + " is no unicast address; choose an address of the public side", address->text());
+  };
+  check_unicast("address", floating_ip.address);
+  check_unicast("address6", floating_ip.address6);
 }
 
 /// WireGuard's keys: 32 bytes in base64 (RFC 4648), 44 characters of which the last is the padding.

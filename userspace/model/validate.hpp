@@ -27,6 +27,8 @@ inline constexpr std::size_t kMaxLabels = 64;
 inline constexpr std::uint16_t kMaxWeight = 256;
 inline constexpr unsigned kMinPrefixLength = 8;
 inline constexpr unsigned kMaxPrefixLength = 29;
+inline constexpr unsigned kMinPrefixLength6 = 48;
+inline constexpr unsigned kMaxPrefixLength6 = 120;
 
 struct Capacity;
 

@@ -79,6 +79,7 @@ void check_service(const Service& service, Problems& problems) {
                  "is empty and would match nothing or everything; name at least one label");
   }
   check_ports(resource, service, problems);
+  check_families(resource, service, problems);
   if (service.floating_ip && !is_dns_label(*service.floating_ip)) {
     problems.add(ErrorCode::kInvalid, resource, "floating_ip",
                  quoted(*service.floating_ip) + " is not a DNS label; " + std::string(kDnsLabelRule),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/world.hpp"
 
+#include <sluice/select.h>
+
 #include "model/editor.hpp"
 #include "model/validate.hpp"
 
@@ -15,6 +17,15 @@ std::optional<Resource> look_up(const Map& map, const Key& key) {
 }
 
 }  // namespace
+
+Cidr6 ula_prefix(const UlaSeed& seed, std::string_view network) {
+  std::uint64_t folded = sluice_mix64(network.size());
+  for (const char c : network) folded = sluice_mix64(folded ^ static_cast<unsigned char>(c));
+  const std::array<__u64, 2> key = {seed[0], seed[1]};
+  const std::array<__u64, 2> words = {folded, 0x554c41};
+  constexpr std::uint64_t kUla = 0xfdULL << 56U;
+  return {{kUla | sluice_siphash13(key.data(), words.data(), 2) >> 8U, 0}, 64};
+}
 
 std::optional<Resource> World::find(const Key& key) const {
   switch (key.kind) {
@@ -47,7 +58,7 @@ std::set<Name> World::users_of(const std::string& floating_ip) const {
 }
 
 TableElements World::elements() const {
-  return room_ ? room_->sum() : TableRoom(capacity_.tables, state_).sum();
+  return room_ ? room_->sum() : TableRoom(capacity_.tables, state_, assignments_).sum();
 }
 
 void World::Transaction::roll_back() {
@@ -78,23 +89,36 @@ std::optional<std::string> World::clash(const Service& service) const {
   return std::nullopt;
 }
 
-/// Why the pod or service cannot have that address, or a service its floating IP; nothing if it can.
-std::optional<std::string> World::contradiction(const Resource& resource, std::optional<Ipv4> address) const {
+/// Why the pod or service cannot have these addresses, or a service its floating IP; nothing if it can.
+std::optional<std::string> World::contradiction(const Resource& resource, const Addresses& addresses) const {
   const Key key = key_of(resource);
   const auto book = books_.find(key.name.network);
   if (book == books_.end()) return "its network does not exist";
-  if (!address || book->second.holders.contains(address->value)) return "its address is missing or taken";
   const Network& network = state_.networks.at(key.name.network);
-  if (const auto why = reserved(network, *address)) return "its address " + address->text() + " is " + *why;
   const auto* pod = std::get_if<Pod>(&resource);
-  if (pod != nullptr && !network.cidr4.contains(*address)) return "its address is outside " + network.cidr4.text();
   const auto* service = std::get_if<Service>(&resource);
-  const auto wanted = pod != nullptr ? pod->address4 : service->address4;
-  if (wanted.value_or(*address) != *address) return "it asked for another address than it has";
+  const auto contradicts = [&](const auto& address, const auto& wanted, const auto& prefix, const auto& holders,
+                               const auto& place) -> std::optional<std::string> {
+    if (wanted && wanted != address) return "it asked for another address than it has";
+    if (!address) return std::nullopt;
+    if (holders.contains(place(*address))) return "its address " + address->text() + " is taken";
+    if (const auto why = reserved(network, *address)) return "its address " + address->text() + " is " + *why;
+    if (pod != nullptr && !prefix.contains(*address)) return "its address is outside " + prefix.text();
+    return std::nullopt;
+  };
+  if (addresses.none()) return "it has no address";
+  if (addresses.v6 && !network.cidr6) return "it has an IPv6 address, and its network none";
+  const auto wrong4 = contradicts(addresses.v4, pod != nullptr ? pod->address4 : service->address4, network.cidr4,
+                                  book->second.holders, [](Ipv4 address) { return address.value; });
+  if (wrong4) return wrong4;
+  const auto wrong6 =
+      contradicts(addresses.v6, pod != nullptr ? pod->address6 : service->address6, network.cidr6.value_or(Cidr6{}),
+                  book->second.holders6, [](Ipv6 address) { return address; });
+  if (wrong6) return wrong6;
   return service != nullptr ? clash(*service) : std::nullopt;
 }
 
-Status World::restore(const Resource& resource, std::optional<Ipv4> address, std::uint32_t id, std::uint32_t slot) {
+Status World::restore(const Resource& resource, const Addresses& addresses, std::uint32_t id, std::uint32_t slot) {
   const Key key = key_of(resource);
   const auto damaged = [&](const std::string& what) {
     return fail(ErrorCode::kInvalid, describe(key) + ": " + what + "; the store is damaged: restore a backup");
@@ -110,15 +134,16 @@ Status World::restore(const Resource& resource, std::optional<Ipv4> address, std
     if (!good || ids_.contains(id) || slots_.contains(slot)) return damaged("its id or slot is wrong or taken");
     editor.insert_network(*network, id, slot);
   } else if (const auto* floating_ip = std::get_if<FloatingIp>(&resource)) {
-    const bool good = floating_ip->address != Ipv4{} && !floating_addresses_.contains(floating_ip->address);
-    if (!good) return damaged("its address is missing or taken");
+    const bool taken = (floating_ip->address && floating_addresses_.contains(*floating_ip->address)) ||
+                       (floating_ip->address6 && floating_addresses6_.contains(*floating_ip->address6));
+    if (taken || floating_ip->addresses().none()) return damaged("its address is missing or taken");
     editor.insert_floating_ip(*floating_ip);
   } else if (const auto* node = std::get_if<Node>(&resource)) {
     editor.insert_node(*node);
   } else {
-    if (const auto what = contradiction(resource, address)) return damaged(*what);
-    if (const auto* pod = std::get_if<Pod>(&resource)) editor.insert_pod(*pod, *address);
-    if (const auto* service = std::get_if<Service>(&resource)) editor.insert_service(*service, *address);
+    if (const auto what = contradiction(resource, addresses)) return damaged(*what);
+    if (const auto* pod = std::get_if<Pod>(&resource)) editor.insert_pod(*pod, addresses);
+    if (const auto* service = std::get_if<Service>(&resource)) editor.insert_service(*service, addresses);
   }
   return {};
 }

@@ -4,6 +4,7 @@
 // Values only, no database.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -26,18 +28,27 @@
 namespace sluice::model {
 
 /// Public addresses that floating IPs may be allocated from. All addresses of the prefix, the first and last included:
-/// they are single addresses, not a subnet.
+/// they are single addresses, not a subnet. Of each family that has prefixes a floating IP gets one.
 struct Pool {
   std::string name;
   std::vector<Cidr4> prefixes;
+  std::vector<Cidr6> prefixes6{};
   bool operator==(const Pool&) const = default;
 };
+
+/// What the IPv6 prefixes of networks are derived from; one for each store.
+using UlaSeed = std::array<std::uint64_t, 2>;
+/// The unique local /64 of a network (RFC 4193, 3.2: 40 pseudo-random bits of global id, here together with the subnet
+/// id's 16): a keyed function of the name, so that a dry run shows what will be.
+Cidr6 ula_prefix(const UlaSeed& seed, std::string_view network);
 
 /// What the node's configuration decides about the rules.
 struct Capacity {
   std::uint64_t flow_pairs = UINT64_MAX;  ///< the guarantees of all networks fit into it
   std::vector<Pool> pools{};
   TableSizes tables{};  ///< services fit into them
+  /// Nothing: a network that names no IPv6 prefix gets none.
+  std::optional<UlaSeed> ula_seed{};
 };
 
 struct Edit {
@@ -60,11 +71,14 @@ struct Cursors {
 struct NetworkCursors {
   std::uint32_t pod = 0;      ///< upward from the bottom; 0: none yet
   std::uint32_t service = 0;  ///< downward from the top
+  /// The same in IPv6, counted from the prefix's first address.
+  std::uint32_t pod6 = 0;
+  std::uint32_t service6 = 0;
   bool operator==(const NetworkCursors&) const = default;
 };
-/// Of each pool, by its name, the address that was given last. That of a pool that is configured no more is kept: it
-/// may come back.
-using PoolCursors = std::map<std::string, Ipv4>;
+/// Of each pool, by its name, the addresses that were given last. Those of a pool that is configured no more are kept:
+/// it may come back.
+using PoolCursors = std::map<std::string, Addresses>;
 
 class World {
  public:
@@ -131,11 +145,11 @@ class World {
   std::expected<Transaction, std::vector<Error>> edit(std::vector<Edit> edits, const EditOptions& options = {});
 
   /// Puts back what a store kept, without choosing anything. kInvalid if it contradicts what is there: the store is
-  /// damaged. `address`: of pods and services.
-  Status restore(const Resource& resource, std::optional<Ipv4> address, std::uint32_t id = 0, std::uint32_t slot = 0);
+  /// damaged. `addresses`: of pods and services.
+  Status restore(const Resource& resource, const Addresses& addresses, std::uint32_t id = 0, std::uint32_t slot = 0);
   void restore(const Cursors& cursors) { cursors_ = cursors; }
   void restore(const std::string& network, const NetworkCursors& cursors);
-  void restore_pool(const std::string& pool, Ipv4 last) { pool_cursors_[pool] = last; }
+  void restore_pool(const std::string& pool, const Addresses& last) { pool_cursors_[pool] = last; }
 
  private:
   friend class Editor;
@@ -147,13 +161,14 @@ class World {
   };
   struct Book {  ///< of one network
     NetworkCursors cursors;
-    std::unordered_map<std::uint32_t, Holder> holders;  ///< by address
+    std::unordered_map<std::uint32_t, Holder> holders;  ///< by IPv4 address
+    std::map<Ipv6, Holder> holders6;
     std::size_t pods = 0;
     std::size_t services = 0;
   };
   using Binding = std::tuple<std::string, Protocol, std::uint16_t>;  ///< floating IP's name, protocol, port
 
-  [[nodiscard]] std::optional<std::string> contradiction(const Resource& resource, std::optional<Ipv4> address) const;
+  [[nodiscard]] std::optional<std::string> contradiction(const Resource& resource, const Addresses& addresses) const;
   [[nodiscard]] std::optional<std::string> clash(const Service& service) const;
 
   Capacity capacity_;
@@ -167,6 +182,7 @@ class World {
   std::map<Binding, Name> bindings_;
   std::map<std::string, std::set<Name>> users_;     ///< by floating IP's name; not only of those that exist
   std::map<Ipv4, std::string> floating_addresses_;  ///< to names
+  std::map<Ipv6, std::string> floating_addresses6_;
   std::uint64_t guaranteed_ = 0;                    ///< flow pairs, of all networks
   std::optional<TableRoom> room_;                   ///< of state_; made when it is needed
 };

@@ -230,12 +230,14 @@ void Node::forget_void_attachments() {
   for (const auto& [pod, cause] : ended) take(pod, cause);
 }
 
-/// The maps say with what the interface was made, also after a restart with other manifests.
+/// The maps say with what the interface was made, also after a restart with other manifests: its addresses may be others
+/// with the same MAC.
 bool Node::has_old_network(const model::Name& pod, const model::Attachment& attachment) const {
   const auto port = reconciler_.actual().ports.find(attachment.ifindex);
   if (!reconciler_.known() || port == reconciler_.actual().ports.end()) return false;
   const model::Network& network = desired_->state.networks.at(pod.network);
-  return port->second.router4 != network.router().wire() || port->second.mask4 != Ipv4{network.cidr4.mask()}.wire();
+  const model::Addresses& addresses = desired_->assignments.pod_addresses.at(pod);
+  return !compile::is_configured_for(port->second, network, addresses);
 }
 
 // ---- reconcile and timers ------------------------------------------------------------------------------------------

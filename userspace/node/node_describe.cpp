@@ -18,6 +18,11 @@ std::string Node::unused_because(const model::Name& service, const model::Pod& p
   if (const auto out = reconciler_.left_out().find(service); out != reconciler_.left_out().end()) {
     return "the tables have no room for the service: " + out->second;
   }
+  const model::Addresses& pods = desired_->assignments.pod_addresses.at(pod.name);
+  const model::Addresses& services = desired_->assignments.service_addresses.at(service);
+  if (!(pods.v4 && services.v4) && !(pods.v6 && services.v6)) {
+    return "the pod has no " + std::string(services.v4 ? "IPv4" : "IPv6") + " address, the service nothing else";
+  }
   if (book_.find(pod.name) == nullptr) return "the pod is not attached on this node";
   if (pod.draining) return "the pod is draining";
   if (pod.weight == 0) return "the pod's weight is 0";
@@ -28,12 +33,14 @@ std::string Node::unused_because(const model::Name& service, const model::Pod& p
 void Node::add_backends(const model::Service& service, const model::Pod& pod,
                         std::vector<BackendReport>& reports) const {
   constexpr std::size_t kMostReports = 2000;  // nobody reads on, and the loop has other work
+  const model::Addresses& pods = desired_->assignments.pod_addresses.at(pod.name);
+  const model::Addresses& services = desired_->assignments.service_addresses.at(service.name);
   for (const model::ServicePort& port : service.ports) {
     if (reports.size() >= kMostReports) return;
     reports.push_back({.service = service.name,
                        .pod = pod.name,
                        .port = std::to_string(port.port) + "/" + std::string(model::name(port.protocol)),
-                       .address = desired_->assignments.pod_addresses.at(pod.name),
+                       .addresses = {services.v4 ? pods.v4 : std::nullopt, services.v6 ? pods.v6 : std::nullopt},
                        .target_port = model::target_port(port, pod).value_or(0),
                        .weight = pod.weight,
                        .reason = unused_because(service.name, pod, port)});

@@ -154,30 +154,33 @@ Result<AttachReply> Node::attach_new(const AttachRequest& request, const UniqueF
   }
   note(request.pod, Severity::kInfo, "attached", "to device " + attachment->device);
   spdlog::info("event=attached pod={} device={} ifindex={} address={}", request.pod.text(), attachment->device,
-               attachment->ifindex, device->address.text());
+               attachment->ifindex, desired_->assignments.pod_addresses.at(request.pod).text());
   return reply_of(request.pod, *attachment);
 }
 
 Result<datapath::PodDevice> Node::device_of(const AttachRequest& request) {
   const auto network = desired_->state.networks.find(request.pod.network);
   const auto id = desired_->assignments.network_ids.find(request.pod.network);
-  const auto address = desired_->assignments.pod_addresses.find(request.pod);
+  const auto addresses = desired_->assignments.pod_addresses.find(request.pod);
   if (network == desired_->state.networks.end() || id == desired_->assignments.network_ids.end() ||
-      address == desired_->assignments.pod_addresses.end()) {
+      addresses == desired_->assignments.pod_addresses.end()) {
     return fail(ErrorCode::kPrecondition, "pod " + request.pod.text() + " has no address yet");
   }
   return datapath::PodDevice{.interface = request.interface,
-                             .mac = model::pod_mac(id->second, address->second),
-                             .address = address->second,
+                             .mac = model::pod_mac(id->second, addresses->second),
+                             .address = addresses->second.v4,
                              .cidr = network->second.cidr4,
                              .router = network->second.router(),
-                             .mtu = options_.pod_mtu};
+                             .mtu = options_.pod_mtu,
+                             .address6 = addresses->second.v6,
+                             .cidr6 = network->second.cidr6.value_or(Cidr6{})};
 }
 
 AttachReply Node::reply_of(const model::Name& pod, const model::Attachment& attachment) const {
   const model::Network& network = desired_->state.networks.at(pod.network);
-  return {.address = desired_->assignments.pod_addresses.at(pod),
+  return {.addresses = desired_->assignments.pod_addresses.at(pod),
           .prefix_length = network.cidr4.length,
+          .prefix_length6 = network.cidr6.value_or(Cidr6{}).length,
           .mac = attachment.mac,
           .router = network.router(),
           .mtu = options_.pod_mtu,
@@ -220,9 +223,10 @@ NodeStatus Node::status_now() const {
   if (!desired_) return status;
   for (const auto& [name, pod] : desired_->state.pods) {
     const model::Attachment* attachment = book_.find(name);
-    const auto address = desired_->assignments.pod_addresses.find(name);
+    const auto addresses = desired_->assignments.pod_addresses.find(name);
+    const bool known = addresses != desired_->assignments.pod_addresses.end();
     status.pods.push_back({.name = name,
-                           .address = address == desired_->assignments.pod_addresses.end() ? Ipv4{} : address->second,
+                           .addresses = known ? addresses->second : model::Addresses{},
                            .attached = attachment != nullptr,
                            .device = attachment == nullptr ? "" : attachment->device});
   }
@@ -233,22 +237,19 @@ std::vector<ServiceStatus> Node::service_status() const {
   std::vector<ServiceStatus> services;
   if (!desired_) return services;
   for (const auto& [name, service] : desired_->state.services) {
-    const auto address = desired_->assignments.service_addresses.find(name);
+    const auto addresses = desired_->assignments.service_addresses.find(name);
     const auto network = desired_->assignments.network_ids.find(name.network);
-    if (address == desired_->assignments.service_addresses.end() || network == desired_->assignments.network_ids.end())
+    if (addresses == desired_->assignments.service_addresses.end() ||
+        network == desired_->assignments.network_ids.end()) {
       continue;
-    ServiceStatus status{.name = name, .address = address->second, .floating_ip = service.floating_ip.value_or("")};
+    }
+    ServiceStatus status{
+        .name = name, .addresses = addresses->second, .floating_ip = service.floating_ip.value_or("")};
     if (!service.ports.empty()) {
-      const sluice_frontend4_key key{.network = network->second,
-                                     .address = address->second.wire(),
-                                     .port = to_wire(service.ports.front().port),
-                                     .protocol = static_cast<__u8>(service.ports.front().protocol),
-                                     .pad = 0};
-      if (const auto frontend = reconciler_.actual().frontends4.find(key);
-          frontend != reconciler_.actual().frontends4.end()) {
-        status.backends = frontend->second.backend_count;
-        status.ready = frontend->second.ready_count;
-      }
+      const auto counts =
+          compile::backends_of(reconciler_.actual(), network->second, addresses->second, service.ports.front());
+      status.backends = counts.configured;
+      status.ready = counts.ready;
     }
     services.push_back(std::move(status));
   }

@@ -43,8 +43,9 @@ struct AttachRequest {
 };
 
 struct AttachReply {
-  Ipv4 address;
-  std::uint8_t prefix_length = 0;
+  model::Addresses addresses;
+  std::uint8_t prefix_length = 0;   ///< of the IPv4 address
+  std::uint8_t prefix_length6 = 0;  ///< of the IPv6 address
   Mac mac;
   Ipv4 router;
   std::uint32_t mtu = 0;
@@ -53,16 +54,16 @@ struct AttachReply {
 
 struct PodStatus {
   model::Name name;
-  Ipv4 address;
+  model::Addresses addresses;
   bool attached = false;
   std::string device;
 };
 
 struct ServiceStatus {
   model::Name name;
-  Ipv4 address;
+  model::Addresses addresses;
   std::string floating_ip;
-  std::uint32_t backends = 0;  ///< of the first port, as the maps hold them
+  std::uint32_t backends = 0;  ///< of the first port, as the maps hold them, of the family that has more of them
   std::uint32_t ready = 0;
 };
 
@@ -85,7 +86,7 @@ struct BackendReport {
   model::Name service;
   model::Name pod;
   std::string port;  ///< of the service, "80/TCP"
-  Ipv4 address;
+  model::Addresses addresses;  ///< those by which the service reaches the pod
   std::uint16_t target_port = 0;
   std::uint16_t weight = 1;
   std::string reason;  ///< why it gets no new flows; empty: it does

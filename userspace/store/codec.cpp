@@ -100,12 +100,15 @@ std::string encode(const model::NetworkCursors& cursors) {
   v1::NetworkCursors message;
   message.set_pod(cursors.pod);
   message.set_service(cursors.service);
+  message.set_pod6(cursors.pod6);
+  message.set_service6(cursors.service6);
   return serialized(message);
 }
 
-std::string encode_pool_cursor(Ipv4 last) {
+std::string encode_pool_cursor(const model::Addresses& last) {
   v1::PoolCursor message;
-  message.set_address4(last.text());
+  if (last.v4) message.set_address4(last.v4->text());
+  if (last.v6) message.set_address6(last.v6->text());
   return serialized(message);
 }
 
@@ -118,15 +121,19 @@ Result<model::Cursors> decode_cursors(std::string_view value) {
 Result<model::NetworkCursors> decode_network_cursors(const KeyValue& pair) {
   v1::NetworkCursors message;
   if (!message.ParseFromArray(pair.value.data(), static_cast<int>(pair.value.size()))) return damaged(pair.key);
-  return model::NetworkCursors{message.pod(), message.service()};
+  return model::NetworkCursors{message.pod(), message.service(), message.pod6(), message.service6()};
 }
 
-Result<Ipv4> decode_pool_cursor(const KeyValue& pair) {
+Result<model::Addresses> decode_pool_cursor(const KeyValue& pair) {
   v1::PoolCursor message;
   if (!message.ParseFromArray(pair.value.data(), static_cast<int>(pair.value.size()))) return damaged(pair.key);
-  const auto last = Ipv4::parse(message.address4());
-  if (!last) return damaged(pair.key);
-  return *last;
+  model::Addresses last;
+  if (const auto address = Ipv4::parse(message.address4())) last.v4 = *address;
+  if (const auto address = Ipv6::parse(message.address6())) last.v6 = *address;
+  const bool damaged4 = !message.address4().empty() && !last.v4;
+  const bool damaged6 = !message.address6().empty() && !last.v6;
+  if (last.none() || damaged4 || damaged6) return damaged(pair.key);
+  return last;
 }
 
 }  // namespace sluice::store

@@ -38,9 +38,9 @@ Result<Stored> decode(std::string_view value);
 
 std::string encode(const model::Cursors& cursors);
 std::string encode(const model::NetworkCursors& cursors);
-std::string encode_pool_cursor(Ipv4 last);
+std::string encode_pool_cursor(const model::Addresses& last);
 Result<model::Cursors> decode_cursors(std::string_view value);
 Result<model::NetworkCursors> decode_network_cursors(const KeyValue& pair);
-Result<Ipv4> decode_pool_cursor(const KeyValue& pair);
+Result<model::Addresses> decode_pool_cursor(const KeyValue& pair);
 
 }  // namespace sluice::store

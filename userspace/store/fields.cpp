@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <utility>
 #include <numeric>
 
 #include "model/names.hpp"
@@ -206,6 +207,27 @@ std::optional<std::string_view> Fields::choice(std::string_view field, std::span
     problem(field, quoted(*value) + " is unknown" + suggestion(*value, choices));
   }
   return std::nullopt;
+}
+
+model::Families Fields::families(std::string_view field) const {
+  const YamlNode* node = list(field);
+  if (node == nullptr) return model::Families::kAll;
+  constexpr std::string_view kRemedy = "; write [IPv4], [IPv6] or [IPv4, IPv6]";
+  bool four = false;
+  bool six = false;
+  for (const YamlNode& item : node->items) {
+    const bool known = item.kind == YamlNode::Kind::kScalar && (item.text == "IPv4" || item.text == "IPv6");
+    if (!known || std::exchange(item.text == "IPv4" ? four : six, true)) {
+      const std::string shown = item.kind == YamlNode::Kind::kScalar ? quoted(item.text) : std::string(describe(item.kind));
+      problem(field, shown + (known ? " stands twice" : " is no family") + std::string(kRemedy));
+      return model::Families::kAll;
+    }
+  }
+  if (four && six) return model::Families::kDual;
+  if (four) return model::Families::kIpv4;
+  if (six) return model::Families::kIpv6;
+  problem(field, "is empty" + std::string(kRemedy));
+  return model::Families::kAll;
 }
 
 const YamlNode* Fields::list(std::string_view field) const {

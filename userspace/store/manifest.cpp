@@ -80,15 +80,17 @@ void Reader::read_document(const std::string& file, const YamlNode& document) {
   static const std::array<Kind, 6> kinds = {{
       {"Network",
        &Reader::read_network,
-       {{"kind", "name", "labels", "cidr4", "router4", "domain", "limits"}, {"cidr6", "router6", "encryption", "mtu"}}},
+       {{"kind", "name", "labels", "cidr4", "router4", "domain", "limits", "families", "cidr6"},
+        {"router6", "encryption", "mtu"}}},
       {"Pod",
        &Reader::read_pod,
-       {{"kind", "name", "network", "labels", "address4", "ports", "weight", "state"}, {"address6", "node"}}},
+       {{"kind", "name", "network", "labels", "address4", "ports", "weight", "state", "families", "address6"}, {"node"}}},
       {"Service",
        &Reader::read_service,
-       {{"kind", "name", "network", "labels", "selector", "ports", "address4", "algorithm", "floating_ip"},
-        {"address6", "affinity", "health_check", "weights"}}},
-      {"FloatingIP", &Reader::read_floating_ip, {{"kind", "name", "labels", "address", "pool"}, {}}},
+       {{"kind", "name", "network", "labels", "selector", "ports", "address4", "algorithm", "floating_ip", "families",
+         "address6"},
+        {"affinity", "health_check", "weights"}}},
+      {"FloatingIP", &Reader::read_floating_ip, {{"kind", "name", "labels", "address", "address6", "pool"}, {}}},
       {"Node", &Reader::read_node, {{"kind", "name", "labels", "underlay4", "public_key"}, {}}},
       {"Empty", &Reader::read_empty, {{"kind"}, {}}},
   }};
@@ -161,6 +163,8 @@ void Reader::read_network(const Fields& fields, Context& context) {
   network.labels = fields.labels("labels").value_or(model::Labels{});
   network.cidr4 = fields.address<Cidr4>("cidr4").value_or(network.cidr4);
   network.router4 = fields.address<Ipv4>("router4");
+  network.families = fields.families("families");
+  network.cidr6 = fields.address<Cidr6>("cidr6");
   network.domain = fields.text("domain").value_or(network.domain);
   read_limits(fields, context, network);
   if (name) put(std::move(network), context);
@@ -192,6 +196,8 @@ void Reader::read_pod(const Fields& fields, Context& context) {
   if (name) context.resource = model::describe(pod);
   pod.labels = fields.labels("labels").value_or(model::Labels{});
   pod.address4 = fields.address<Ipv4>("address4");
+  pod.address6 = fields.address<Ipv6>("address6");
+  pod.families = fields.families("families");
   read_pod_ports(fields, context, pod);
   const auto weight = fields.number("weight", 0, model::kMaxWeight);
   if (weight) pod.weight = static_cast<std::uint16_t>(*weight);
@@ -250,6 +256,8 @@ void Reader::read_service(const Fields& fields, Context& context) {
   service.selector = fields.labels("selector").value_or(model::Labels{});
   read_service_ports(fields, context, service);
   service.address4 = fields.address<Ipv4>("address4");
+  service.address6 = fields.address<Ipv6>("address6");
+  service.families = fields.families("families");
   const auto algorithm = fields.choice("algorithm", kAlgorithms, kLaterAlgorithms);
   if (algorithm == "source") service.algorithm = model::Algorithm::kSource;
   if (algorithm == "random") service.algorithm = model::Algorithm::kRandom;
@@ -264,17 +272,18 @@ void Reader::read_floating_ip(const Fields& fields, Context& context) {
   if (name) context.resource = model::describe(floating_ip);
   floating_ip.labels = fields.labels("labels").value_or(model::Labels{});
   floating_ip.pool = fields.text("pool").value_or("");
-  const std::optional<Ipv4> address = fields.address<Ipv4>("address");
-  if (address == Ipv4{}) {  // which would read as if none were asked for
+  floating_ip.address = fields.address<Ipv4>("address");
+  if (floating_ip.address == Ipv4{}) {  // said here, where the line is known
     fields.problem("address", "0.0.0.0 is no unicast address; choose an address of the public side");
+    floating_ip.address.reset();
   }
-  if (!fields.has("address") && !fields.has("pool")) {
-    fields.problem("address", "is missing; add it, or name a pool to get one from");
+  floating_ip.address6 = fields.address<Ipv6>("address6");
+  if (!fields.has("address") && !fields.has("address6") && !fields.has("pool")) {
+    fields.problem("address", "is missing; add it or address6, or name a pool to get one from");
   }
   if (fields.has("pool") && floating_ip.pool.empty()) {
     fields.problem("pool", "is empty; fill it in or remove the line");
   }
-  floating_ip.address = address.value_or(Ipv4{});
   if (name) put(std::move(floating_ip), context);
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "model/selection.hpp"
@@ -14,6 +15,8 @@ namespace sluice::store {
 Result<std::unique_ptr<Repository>> Repository::open(std::unique_ptr<KeyValues> key_values, model::Capacity capacity) {
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return fail_errno("eventfd");
+  // What a store has given out it gives again: the seed is the store's.
+  if (capacity.ula_seed) std::memcpy(capacity.ula_seed->data(), key_values->identity().uuid.data(), sizeof(model::UlaSeed));
   std::unique_ptr<Repository> repository(new Repository(std::move(key_values), std::move(capacity), std::move(wake)));
   if (Status loaded = repository->load(); !loaded) return fail_in("store", loaded);
   return repository;
@@ -65,7 +68,7 @@ Status Repository::load() {
       auto stored = decode(*pair);
       if (!stored) return std::unexpected(stored.error());
       const wire::Assigned& assigned = stored->assigned;
-      const Status put = world.restore(stored->resource, assigned.address4, assigned.network_id, assigned.network_slot);
+      const Status put = world.restore(stored->resource, assigned.addresses, assigned.network_id, assigned.network_slot);
       if (!put) return put;
       versions[model::key_of(stored->resource)] = {assigned.created, assigned.modified, assigned.created_seconds};
     }
@@ -104,9 +107,9 @@ Stored Repository::stored(model::Resource resource) const {
     set.network_id = assignments.network_ids.at(key.name.name);
     set.network_slot = assignments.network_slots.at(key.name.name);
   } else if (key.kind == model::Kind::kPod) {
-    set.address4 = assignments.pod_addresses.at(key.name);
+    set.addresses = assignments.pod_addresses.at(key.name);
   } else if (key.kind == model::Kind::kService) {
-    set.address4 = assignments.service_addresses.at(key.name);
+    set.addresses = assignments.service_addresses.at(key.name);
   }
   return {std::move(resource), set};
 }

@@ -114,10 +114,10 @@ std::optional<Stored> Repository::former(const model::Key& key, const model::Cha
   std::optional<Stored> former;
   if (key.kind == model::Kind::kPod && change.pods.at(key.name)) {
     former = Stored{model::Resource(change.pods.at(key.name)->pod), assigned(key)};
-    former->assigned.address4 = change.pods.at(key.name)->address;
+    former->assigned.addresses = change.pods.at(key.name)->addresses;
   } else if (key.kind == model::Kind::kService && change.services.at(key.name)) {
     former = Stored{model::Resource(change.services.at(key.name)->service), assigned(key)};
-    former->assigned.address4 = change.services.at(key.name)->address;
+    former->assigned.addresses = change.services.at(key.name)->addresses;
   }
   return former;
 }

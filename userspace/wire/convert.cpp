@@ -27,6 +27,8 @@ v1::Network network_message(const model::Network& network) {
   write_labels(network.labels, *message.mutable_labels());
   if (network.cidr4 != defaults.cidr4) message.set_cidr4(network.cidr4.text());
   if (network.router4) message.set_router4(network.router4->text());
+  write_families(network.families, *message.mutable_families());
+  if (network.cidr6) message.set_cidr6(network.cidr6->text());
   if (network.domain != defaults.domain) message.set_domain(network.domain);
   if (network.guaranteed_flows != default_guaranteed(network.max_flows)) {
     message.mutable_limits()->set_guaranteed_flows(network.guaranteed_flows);
@@ -45,6 +47,8 @@ Result<model::Network> read_network(const v1::Network& message) {
   network.labels = read_labels(message.labels());
   network.cidr4 = read_prefix("cidr4", message.cidr4(), findings).value_or(network.cidr4);
   network.router4 = read_address("router4", message.router4(), findings);
+  network.families = read_families(message.families(), findings);
+  network.cidr6 = read_prefix6("cidr6", message.cidr6(), findings);
   if (!message.domain().empty()) network.domain = message.domain();
   const v1::NetworkLimits& limits = message.limits();
   if (limits.has_max_flows()) network.max_flows = limits.max_flows();
@@ -55,15 +59,21 @@ Result<model::Network> read_network(const v1::Network& message) {
   return std::move(findings).result(std::move(network));
 }
 
-/// Address and pool both, so that what is shown makes the same floating IP again elsewhere.
+/// Addresses and pool both, so that what is shown makes the same floating IP again elsewhere.
 v1::FloatingIP floating_ip_message(const model::FloatingIp& floating_ip) {
   v1::FloatingIP message;
   message.set_name(floating_ip.name);
   write_labels(floating_ip.labels, *message.mutable_labels());
   message.set_pool(floating_ip.pool);
-  if (floating_ip.address == Ipv4{}) return message;
-  message.set_address(floating_ip.address.text());
-  message.mutable_status()->set_address(floating_ip.address.text());
+  if (floating_ip.addresses().none()) return message;
+  if (floating_ip.address) {
+    message.set_address(floating_ip.address->text());
+    message.mutable_status()->set_address(floating_ip.address->text());
+  }
+  if (floating_ip.address6) {
+    message.set_address6(floating_ip.address6->text());
+    message.mutable_status()->set_address6(floating_ip.address6->text());
+  }
   message.mutable_status()->set_pool(floating_ip.pool);
   return message;
 }
@@ -74,11 +84,11 @@ Result<model::FloatingIp> read_floating_ip(const v1::FloatingIP& message) {
   Findings findings(model::describe(floating_ip));
   floating_ip.labels = read_labels(message.labels());
   floating_ip.pool = message.pool();
-  const auto address = read_address("address", message.address(), findings);
-  if (address == Ipv4{}) {
+  floating_ip.address = read_address("address", message.address(), findings);
+  if (floating_ip.address == Ipv4{}) {
     findings.add("address", message.address(), "0.0.0.0 is no unicast address", "choose an address of the public side");
   }
-  floating_ip.address = address.value_or(Ipv4{});
+  floating_ip.address6 = read_address6("address6", message.address6(), findings);
   return std::move(findings).result(std::move(floating_ip));
 }
 
@@ -101,6 +111,12 @@ Result<model::Node> read_node(const v1::Node& message) {
   return std::move(findings).result(std::move(node));
 }
 
+template <typename AddressStatus>
+void write_addresses(const model::Addresses& addresses, AddressStatus& status) {
+  if (addresses.v4) status.set_address4(addresses.v4->text());
+  if (addresses.v6) status.set_address6(addresses.v6->text());
+}
+
 void put(const model::Network& network, const Assigned& assigned, v1::Resource& message) {
   v1::Network& made = *message.mutable_network() = network_message(network);
   made.set_id(assigned.network_id);
@@ -108,11 +124,11 @@ void put(const model::Network& network, const Assigned& assigned, v1::Resource& 
 }
 void put(const model::Pod& pod, const Assigned& assigned, v1::Resource& message) {
   *message.mutable_pod() = pod_message(pod);
-  if (assigned.address4) message.mutable_pod()->mutable_status()->set_address4(assigned.address4->text());
+  write_addresses(assigned.addresses, *message.mutable_pod()->mutable_status());
 }
 void put(const model::Service& service, const Assigned& assigned, v1::Resource& message) {
   *message.mutable_service() = service_message(service);
-  if (assigned.address4) message.mutable_service()->mutable_status()->set_address4(assigned.address4->text());
+  write_addresses(assigned.addresses, *message.mutable_service()->mutable_status());
 }
 void put(const model::FloatingIp& floating_ip, const Assigned&, v1::Resource& message) {
   *message.mutable_floating_ip() = floating_ip_message(floating_ip);
@@ -127,11 +143,15 @@ Result<model::Resource> as_resource(Result<Model> read) {
   return model::Resource(std::move(*read));
 }
 
-/// The address that a store must have kept for a pod or service.
-Status read_kept_address(const std::string& resource, const std::string& text, Assigned& assigned) {
+/// The addresses that a store must have kept for a pod or service: one at least.
+template <typename AddressStatus>
+Status read_kept_addresses(const std::string& resource, const AddressStatus& status, Assigned& assigned) {
   Findings findings(resource);
-  assigned.address4 = read_address("status.address4", text, findings);
-  if (text.empty()) findings.add("status.address4", text, "is missing", "the record is damaged: restore a backup");
+  assigned.addresses = {read_address("status.address4", status.address4(), findings),
+                        read_address6("status.address6", status.address6(), findings)};
+  if (status.address4().empty() && status.address6().empty()) {
+    findings.add("status.address4", "", "is missing", "the record is damaged: restore a backup");
+  }
   const auto whole = std::move(findings).result(0);
   if (!whole) return std::unexpected(whole.error());
   return {};
@@ -186,11 +206,10 @@ Result<Assigned> assigned_of(const v1::Resource& message) {
   }
   if (message.has_pod()) {
     const v1::Pod& pod = message.pod();
-    whole = read_kept_address(model::describe_pod({pod.network(), pod.name()}), pod.status().address4(), assigned);
+    whole = read_kept_addresses(model::describe_pod({pod.network(), pod.name()}), pod.status(), assigned);
   } else if (message.has_service()) {
     const v1::Service& service = message.service();
-    whole = read_kept_address(model::describe_service({service.network(), service.name()}), service.status().address4(),
-                              assigned);
+    whole = read_kept_addresses(model::describe_service({service.network(), service.name()}), service.status(), assigned);
   } else if (message.kind_case() == v1::Resource::KIND_NOT_SET) {
     whole = fail(ErrorCode::kInvalid, "resource: kind: is missing; the record is damaged: restore a backup");
   }

@@ -13,7 +13,7 @@ namespace sluice::wire {
 
 /// What Sluice has set for a resource: the fields from 100 on of the messages, and the metadata.
 struct Assigned {
-  std::optional<Ipv4> address4;      ///< of pods and services
+  model::Addresses addresses;        ///< of pods and services
   std::uint32_t network_id = 0;      ///< of networks
   std::uint32_t network_slot = 0;    ///< of networks
   std::uint64_t created = 0;         ///< revision

@@ -42,6 +42,8 @@ v1::Pod pod_message(const model::Pod& pod) {
   message.set_name(pod.name.name);
   write_labels(pod.labels, *message.mutable_labels());
   if (pod.address4) message.set_address4(pod.address4->text());
+  if (pod.address6) message.set_address6(pod.address6->text());
+  write_families(pod.families, *message.mutable_families());
   for (const auto& [name, port] : pod.ports) {
     v1::PodPort& added = *message.add_ports();
     added.set_name(name);
@@ -59,6 +61,8 @@ Result<model::Pod> read_pod(const v1::Pod& message) {
   Findings findings(model::describe(pod));
   pod.labels = read_labels(message.labels());
   pod.address4 = read_address("address4", message.address4(), findings);
+  pod.address6 = read_address6("address6", message.address6(), findings);
+  pod.families = read_families(message.families(), findings);
   read_ports(message, pod, findings);
   read_weight(message, pod, findings);
   read_state(message, pod, findings);

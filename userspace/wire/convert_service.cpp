@@ -70,6 +70,8 @@ v1::Service service_message(const model::Service& service) {
   write_labels(service.selector, *message.mutable_selector());
   for (const model::ServicePort& port : service.ports) write_port(port, *message.add_ports());
   if (service.address4) message.set_address4(service.address4->text());
+  if (service.address6) message.set_address6(service.address6->text());
+  write_families(service.families, *message.mutable_families());
   message.set_algorithm(algorithm_message(service.algorithm));
   if (service.floating_ip) message.set_floating_ip(*service.floating_ip);
   return message;
@@ -83,6 +85,8 @@ Result<model::Service> read_service(const v1::Service& message) {
   service.selector = read_labels(message.selector());
   read_ports(message, service, findings);
   service.address4 = read_address("address4", message.address4(), findings);
+  service.address6 = read_address6("address6", message.address6(), findings);
+  service.families = read_families(message.families(), findings);
   service.algorithm = read_algorithm(message.algorithm(), findings);
   if (!message.floating_ip().empty()) service.floating_ip = message.floating_ip();
   return std::move(findings).result(std::move(service));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/findings.hpp"
 
+#include <utility>
+
 #include "model/names.hpp"
 #include "model/validate.hpp"
 
@@ -28,29 +30,74 @@ void Findings::add(std::string_view field, std::string_view value, std::string_v
   error_.details.push_back(std::move(detail));
 }
 
-std::optional<Ipv4> read_address(std::string_view field, const std::string& text, Findings& findings) {
+namespace {
+
+template <typename Address>
+std::optional<Address> read_any_address(std::string_view field, const std::string& text, std::string_view family,
+                                        std::string_view example, Findings& findings) {
   if (text.empty()) return std::nullopt;
   const bool short_enough = text.size() <= kLongestAddress;
-  const Result<Ipv4> parsed = short_enough ? Ipv4::parse(text) : fail(ErrorCode::kInvalid, "");
+  const Result<Address> parsed = short_enough ? Address::parse(text) : fail(ErrorCode::kInvalid, "");
   if (parsed) return *parsed;
-  findings.add(field, text, model::quoted(text) + " is not an IPv4 address", "write it like 172.16.0.2");
+  findings.add(field, text, model::quoted(text) + " is not an " + std::string(family) + " address",
+               "write it like " + std::string(example));
   return std::nullopt;
 }
 
-std::optional<Cidr4> read_prefix(std::string_view field, const std::string& text, Findings& findings) {
+template <typename Cidr>
+std::optional<Cidr> read_any_prefix(std::string_view field, const std::string& text, std::string_view family,
+                                    std::string_view example, Findings& findings) {
   if (text.empty()) return std::nullopt;
+  const std::string remedy = "write it like " + std::string(example);
   if (text.size() > kLongestAddress || text.find('\0') != std::string::npos) {
-    findings.add(field, text, model::quoted(text) + " is not an IPv4 prefix", "write it like 172.16.0.0/16");
+    findings.add(field, text, model::quoted(text) + " is not an " + std::string(family) + " prefix", remedy);
     return std::nullopt;
   }
-  const Result<Cidr4> parsed = Cidr4::parse(text);
+  const Result<Cidr> parsed = Cidr::parse(text);
   if (parsed) return *parsed;
   const std::string message = model::escaped(parsed.error().message);
   const std::size_t split = message.rfind("; ");
   const bool has_remedy = split != std::string::npos;
-  findings.add(field, text, message.substr(0, split),
-               has_remedy ? message.substr(split + 2) : "write it like 172.16.0.0/16");
+  findings.add(field, text, message.substr(0, split), has_remedy ? message.substr(split + 2) : remedy);
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Ipv4> read_address(std::string_view field, const std::string& text, Findings& findings) {
+  return read_any_address<Ipv4>(field, text, "IPv4", "172.16.0.2", findings);
+}
+std::optional<Ipv6> read_address6(std::string_view field, const std::string& text, Findings& findings) {
+  return read_any_address<Ipv6>(field, text, "IPv6", "fd00:1::2", findings);
+}
+std::optional<Cidr4> read_prefix(std::string_view field, const std::string& text, Findings& findings) {
+  return read_any_prefix<Cidr4>(field, text, "IPv4", "172.16.0.0/16", findings);
+}
+std::optional<Cidr6> read_prefix6(std::string_view field, const std::string& text, Findings& findings) {
+  return read_any_prefix<Cidr6>(field, text, "IPv6", "fd00:1::/64", findings);
+}
+
+model::Families read_families(const google::protobuf::RepeatedField<int>& families, Findings& findings) {
+  bool four = false;
+  bool six = false;
+  for (const int family : families) {
+    bool& seen = family == v1::IPV4 ? four : six;
+    const std::string number = std::to_string(family);
+    if (family != v1::IPV4 && family != v1::IPV6) {
+      findings.add("families", number, "family " + number + " is unknown", "use IPV4 (4) and IPV6 (6)");
+    } else if (std::exchange(seen, true)) {
+      findings.add("families", number, "IPv" + number + " stands twice", "name each family once");
+    }
+  }
+  if (four && six) return model::Families::kDual;
+  if (four) return model::Families::kIpv4;
+  return six ? model::Families::kIpv6 : model::Families::kAll;
+}
+
+void write_families(model::Families families, google::protobuf::RepeatedField<int>& to) {
+  if (families == model::Families::kAll) return;
+  if (model::has_ipv4(families)) to.Add(v1::IPV4);
+  if (model::has_ipv6(families)) to.Add(v1::IPV6);
 }
 
 std::uint16_t read_port(const std::string& field, std::uint32_t number, Findings& findings) {

@@ -37,7 +37,12 @@ class Findings {
 
 /// Nothing if the text is empty or wrong; what is wrong is a finding.
 std::optional<Ipv4> read_address(std::string_view field, const std::string& text, Findings& findings);
+std::optional<Ipv6> read_address6(std::string_view field, const std::string& text, Findings& findings);
 std::optional<Cidr4> read_prefix(std::string_view field, const std::string& text, Findings& findings);
+std::optional<Cidr6> read_prefix6(std::string_view field, const std::string& text, Findings& findings);
+/// Each family once.
+model::Families read_families(const google::protobuf::RepeatedField<int>& families, Findings& findings);
+void write_families(model::Families families, google::protobuf::RepeatedField<int>& to);
 /// 0 is let through: model::check() judges it with the words of its place.
 std::uint16_t read_port(const std::string& field, std::uint32_t number, Findings& findings);
 model::Protocol read_protocol(const std::string& field, v1::Protocol protocol, Findings& findings);

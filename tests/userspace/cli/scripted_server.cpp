@@ -94,7 +94,7 @@ v1::Resource resource_of(const std::string& manifest, std::uint64_t revision) {
     return {};
   }
   wire::Assigned assigned;
-  assigned.address4 = Ipv4{0xAC100002};
+  assigned.addresses = Ipv4{0xAC100002};
   assigned.network_id = 5;
   assigned.network_slot = 1;
   assigned.created = revision;

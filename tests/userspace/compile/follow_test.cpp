@@ -50,7 +50,8 @@ bool moves_a_network(const model::Change& change, const World& world) {
     const auto& [name, former] = entry;
     const auto now = world.state.networks.find(name);
     return former && now != world.state.networks.end() &&
-           (former->id != world.assignments.network_ids.at(name) || former->network.cidr4 != now->second.cidr4);
+           (former->id != world.assignments.network_ids.at(name) || former->network.cidr4 != now->second.cidr4 ||
+            former->network.cidr6 != now->second.cidr6);
   });
 }
 

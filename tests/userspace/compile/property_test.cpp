@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 
+#include "compile/family.hpp"
 #include "compile/hashing.hpp"
 #include "compile/slots.hpp"
 #include "random_world.hpp"
@@ -24,8 +25,10 @@ void shrink(World& world) {
 void expect_no_former_holder(const Tables& tables) {
   std::set<std::uint32_t> pods;
   std::set<std::uint32_t> services;
-  for (const auto& [key, record] : tables.endpoints4) pods.insert(record.ref.slot);
-  for (const auto& [key, record] : tables.frontends4) services.insert(record.ref.slot);
+  each_family([&]<typename F>(F) {
+    for (const auto& [key, record] : tables.*F::kEndpoints) pods.insert(record.ref.slot);
+    for (const auto& [key, record] : tables.*F::kFrontends) services.insert(record.ref.slot);
+  });
   for (const auto& [slot, generation] : tables.endpoint_generations) {
     ASSERT_EQ((generation & kFreedSlot) == 0, pods.contains(slot)) << "pod slot " << slot;
   }
@@ -101,14 +104,16 @@ TEST(RandomHistory, TakesOfEmptyTablesWhatTheWorldCounts) {
     const Tables tables = random.world.tables();
     std::map<std::uint32_t, std::uint32_t> backends;
     std::map<std::uint32_t, std::uint32_t> rings;
-    for (const auto& [key, frontend] : tables.frontends4) {
-      if (frontend.backend_count != 0) backends[frontend.backend_base] = frontend.backend_count;
-      if (frontend.ring_size != 0) rings[frontend.ring_base] = ring_blocks(frontend.ring_size);
-    }
-    model::TableElements taken{.service_port_slots = tables.frontends4.size()};
+    each_family([&]<typename F>(F) {
+      for (const auto& [key, frontend] : tables.*F::kFrontends) {
+        if (frontend.backend_count != 0) backends[frontend.backend_base] = frontend.backend_count;
+        if (frontend.ring_size != 0) rings[frontend.ring_base] = ring_blocks(frontend.ring_size);
+      }
+    });
+    model::TableElements taken{.service_port_slots = tables.frontends4.size() + tables.frontends6.size()};
     for (const auto& [base, count] : backends) taken.backends += count;
     for (const auto& [base, count] : rings) taken.ring_blocks += count;
-    ASSERT_EQ(model::TableRoom(table_sizes(random.world.limits), random.world.state).sum(), taken) << "change " << i;
+    ASSERT_EQ(model::TableRoom(table_sizes(random.world.limits), random.world.state, random.world.assignments).sum(), taken) << "change " << i;
     with_rings += rings.empty() ? 0 : 1;
   }
   EXPECT_GT(with_rings, 100U);

@@ -23,6 +23,7 @@ class RandomWorld {
   explicit RandomWorld(unsigned seed) : random_(seed) {
     world.network("blog", 7).guaranteed_flows = 10;
     world.network("shop", 8).guaranteed_flows = 20;
+    for (auto& [name, network] : world.state.networks) network.cidr6 = Cidr6{kPrefix6, 64};
     for (int i = 0; i < 3; i++) world.floating_ip("public-" + std::to_string(i), "203.0.113." + std::to_string(i));
     world.uplinks.push_back({2, {}});
   }
@@ -75,7 +76,9 @@ class RandomWorld {
     for (const model::Name& name : pods) {
       if (pick(3) == 0) continue;
       if (!devices.empty() && pick(3) == 0) {
-        world.attachments[name] = devices.extract(devices.begin()).mapped();
+        model::Attachment moved = devices.extract(devices.begin()).mapped();
+        moved.mac.bytes[2]++;  // no pod has another's MAC, also where it has taken over the address in the same step
+        world.attachments[name] = moved;
       } else {
         world.attach(name.network, name.name, next_ifindex_++, pick(4) == 0);
       }
@@ -94,6 +97,18 @@ class RandomWorld {
 
   std::uint32_t pick(std::uint32_t below) { return static_cast<std::uint32_t>(random_() % below); }
 
+  static constexpr Ipv6 kPrefix6{0xfd00ULL << 48U, 0};
+  static Ipv6 six(Ipv4 four) { return {kPrefix6.high, four.value}; }
+  static bool holds(const model::Addresses& addresses, const std::string& address) {
+    const Ipv4 four = Ipv4::parse(address).value();
+    return addresses.v4 == four || addresses.v6 == six(four);
+  }
+  /// One of three has both families, one of three IPv6 alone.
+  void draw_families(model::Addresses& addresses) {
+    const std::uint32_t drawn = pick(3);
+    if (drawn != 0) addresses.v6 = six(*addresses.v4);
+    if (drawn == 2) addresses.v4.reset();
+  }
   static std::string pod_address(std::uint32_t i) { return "172.16.1." + std::to_string(i); }
   /// Most pods and services have the first label, so that many services have a ring.
   model::Labels label() { return {{"app", pick(4) == 0 ? "rare" : "usual"}}; }
@@ -111,10 +126,11 @@ class RandomWorld {
     for (std::uint32_t i = pick(24); i < 48; i++) {
       bool taken = false;
       for (const auto& [other, address] : world.assignments.pod_addresses) {
-        taken = taken || (other.network == name.network && address.wire() == wire(pod_address(i)));
+        taken = taken || (other.network == name.network && holds(address, pod_address(i)));
       }
       if (taken) continue;
       world.pod(name.network, name.name, pod_address(i), label()).ports["web"] = {8080, model::Protocol::kTcp};
+      draw_families(world.assignments.pod_addresses.at(name));
       if (pick(3) != 0) world.attach(name.network, name.name, next_ifindex_++);
       return;
     }
@@ -139,12 +155,13 @@ class RandomWorld {
       bool taken = false;
       const std::string address = "172.16.0." + std::to_string(100 + i);
       for (const auto& [other, held] : world.assignments.service_addresses) {
-        taken = taken || (other.network == name.network && held.wire() == wire(address));
+        taken = taken || (other.network == name.network && holds(held, address));
       }
       if (taken) continue;
       std::vector<model::ServicePort> ports = {pick(2) == 0 ? tcp(80, 8080) : tcp_named(80, "web")};
       if (pick(2) == 0) ports.push_back(udp(53, 5353));
       world.service(name.network, name.name, address, label(), ports);
+      draw_families(world.assignments.service_addresses.at(name));
       return;
     }
   }
@@ -205,6 +222,7 @@ class RandomWorld {
       default:  // an address that nothing else ever has
         world.assignments.service_addresses[it->first] =
             Ipv4{Ipv4::parse("172.16.8.0").value().value + next_address_++};
+        draw_families(world.assignments.service_addresses[it->first]);
     }
   }
 
@@ -227,9 +245,13 @@ class RandomWorld {
     }
     const std::string address = "203.0.113." + std::to_string(pick(6));
     for (const auto& [other, floating] : world.state.floating_ips) {
-      if (floating.address.wire() == wire(address)) return;
+      if (holds(floating.addresses(), address)) return;
     }
     world.floating_ip(name, address);
+    model::Addresses addresses(Ipv4::parse(address).value());
+    draw_families(addresses);
+    world.state.floating_ips.at(name).address = addresses.v4;
+    world.state.floating_ips.at(name).address6 = addresses.v6;
   }
 
   void change_network() {
@@ -239,11 +261,13 @@ class RandomWorld {
     found->second.guaranteed_flows = 1 + pick(100);
     found->second.domain = "domain-" + std::to_string(pick(3));
     if (pick(4) == 0) found->second.cidr4.length = pick(2) == 0 ? 15 : 16;
+    if (pick(8) == 0) found->second.cidr6->length = pick(2) == 0 ? 64 : 63;
   }
 
   void toggle_network() {
     for (const std::string& name : kNetworks) {
-      if (!world.state.networks.contains(name)) world.network(name, next_network_++);
+      if (world.state.networks.contains(name)) continue;
+      world.network(name, next_network_++).cidr6 = Cidr6{kPrefix6, 64};
     }
     if (pick(4) != 0) return;
     const std::string& name = network();

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "compile/family.hpp"
+#include "compile/records.hpp"
 #include "compile/slots.hpp"
 
 namespace sluice::compile {
@@ -13,15 +15,12 @@ bool current(const ArrayTable<std::uint32_t>& generations, const sluice_ref& ref
   return found != generations.end() && found->second == ref.generation;
 }
 
-bool is_pod(const sluice_endpoint4& record) {
-  return record.kind == SLUICE_ENDPOINT_POD_PEER || record.kind == SLUICE_ENDPOINT_POD_DEVICE;
+template <typename F>
+std::string at(std::uint32_t network, const auto& address) {
+  return std::to_string(network) + "/" + F::from_wire(address).text();
 }
 
-std::string at(std::uint32_t network, std::uint32_t address) {
-  return std::to_string(network) + "/" + Ipv4::from_wire(address).text();
-}
-
-std::string check_ring(const Tables& tables, const sluice_frontend4& record) {
+std::string check_ring(const Tables& tables, const auto& record) {
   const sluice_ring_block zero{};
   for (std::uint32_t first = 0; first < record.ring_size; first += SLUICE_RING_BLOCK) {
     const auto found = tables.rings.find(record.ring_base + first / SLUICE_RING_BLOCK);
@@ -34,20 +33,21 @@ std::string check_ring(const Tables& tables, const sluice_frontend4& record) {
   return {};
 }
 
-std::string check_frontend(const Tables& tables, const Holders& holders, const sluice_frontend4& record) {
-  const std::string place = "frontend " + at(record.self.network, record.self.address) + ": ";
+template <typename F>
+std::string check_frontend(const Tables& tables, const Holders& holders, const typename F::Frontend& record) {
+  const std::string place = "frontend " + at<F>(record.self.network, record.self.address) + ": ";
   if (record.self.network != 0 && record.self.network != record.backend_network) return place + "of another network";
   std::uint32_t ready = 0;
   for (std::uint32_t i = 0; i < record.backend_count; i++) {
     const auto found = tables.backends.find(record.backend_base + i);
     if (found == tables.backends.end()) return place + "a backend is not there";
-    const sluice_backend& target = found->second;
+    sluice_backend target = found->second;
     if (target.network != record.backend_network) return place + "a backend of another network";
     if (target.state == SLUICE_BACKEND_READY) ready++;
     // The select stage: the endpoint record must have the backend's ref; then the packet goes to its device.
-    const auto record_of = tables.endpoints4.find({target.network, target.address4});
-    if (record_of == tables.endpoints4.end() || !is_pod(record_of->second)) continue;
-    const sluice_endpoint4& pod = record_of->second;
+    const auto* record_of = find_record(tables.*F::kEndpoints, typename F::EndpointKey{target.network, F::backend_address(target)});
+    if (record_of == nullptr || !is_pod(*record_of)) continue;
+    const auto& pod = *record_of;
     if (pod.ref.slot != target.endpoint.slot || pod.ref.generation != target.endpoint.generation) continue;
     if (pod.ifindex != holders.ifindex(target.endpoint)) return place + "delivers to a device of another pod";
   }
@@ -70,21 +70,24 @@ std::string Holders::learn(const World& world, const Tables& tables) {
     return "generation " + std::to_string(ref.generation) + " of " + entry->second.name + " was given to " +
            holder.name;
   };
-  for (const auto& [name, pod] : world.state.pods) {
-    const std::uint32_t network = world.assignments.network_ids.at(name.network);
-    const auto& record = tables.endpoints4.at({network, world.assignments.pod_addresses.at(name).wire()});
-    // A pod that is attached nowhere has no flows, so the next one at its address may inherit the ref.
-    const std::string holder = record.ifindex == 0 ? at(network, record.self.address) : name.text();
-    const std::string wrong = give(pods_, record.ref, {holder, record.ifindex});
-    if (!wrong.empty()) return wrong;
-    if (!current(tables.endpoint_generations, record.ref)) return name.text() + " has a ref that is not current";
-  }
-  for (const auto& [key, record] : tables.frontends4) {
-    const std::string owner = std::to_string(record.owner) + " in " + std::to_string(record.backend_network);
-    const std::string wrong = give(frontends_, record.ref, {owner, 0});
-    if (!wrong.empty()) return wrong;
-    if (!current(tables.frontend_generations, record.ref)) return owner + " has a ref that is not current";
-  }
+  std::string wrong;
+  each_family([&]<typename F>(F) {
+    for (const auto& [name, pod] : world.state.pods) {
+      const auto& address = F::of(world.assignments.pod_addresses.at(name));
+      if (!address || !wrong.empty()) continue;
+      const std::uint32_t network = world.assignments.network_ids.at(name.network);
+      const auto& record = (tables.*F::kEndpoints).at(endpoint_key<F>(network, *address));
+      // A pod that is attached nowhere has no flows, so the next one at its address may inherit the ref.
+      wrong = give(pods_, record.ref, {record.ifindex == 0 ? "nobody" : name.text(), record.ifindex});
+      if (!current(tables.endpoint_generations, record.ref)) wrong = name.text() + " has a ref that is not current";
+    }
+    for (const auto& [key, record] : tables.*F::kFrontends) {
+      const std::string owner = std::to_string(record.owner) + " in " + std::to_string(record.backend_network);
+      if (wrong.empty()) wrong = give(frontends_, record.ref, {owner, 0});
+      if (!current(tables.frontend_generations, record.ref)) wrong = owner + " has a ref that is not current";
+    }
+  });
+  if (!wrong.empty()) return wrong;
   for (const auto& [generation, holder] : pods_) {
     if (frontends_.contains(generation)) return "a pod and a service port share a generation";
   }
@@ -114,23 +117,27 @@ std::uint32_t Holders::ifindex(const sluice_ref& ref) const {
 }
 
 std::string broken(const Tables& tables, const Holders& holders) {
-  for (const auto& [key, record] : tables.endpoints4) {
-    if (!is_pod(record)) continue;
-    if (std::memcmp(&key, &record.self, sizeof(key)) != 0) return "an endpoint does not name itself";
-    if (holders.pod(record.ref) == nullptr) return at(key.network, key.address) + " has a ref that nobody was given";
-    if (record.ifindex != holders.ifindex(record.ref)) {
-      return at(key.network, key.address) + " names the ref of another attachment";
+  std::string wrong;
+  each_family([&]<typename F>(F) {
+    for (const auto& [key, record] : tables.*F::kEndpoints) {
+      if (!is_pod(record) || !wrong.empty()) continue;
+      const std::string place = at<F>(key.network, key.address);
+      if (std::memcmp(&key, &record.self, sizeof(key)) != 0) wrong = "an endpoint does not name itself";
+      if (holders.pod(record.ref) == nullptr) wrong = place + " has a ref that nobody was given";
+      if (record.ifindex != holders.ifindex(record.ref)) wrong = place + " names the ref of another attachment";
     }
-  }
+  });
+  if (!wrong.empty()) return wrong;
   for (const auto& [ifindex, port] : tables.ports) {
     if (port.kind != SLUICE_PORT_POD || !current(tables.endpoint_generations, port.endpoint)) continue;
     if (holders.ifindex(port.endpoint) != ifindex) return "a port speaks for the pod of another device";
   }
-  for (const auto& [key, record] : tables.frontends4) {
-    const std::string wrong = check_frontend(tables, holders, record);
-    if (!wrong.empty()) return wrong;
-  }
-  return {};
+  each_family([&]<typename F>(F) {
+    for (const auto& [key, record] : tables.*F::kFrontends) {
+      if (wrong.empty()) wrong = check_frontend<F>(tables, holders, record);
+    }
+  });
+  return wrong;
 }
 
 }  // namespace sluice::compile

@@ -37,7 +37,8 @@ void World::attach(const std::string& network, const std::string& name, std::uin
   attachment.netns_cookie = 4000 + ifindex;
   attachment.device = "slc" + std::to_string(ifindex);
   // As in the product: a function of the address, so every attachment of a pod has the same one.
-  const std::uint32_t address = assignments.pod_addresses.at({network, name}).value;
+  const model::Addresses& addresses = assignments.pod_addresses.at({network, name});
+  const auto address = addresses.v4 ? addresses.v4->value : static_cast<std::uint32_t>(addresses.v6->low);
   attachment.mac = Mac{{2, 0, 0, 0, static_cast<std::uint8_t>(address >> 8), static_cast<std::uint8_t>(address)}};
   attachment.plain_redirect = plain_redirect;
   attachments[{network, name}] = attachment;
@@ -133,6 +134,7 @@ bool equal(const Tables& a, const Tables& b) {
   return std::memcmp(&a.settings, &b.settings, sizeof(a.settings)) == 0 &&
          equal_table(a.network_limits, b.network_limits) && equal_table(a.ports, b.ports) &&
          equal_table(a.endpoints4, b.endpoints4) && equal_table(a.frontends4, b.frontends4) &&
+         equal_table(a.endpoints6, b.endpoints6) && equal_table(a.frontends6, b.frontends6) &&
          equal_table(a.backends, b.backends) && equal_table(a.rings, b.rings) &&
          equal_table(a.endpoint_generations, b.endpoint_generations) &&
          equal_table(a.frontend_generations, b.frontend_generations) &&

@@ -113,14 +113,24 @@ class RandomEdits {
 void expect_no_address_twice(const World& world) {
   const Assignments& given = world.assignments();
   std::set<std::pair<std::string, Ipv4>> private_addresses;
+  std::set<std::pair<std::string, Ipv6>> private_addresses6;
   const auto check_all = [&](const auto& resources, const auto& addresses, bool inside) {
     ASSERT_EQ(addresses.size(), resources.size());
-    for (const auto& [name, address] : addresses) {
+    for (const auto& [name, held] : addresses) {
       EXPECT_TRUE(resources.contains(name));
+      EXPECT_FALSE(held.none());
       const Network& in = world.state().networks.at(name.network);
-      EXPECT_TRUE(private_addresses.emplace(name.network, address).second) << address.text() << " twice";
-      EXPECT_FALSE(address == in.cidr4.first() || address == in.cidr4.last() || address == in.router());
-      EXPECT_TRUE(!inside || in.cidr4.contains(address));
+      if (held.v4) {
+        EXPECT_TRUE(private_addresses.emplace(name.network, *held.v4).second) << held.text() << " twice";
+        EXPECT_FALSE(held.v4 == in.cidr4.first() || held.v4 == in.cidr4.last() || held.v4 == in.router());
+        EXPECT_TRUE(!inside || in.cidr4.contains(*held.v4));
+      }
+      if (held.v6) {
+        EXPECT_TRUE(private_addresses6.emplace(name.network, *held.v6).second) << held.text() << " twice";
+        ASSERT_TRUE(in.cidr6.has_value());
+        EXPECT_FALSE(held.v6 == in.cidr6->first() || held.v6 == in.router6());
+        EXPECT_TRUE(!inside || in.cidr6->contains(*held.v6));
+      }
     }
   };
   check_all(world.state().pods, given.pod_addresses, true);
@@ -131,8 +141,12 @@ void expect_no_address_twice(const World& world) {
   for (const auto& [name, slot] : given.network_slots) EXPECT_TRUE(slot != 0 && slots.insert(slot).second);
   EXPECT_EQ(ids.size(), world.state().networks.size());
   EXPECT_EQ(slots.size(), world.state().networks.size());
-  std::set<Ipv4> floating;
-  for (const auto& [name, value] : world.state().floating_ips) EXPECT_TRUE(floating.insert(value.address).second);
+  std::set<IpAddress> floating;
+  for (const auto& [name, value] : world.state().floating_ips) {
+    EXPECT_FALSE(value.addresses().none());
+    EXPECT_TRUE(!value.address || floating.insert(*value.address).second);
+    EXPECT_TRUE(!value.address6 || floating.insert(*value.address6).second);
+  }
 }
 
 void expect_rules(const World& world) {

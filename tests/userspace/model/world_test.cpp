@@ -290,9 +290,9 @@ TEST_F(WorldRules, RefuseAStoreThatContradictsItself) {
   ASSERT_TRUE(kept.restore(pod("shop", "a"), ip("172.16.0.2")));
   ASSERT_TRUE(kept.restore(service("shop", "web", "public"), ip("172.16.0.3")));
   const Picture before = picture(kept);
-  const auto refusal = [&kept](const Resource& resource, std::optional<Ipv4> address, std::uint32_t id = 0,
+  const auto refusal = [&kept](const Resource& resource, const Addresses& addresses, std::uint32_t id = 0,
                                std::uint32_t slot = 0) {
-    const Status restored = kept.restore(resource, address, id, slot);
+    const Status restored = kept.restore(resource, addresses, id, slot);
     if (restored) return std::string("was taken");
     EXPECT_EQ(restored.error().code, ErrorCode::kInvalid);
     return restored.error().message;
@@ -307,8 +307,8 @@ TEST_F(WorldRules, RefuseAStoreThatContradictsItself) {
   EXPECT_EQ(refusal(floating_ip("f", "203.0.113.9"), {}), "floating IP f: its address is missing or taken" + damaged);
   EXPECT_EQ(refusal(floating_ip("f", {}), {}), "floating IP f: its address is missing or taken" + damaged);
   EXPECT_EQ(refusal(pod("ghost", "b"), ip("172.16.0.9")), "pod ghost/b: its network does not exist" + damaged);
-  EXPECT_EQ(refusal(pod("shop", "b"), {}), "pod shop/b: its address is missing or taken" + damaged);
-  EXPECT_EQ(refusal(pod("shop", "b"), ip("172.16.0.3")), "pod shop/b: its address is missing or taken" + damaged);
+  EXPECT_EQ(refusal(pod("shop", "b"), {}), "pod shop/b: it has no address" + damaged);
+  EXPECT_EQ(refusal(pod("shop", "b"), ip("172.16.0.3")), "pod shop/b: its address 172.16.0.3 is taken" + damaged);
   EXPECT_EQ(refusal(pod("shop", "b"), ip("172.16.0.1")), "pod shop/b: its address 172.16.0.1 is the router" + damaged);
   EXPECT_EQ(refusal(pod("shop", "b"), ip("10.0.0.9")), "pod shop/b: its address is outside 172.16.0.0/16" + damaged);
   EXPECT_EQ(refusal(pod("shop", "b", "172.16.0.8"), ip("172.16.0.9")),

@@ -91,9 +91,9 @@ inline Picture picture(const World& world) {
 inline World rebuilt(const World& world) {
   World made(world.capacity());
   const Assignments& assignments = world.assignments();
-  const auto restore = [&made](const Resource& resource, std::optional<Ipv4> address, std::uint32_t id = 0,
+  const auto restore = [&made](const Resource& resource, const Addresses& addresses, std::uint32_t id = 0,
                                std::uint32_t slot = 0) {
-    const Status restored = made.restore(resource, address, id, slot);
+    const Status restored = made.restore(resource, addresses, id, slot);
     EXPECT_TRUE(restored) << restored.error().message;
   };
   for (const auto& [name, value] : world.state().networks)

@@ -30,7 +30,7 @@ TEST_F(NodeAttach, GivesTheNamespaceItsInterfaceAndTheMapsItsRecords) {
   const PodNamespace pod;
   const auto reply = (*node)->attach(request("web-1", pod));
   ASSERT_TRUE(reply) << text(reply);
-  EXPECT_EQ(reply->address.text(), "172.16.1.1");
+  EXPECT_EQ(reply->addresses.text(), "172.16.1.1");
   EXPECT_EQ(reply->prefix_length, 16);
   EXPECT_EQ(reply->router.text(), "172.16.0.1");
   EXPECT_EQ(reply->mtu, 1500U);
@@ -56,7 +56,7 @@ TEST_F(NodeAttach, GivesTheSameAnswerToTheSameNamespaceAgain) {
   const auto second = (*node)->attach(request("web-1", pod));
   ASSERT_TRUE(second) << text(second);
   EXPECT_EQ(second->device, first->device);
-  EXPECT_EQ(second->address, first->address);
+  EXPECT_EQ(second->addresses, first->addresses);
   EXPECT_EQ(second->mac, first->mac);
   EXPECT_EQ(everything(), before);
 }
@@ -143,7 +143,7 @@ TEST_F(NodeAttach, EndsWithADetachAndKeepsTheAddress) {
   EXPECT_TRUE((*node)->detach({"one", "web-1"})) << "a second detach is fine";
   const auto again = (*node)->attach(request("web-1", pod));
   ASSERT_TRUE(again) << text(again);
-  EXPECT_EQ(again->address, reply->address);
+  EXPECT_EQ(again->addresses, reply->addresses);
   EXPECT_EQ(again->mac, reply->mac);
 }
 
@@ -161,7 +161,7 @@ TEST_F(NodeAttach, EndsWithItsNamespaceWithinFiftyMilliseconds) {
   const PodNamespace next;
   const auto again = (*node)->attach(request("web-1", next));
   ASSERT_TRUE(again) << text(again);
-  EXPECT_EQ(again->address, reply->address);
+  EXPECT_EQ(again->addresses, reply->addresses);
 }
 
 TEST_F(NodeAttach, SurvivesARestartUntouched) {
@@ -237,7 +237,7 @@ TEST_F(NodeAttach, EndsWhenThePodGetsAnotherAddress) {
   ASSERT_TRUE(eventually([&] { return endpoint("172.16.2.9").has_value(); }));
   const auto again = (*node)->attach({.pod = {"two", "other"}, .netns = pod.path()});
   ASSERT_TRUE(again) << text(again);
-  EXPECT_EQ(again->address.text(), "172.16.2.9");
+  EXPECT_EQ(again->addresses.text(), "172.16.2.9");
 }
 
 }  // namespace

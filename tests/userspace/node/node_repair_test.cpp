@@ -203,7 +203,7 @@ TEST_F(NodeRepair, EndsAttachmentsWhoseRouterIsAnotherOneNow) {
   const auto again = (*node)->attach(request(pod));
   ASSERT_TRUE(again) << text(again);
   EXPECT_EQ(again->router.text(), "172.16.0.9");
-  EXPECT_EQ(again->address, reply->address);
+  EXPECT_EQ(again->addresses, reply->addresses);
   // Also when the change came while no daemon ran.
   node.reset();
   write_manifests(with_network("router4: 172.16.0.9\ncidr4: 172.16.0.0/15\n"));

@@ -219,7 +219,7 @@ TEST_F(NodeState, KeepsEveryAddressWhenTablesDoNotFit) {
   const auto address = [&node] {
     const NodeStatus status = node->status();
     const auto pod = std::ranges::find(status.pods, model::Name{"one", "mine"}, &PodStatus::name);
-    return pod == status.pods.end() ? "missing" : pod->address.text();
+    return pod == status.pods.end() ? "missing" : pod->addresses.text();
   };
   const std::string before = address();
   // Without the pod, and with more guaranteed flows than the table has.

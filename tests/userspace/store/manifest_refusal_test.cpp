@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"UnknownFieldWithSuggestion", kPod + "lables: {app: web}\n",
              "f.yaml:3: pod default/a: lables: unknown field; did you mean 'labels'?"},
         Case{"UnknownFieldWithoutSuggestion", "kind: FloatingIP\nname: f\naddress: 192.0.2.1\nzzz: 1\n",
-             "f.yaml:4: floating IP f: zzz: unknown field; known are: kind, name, labels, address, pool"},
+             "f.yaml:4: floating IP f: zzz: unknown field; known are: kind, name, labels, address, address6, pool"},
         Case{"UnknownFieldInAPort", kPod + "ports:\n- {name: http, prot: 80, port: 80}\n",
              "f.yaml:4: pod default/a: ports[0].prot: unknown field; did you mean 'port'?"},
         Case{"UnknownFieldInLimits", kNetwork + "limits: {max_flow: 3}\n",
@@ -147,11 +147,10 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Later, Refused,
     testing::Values(
-        Case{"Cidr6", kNetwork + "cidr6: fd00::/64\n", "f.yaml:3: network n: cidr6: is not supported yet; remove it"},
+        Case{"Router6", kNetwork + "router6: fd00::1\n", "f.yaml:3: network n: router6: is not supported yet; remove it"},
         Case{"Encryption", kNetwork + "encryption: required\n",
              "f.yaml:3: network n: encryption: is not supported yet; remove it"},
-        Case{"Address6", kPod + "address6: fd00::1\n",
-             "f.yaml:3: pod default/a: address6: is not supported yet; remove it"},
+        Case{"NodeOfAPod", kPod + "node: a\n", "f.yaml:3: pod default/a: node: is not supported yet; remove it"},
         Case{"NodeField", kPod + "node: n1\n", "f.yaml:3: pod default/a: node: is not supported yet; remove it"},
         Case{"Affinity", kService + "ports: [{port: 80}]\naffinity: {}\n",
              "f.yaml:5: service default/s: affinity: is not supported yet; remove it"},
@@ -236,7 +235,7 @@ TEST(ManifestRefusal, NamesWhatIsWrongWithWeightsFloatingIpsAndNodes) {
   EXPECT_EQ(only_problem("kind: Pod\nname: a\nweight: 257\n"),
             "f.yaml:3: pod default/a: weight: '257' is not a whole number from 0 to 256");
   EXPECT_EQ(only_problem("kind: FloatingIP\nname: f\n"),
-            "f.yaml:1: floating IP f: address: is missing; add it, or name a pool to get one from");
+            "f.yaml:1: floating IP f: address: is missing; add it or address6, or name a pool to get one from");
   EXPECT_EQ(only_problem("kind: FloatingIP\nname: f\naddress: 0.0.0.0\n"),
             "f.yaml:3: floating IP f: address: 0.0.0.0 is no unicast address; choose an address of the public side");
   EXPECT_EQ(only_problem("kind: FloatingIP\nname: f\npool: \"\"\n"),

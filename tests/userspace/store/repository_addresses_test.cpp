@@ -122,7 +122,7 @@ TEST_F(RepositoryAddresses, LetsAReleasedAddressOfAPoolRestAlsoOverARestart) {
     vip.name = "vip";
     vip.pool = "public";
     write(put_edit(vip));
-    given.push_back(std::get<model::FloatingIp>(repository_->get(key).value().resource).address.text());
+    given.push_back(std::get<model::FloatingIp>(repository_->get(key).value().resource).address.value().text());
     write(delete_edit(key));
     reopen();
   }

@@ -61,7 +61,7 @@ Result<std::unique_ptr<Repository>> open(const std::filesystem::path& folder) {
   for (;; step++) {
     const auto reply = (*repository)->write(set_of(step));
     if (!reply) _exit(3);
-    const Acknowledged said{step, reply->revision, reply->outcomes[1].after->assigned.address4->value};
+    const Acknowledged said{step, reply->revision, reply->outcomes[1].after->assigned.addresses.v4->value};
     if (::write(pipe, &said, sizeof(said)) != sizeof(said)) _exit(4);
   }
 }
@@ -118,10 +118,10 @@ class RepositoryCrash : public testing::Test {
   void check_addresses(const Update& whole, std::uint64_t step) {
     EXPECT_EQ(whole.state.pods.size(), std::min<std::uint64_t>(step, kPods));
     std::set<Ipv4> given;
-    for (const auto& [name, address] : whole.assignments.service_addresses) EXPECT_TRUE(given.insert(address).second);
+    for (const auto& [name, address] : whole.assignments.service_addresses) EXPECT_TRUE(given.insert(*address.v4).second);
     for (const auto& [name, address] : whole.assignments.pod_addresses) {
-      EXPECT_TRUE(given.insert(address).second) << address.text() << " was handed out twice";
-      const auto said = addresses_.emplace(name.name, address).first;
+      EXPECT_TRUE(given.insert(*address.v4).second) << address.text() << " was handed out twice";
+      const auto said = addresses_.emplace(name.name, *address.v4).first;
       EXPECT_EQ(said->second, address) << name.text() << " has another address than was acknowledged";
     }
     EXPECT_TRUE(whole.state.pods.contains({"shop", pod_name(step)}));

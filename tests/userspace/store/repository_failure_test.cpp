@@ -85,7 +85,7 @@ TEST_F(RepositoryFailures, LeaveTheWorldAndItsVersionsAsTheyWere) {
   const auto reply = repository_->write(request());
   ASSERT_TRUE(reply) << reply.error().message;
   EXPECT_EQ(reply->revision, revision + 1);
-  EXPECT_EQ(reply->outcomes[2].after->assigned.address4, ip("172.16.0.4")) << "the failures have used up no address";
+  EXPECT_EQ(reply->outcomes[2].after->assigned.addresses, ip("172.16.0.4")) << "the failures have used up no address";
   const auto after = pods();
   reopen();
   EXPECT_EQ(pods(), after);

@@ -121,7 +121,7 @@ TEST_F(RepositoryWrites, ByCascadeNameWhatWentWithTheNetwork) {
     EXPECT_EQ(outcome.before->assigned.modified, first);
     EXPECT_EQ(outcome.after, std::nullopt);
   }
-  EXPECT_EQ(reply.outcomes[1].before->assigned.address4, ip("172.16.0.2"));
+  EXPECT_EQ(reply.outcomes[1].before->assigned.addresses, ip("172.16.0.2"));
   EXPECT_EQ(reply.outcomes[1].before->assigned.created, first);
   reopen();
   EXPECT_EQ(everything().size(), 1U) << "the floating IP";
@@ -169,7 +169,7 @@ TEST_F(RepositoryWrites, AsADryRunShowAllAndChangeNothing) {
       write(WriteRequest{.edits = {put_edit(labelled("a", "x")), put_edit(labelled("c", "x"))}, .dry_run = true});
   EXPECT_EQ(reply.outcomes[0].action, Action::kChanged);
   EXPECT_EQ(reply.outcomes[1].action, Action::kCreated);
-  EXPECT_EQ(reply.outcomes[1].after->assigned.address4, ip("172.16.0.4"));
+  EXPECT_EQ(reply.outcomes[1].after->assigned.addresses, ip("172.16.0.4"));
   EXPECT_EQ(everything(), before);
   EXPECT_EQ(repository_->get(pod_key("shop", "c")).error().code, ErrorCode::kNotFound);
   reopen();
@@ -278,8 +278,8 @@ TEST_F(RepositoryDamage, IsRefusedWithTheKeyAndARemedy) {
   Stored pod = repository_->get(pod_key("shop", "a")).value();
   EXPECT_EQ(opening_error("r/pod/shop/z", encode(pod)), "store: r/pod/shop/z: holds pod shop/a" + damaged);
   std::get<model::Pod>(pod.resource).name.name = "z";
-  EXPECT_EQ(opening_error("r/pod/shop/z", encode(pod)), "store: pod shop/z: its address is missing or taken" + damaged);
-  pod.assigned.address4.reset();
+  EXPECT_EQ(opening_error("r/pod/shop/z", encode(pod)), "store: pod shop/z: its address 172.16.0.2 is taken" + damaged);
+  pod.assigned.addresses = {};
   const std::string missing = opening_error("r/pod/shop/z", encode(pod));
   EXPECT_TRUE(missing.starts_with("store: r/pod/shop/z: ") && missing.ends_with(damaged)) << missing;
   EXPECT_NE(missing.find("status.address4"), std::string::npos) << missing;

@@ -162,23 +162,24 @@ TEST_F(SqliteDamageTest, RefusesAnotherProgramsDatabaseAndANewerSchemaAndTouches
   error = opening_error(folder_.path());
   EXPECT_EQ(error.code, ErrorCode::kPrecondition);
   EXPECT_EQ(error.message,
-            "store " + (folder_ / "store.db").string() + ": has schema 3, this program knows 1; use a newer sluiced");
+            "store " + (folder_ / "store.db").string() + ": has schema 3, this program knows 2; use a newer sluiced");
   EXPECT_EQ(read_file(folder_ / "store.db"), before);
 }
 
 TEST_F(SqliteDamageTest, BringsAnOlderSchemaToTheNewestStepByStepOrNotAtAll) {
   put(*open_or_fail(folder_.path()), "a", "1");
-  const Migration first = store_migrations().front();
-  const std::array broken = {first, Migration{2, [](Database& database) -> Status {
-                                                if (Status done = database.execute("CREATE TABLE half (a)"); !done)
-                                                  return done;
-                                                return database.execute("no SQL");
-                                              }}};
+  const Migration first = store_migrations()[0];
+  const Migration second = store_migrations()[1];
+  const auto halfway = [](Database& database) -> Status {
+    if (Status done = database.execute("CREATE TABLE half (a)"); !done) return done;
+    return database.execute("no SQL");
+  };
+  const std::array broken = {first, second, Migration{3, halfway}};
   static_cast<void>(opening_error(folder_.path(), {.migrations = broken}));
   ASSERT_NE(open_or_fail(folder_.path()), nullptr) << "nothing of the failed step stays";
   const std::array newer = {
-      first, Migration{2, [](Database& database) { return database.execute("CREATE TABLE labels (a)"); }},
-      Migration{3, [](Database& database) { return database.execute("ALTER TABLE labels ADD COLUMN b"); }}};
+      first, second, Migration{3, [](Database& database) { return database.execute("CREATE TABLE labels (a)"); }},
+      Migration{4, [](Database& database) { return database.execute("ALTER TABLE labels ADD COLUMN b"); }}};
   {
     const auto store = open_or_fail(folder_.path(), {.migrations = newer});
     ASSERT_NE(store, nullptr);

@@ -124,7 +124,7 @@ TEST(ConvertRefusal, ARecordThatIsNotWholeIsDamaged) {
   pod(message).mutable_status()->set_address4("172.16");
   EXPECT_EQ(assigned_of(message).error().details.at(0).value, "172.16");
   pod(message).mutable_status()->set_address4("172.16.0.2");
-  EXPECT_EQ(assigned_of(message).value().address4, (Ipv4{0xAC100002}));
+  EXPECT_EQ(assigned_of(message).value().addresses, (Ipv4{0xAC100002}));
   service(message);
   EXPECT_FALSE(assigned_of(message).has_value());
 }

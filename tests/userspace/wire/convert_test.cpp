@@ -61,6 +61,8 @@ class Maker {
       made.cidr4.address.value = address().value & made.cidr4.mask();
     }
     made.router4 = maybe_address();
+    made.families = families();
+    if (coin()) made.cidr6 = Cidr6{{address6().high, 0}, 64};
     if (coin()) made.domain = text();
     if (coin()) made.guaranteed_flows = flows();
     if (coin()) made.max_flows = flows();
@@ -72,6 +74,8 @@ class Maker {
     made.name = {text(), text()};
     made.labels = labels();
     made.address4 = maybe_address();
+    made.families = families();
+    if (coin()) made.address6 = address6();
     for (std::uint32_t i = number(4); i > 0; i--) made.ports[text()] = {port(), protocol()};
     made.weight = coin() ? std::uint16_t{1} : port();
     made.draining = coin();
@@ -83,6 +87,8 @@ class Maker {
     made.labels = labels();
     made.selector = labels();
     made.address4 = maybe_address();
+    made.families = families();
+    if (coin()) made.address6 = address6();
     for (std::uint32_t i = number(4); i > 0; i--) {
       model::ServicePort added{coin() ? text() : "", port(), protocol(), std::uint16_t{0}};
       if (coin()) added.target_port = added.port;
@@ -93,7 +99,14 @@ class Maker {
     if (coin()) made.floating_ip = text();
     return made;
   }
-  model::FloatingIp floating_ip() { return {text(), coin() ? address() : Ipv4{}, labels(), coin() ? text() : ""}; }
+  model::FloatingIp floating_ip() {
+    model::FloatingIp made{text(), maybe_address(), labels(), coin() ? text() : ""};
+    if (made.address == Ipv4{}) made.address.reset();  // no floating IP can have it
+    if (coin()) made.address6 = address6();
+    return made;
+  }
+  Ipv6 address6() { return {std::uint64_t{random_()} << 32 | random_(), random_()}; }
+  model::Families families() { return static_cast<model::Families>(number(4)); }
 
   std::mt19937 random_;
 };
@@ -122,7 +135,7 @@ TEST(Convert, WhatSluiceHasSetComesBackTheSameAndIsNoPartOfTheSpecification) {
     assigned.created_seconds = 1700000000;
     if (kind == Kind::kNetwork) assigned.network_id = 0xFFFFFF;
     if (kind == Kind::kNetwork) assigned.network_slot = 4095;
-    if (model::is_in_network(kind)) assigned.address4 = Ipv4{0xAC100002};
+    if (model::is_in_network(kind)) assigned.addresses = {Ipv4{0xAC100002}, Ipv6{0xfdULL << 56U, 2}};
     const v1::Resource message = to_message(resource, assigned);
     const auto kept = assigned_of(message);
     ASSERT_TRUE(kept.has_value()) << kept.error().message;
