@@ -16,6 +16,9 @@
 #define UNKNOWN_PROTOCOL_CODE 2
 #define UNKNOWN_PROTOCOL_POINTER 0
 #define TIME_EXCEEDED_TYPE 11
+/* fragmentation needed and DF set (RFC 792, RFC 1191) */
+#define TOO_BIG_TYPE 3
+#define TOO_BIG_CODE 4
 
 #define PACKET struct packet4
 #define ACTION struct action4

@@ -15,6 +15,9 @@
 #define UNKNOWN_PROTOCOL_CODE 1
 #define UNKNOWN_PROTOCOL_POINTER 6
 #define TIME_EXCEEDED_TYPE 3
+/* packet too big (RFC 4443) */
+#define TOO_BIG_TYPE 2
+#define TOO_BIG_CODE 0
 
 #define PACKET struct packet6
 #define ACTION struct action6

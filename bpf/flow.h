@@ -107,6 +107,8 @@ INLINE int flow(struct __sk_buff* skb, PACKET* p) {
       p->action.role == SLUICE_FLOW_FORWARD && is_closing(found))
     return delete_pair(p, index, &p->key, END_CLOSING) ? CONTINUE : drop(p, SLUICE_REASON_FLOW_CONTENDED);
   if (is_expired(p)) return time_exceeded(skb, p);
+  __u32 mtu = exceeded_mtu(skb, p, p->action.ifindex);
+  if (mtu) return too_big(skb, p, mtu);
   track(found, p);
   return carry_out(skb, p);
 }

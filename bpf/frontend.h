@@ -37,6 +37,8 @@ OUTLINE int new_flow(struct __sk_buff* skb, PACKET* p) {
   if (result == CHANGED) return drop(p, SLUICE_REASON_TABLE_CHANGED);
   if (is_expired(p)) return time_exceeded(skb, p);
   STAGE(select_backend(skb, p, choice));
+  __u32 mtu = exceeded_mtu(skb, p, choice->ifindex);
+  if (mtu) return too_big(skb, p, mtu);
   STAGE(remember(p, workspace));
   return carry_out(skb, p);
 }

@@ -32,7 +32,7 @@ INLINE void sum_error(struct icmp_header* icmp, const PACKET* p, ADDRESS from, b
       FAMILY == 6 ? address_sum(from) + address_sum(p->key.source) + bpf_htons(ICMP_PROTOCOL) + bpf_htons(ERROR_LENGTH)
                   : 0;
   icmp->checksum = 0;
-  if (FAMILY == 6 && partial) icmp->sequence = checksum_fold(pseudo);
+  if (FAMILY == 6 && partial && !icmp->sequence) icmp->sequence = checksum_fold(pseudo);
   icmp->checksum = (__u16)~checksum_fold(pseudo + sum_words(icmp, ERROR_LENGTH / 2));
 }
 
@@ -57,8 +57,8 @@ OUTLINE int send_icmp_error(struct __sk_buff* skb, PACKET* p, const ADDRESS* fro
   write_answer_ip(ip, p, *from, ERROR_LENGTH, ICMP_PROTOCOL);
   icmp->type = error->type;
   icmp->code = error->code;
-  icmp->id = 0;
-  icmp->sequence = bpf_htons(error->pointer);
+  icmp->id = bpf_htons((__u16)(error->word >> 16));
+  icmp->sequence = bpf_htons((__u16)error->word);
   __builtin_memcpy(icmp + 1, quote, sizeof(quote));
   sum_error(icmp, p, *from, partial);
   return forward(p, bpf_redirect(p->ifindex, 0), error->reason);
@@ -68,6 +68,13 @@ OUTLINE int send_icmp_error(struct __sk_buff* skb, PACKET* p, const ADDRESS* fro
  * about an error must not be (RFC 1122 3.2.2). */
 OUTLINE int time_exceeded(struct __sk_buff* skb, PACKET* p) {
   struct icmp_error error = {.reason = SLUICE_REASON_TIME_EXCEEDED, .type = TIME_EXCEEDED_TYPE};
+  return send_icmp_error(skb, p, &p->router, &error);
+}
+
+/* The router tells the sender what the way ahead can carry (RFC 1191, RFC 4443). A datagram without DF is told so as
+ * well: nobody here can make fragments of it, and whoever hears the answer does. */
+OUTLINE int too_big(struct __sk_buff* skb, PACKET* p, __u32 mtu) {
+  struct icmp_error error = {.reason = SLUICE_REASON_TOO_BIG, .type = TOO_BIG_TYPE, .code = TOO_BIG_CODE, .word = mtu};
   return send_icmp_error(skb, p, &p->router, &error);
 }
 

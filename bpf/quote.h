@@ -158,7 +158,7 @@ OUTLINE int translate_error(struct __sk_buff* skb, PACKET* p) {
       !frontend_current(frontend))
     return CONTINUE;
   if (is_disguised(p, pair)) return drop(p, SLUICE_REASON_MARTIAN);
-  if (is_expired(p)) return drop(p, SLUICE_REASON_ICMP_ERROR);
+  if (is_expired(p) || exceeded_mtu(skb, p, p->action.ifindex)) return drop(p, SLUICE_REASON_ICMP_ERROR);
   bool own = same_address(quote.answer.source, p->key.source);
   __u64 delta = 0;
   if (rewrite_quote(skb, &quote, &p->action, &delta)) return drop(p, SLUICE_REASON_REWRITE_FAILED);

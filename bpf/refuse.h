@@ -48,7 +48,7 @@ OUTLINE int refuse_protocol(struct __sk_buff* skb, PACKET* p) {
   struct icmp_error error = {.reason = SLUICE_REASON_REFUSED_PROTOCOL,
                              .type = UNKNOWN_PROTOCOL_TYPE,
                              .code = UNKNOWN_PROTOCOL_CODE,
-                             .pointer = UNKNOWN_PROTOCOL_POINTER};
+                             .word = UNKNOWN_PROTOCOL_POINTER};
   return send_icmp_error(skb, p, &p->key.destination, &error);
 }
 

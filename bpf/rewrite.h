@@ -99,7 +99,8 @@ INLINE long deliver(struct __sk_buff* skb, const ACTION* action) {
 }
 
 INLINE int carry_out(struct __sk_buff* skb, PACKET* p) {
-  int failed = rewrite(skb, p);
+  int failed = crosses_with_syn(p) ? clamp_mss(skb, p) : 0;
+  if (!failed) failed = rewrite(skb, p);
   if (failed) return drop(p, failed);
   int reason = SLUICE_REASON_TO_BACKEND;
   if (p->action.role == SLUICE_FLOW_REVERSE)

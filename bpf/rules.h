@@ -35,10 +35,11 @@ enum insert_result {
 
 /* What an ICMP error of ours says. */
 struct icmp_error {
-  enum sluice_reason reason;
+  __u32 word;  /* what stands before the quote: a pointer, an MTU, or 0 */
+  __u8 reason; /* enum sluice_reason */
   __u8 type;
   __u8 code;
-  __u8 pointer; /* of an ICMPv6 parameter problem; 0 in all others */
+  __u8 pad;
 };
 
 #endif

@@ -26,6 +26,7 @@
 #include "packet.h"
 #include "ports.h"
 #include "checksum.h"
+#include "mtu.h"
 #include "share.h"
 #include "rules.h"
 #include "idle.h"

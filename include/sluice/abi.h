@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 3
+#define SLUICE_ABI_VERSION 4
 
 #ifdef __cplusplus
 #define SLUICE_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " is part of the ABI")
@@ -94,9 +94,11 @@ struct sluice_settings {
   __u32 sweep_pairs;         /* pairs visited in one slice; sized for <= 1 ms */
   __u32 max_pairs;           /* flow pairs of both families; pairs has this many elements, flows4 and flows6 twice */
   __u32 shared_pairs;        /* max_pairs minus the sum of all guarantees: what bursts share */
-  __u32 refusals_per_second; /* RST, port unreachable and echo replies per network and second */
+  __u32 refusals_per_second; /* RST, ICMP errors and echo replies per network and second */
+  __u32 smallest_mtu;        /* of all pods' devices and uplinks: what is no longer fits everywhere; 0: not known */
+  __u32 pad;
 };
-SLUICE_ASSERT_SIZE(struct sluice_settings, 112);
+SLUICE_ASSERT_SIZE(struct sluice_settings, 120);
 
 /* Nanoseconds that a pair which counts in half_open may stay idle while its network has more than half of
  * max_half_open_pairs: a client that means it repeats its SYN after 1 and 3 seconds. */

@@ -74,7 +74,8 @@
   X(TIME_EXCEEDED, time_exceeded, REPLY, "the packet had come too far: the router told its sender") \
   X(REFUSED_PROTOCOL, refused_protocol, REPLY, "refused with ICMP protocol unreachable: a service carries TCP, UDP and ping only") \
   X(ERROR_TRANSLATED, error_translated, FORWARD, "ICMP error about a translated packet, translated like it and delivered") \
-  X(FOREIGN_QUOTE, foreign_quote, DROP, "ICMP error about a packet that its sender cannot have received, or sent to somebody else than that packet's sender")
+  X(FOREIGN_QUOTE, foreign_quote, DROP, "ICMP error about a packet that its sender cannot have received, or sent to somebody else than that packet's sender") \
+  X(TOO_BIG, too_big, REPLY, "the packet was longer than the MTU of where it goes: the router told its sender")
 /* clang-format on */
 
 enum sluice_reason {

@@ -18,7 +18,7 @@ TEST_P(Floating, TcpIsTranslatedThereAndBackWithWholeChecksums) {
   world.floating("192.0.2.1", 80, kTcp, network, {{server, 8080}});
   const Tuple there{client, 40000, address, 80};
   const Tuple behind{client, 40000, server.address, 8080};
-  const Frame syn = tcp(kInbound, there, kSyn, {.options = {2, 4, 5, 0xb4}});
+  const Frame syn = tcp(kInbound, there, kSyn, {.options = {2, 4, 5, 0xa0}});
   Outcome outcome = receive(syn);
   EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);
   EXPECT_EQ(outcome.frame, translated(syn, to_pod(server), behind));

@@ -58,7 +58,7 @@ TEST_P(Service, UdpIsTranslatedThereAndBackWithWholeChecksums) {
   world.service(network, "172.16.1.1", 53, kUdp, {{server, 5353}});
   const Tuple there{client.address, 40000, address, 53};
   const Tuple behind{client.address, 40000, server.address, 5353};
-  for (std::size_t length : {0U, 1U, 7U, 512U, 1472U}) {
+  for (std::size_t length : {0U, 1U, 7U, 512U, pick(1472U, 1452U)}) {
     const Frame query = udp(client.to_router(), there, Bytes(length, 0xc3));
     Outcome outcome = send(client, query);
     EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_BACKEND);

@@ -13,6 +13,7 @@ using bpftest::ip;
 namespace {
 
 constexpr Family kFamilies[] = {Family::kIpv4, Family::kIpv6};
+constexpr std::uint32_t kUsualMtu = 1500;
 constexpr std::uint8_t kProtocols[] = {bpftest::kTcp, bpftest::kUdp, bpftest::kIcmp};
 const char* const kStrangers[] = {"172.16.0.1",      "172.16.0.99", "172.16.255.255", "172.16.0.0", "10.0.0.1",
                                   "255.255.255.255", "224.0.0.1",   "9.9.9.9",        "0.0.0.0"};
@@ -54,6 +55,22 @@ Configuration::Configuration(std::uint64_t seed, const Shape& shape, bpftest::Da
   }
   for (const char* text : {"ff02::1", "fe80::73:6cff:fe63:1", "::1", "::"}) targets_[1].push_back(ip(text));
   for (std::uint16_t slot = 1; slot <= shape.networks; ++slot) add_network(random_, slot, shape.pods);
+  add_mtus();
+}
+
+/// Most devices carry everything that is sent, some very little.
+void Configuration::add_mtus() {
+  std::uint32_t smallest = kUsualMtu;
+  for (const auto& [ifindex, port] : model_.tables.ports) {
+    const std::uint32_t mtu = chance(random_, 15) ? 80 + below(random_, 120) : kUsualMtu;
+    bpftest::set_mtu(ifindex, mtu);
+    model_.tables.mtus[ifindex] = mtu;
+    smallest = std::min(smallest, mtu);
+  }
+  sluice_settings settings = datapath_.settings();
+  settings.smallest_mtu = chance(random_, 50) ? smallest : 0;
+  datapath_.set_settings(settings);
+  model_.tables.smallest_mtu = settings.smallest_mtu;
 }
 
 void Configuration::add_settings() {

@@ -59,6 +59,7 @@ class Configuration {
 
  private:
   void add_settings();
+  void add_mtus();
   void add_network(Random& random, std::uint16_t slot, std::uint32_t pods);
   void add_pods(Random& random, const bpftest::Network& network, std::uint32_t count);
   void add_pod(const bpftest::Pod& pod);

@@ -67,11 +67,12 @@ std::optional<Verdict> Model::hit(Parsed& packet) {
     return std::nullopt;
   }
   if (packet.hops <= 1) return expire(packet);
+  if (too_long(packet, flow.ifindex)) return too_big(packet, flow.ifindex);
   track(packet, flow);
   const sluice_reason reason = flow.forward       ? SLUICE_REASON_TO_BACKEND
                                : flow.to_uplink() ? SLUICE_REASON_TO_UPLINK
                                                   : SLUICE_REASON_TO_CLIENT;
-  return rewritten(packet, flow, reason);
+  return carried(packet, flow, reason);
 }
 
 /// Does somebody outside claim to be inside the network behind the floating IP?
@@ -164,7 +165,7 @@ Verdict Model::remember(const Parsed& packet, const Frontend& frontend, const Ba
                               .endpoint = packet.port->pod,
                               .frontend = frontend.ref,
                               .slot = frontend.slot};
-  return rewritten(packet, forward, SLUICE_REASON_TO_BACKEND);
+  return carried(packet, forward, SLUICE_REASON_TO_BACKEND);
 }
 
 }  // namespace model

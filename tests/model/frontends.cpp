@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stages of a packet that no flow carries: who has its destination, which backend gets it, what it is answered.
+#include <algorithm>
+
 #include "answer.hpp"
 #include "bytes.hpp"
 #include "rewrite.hpp"
@@ -94,6 +96,27 @@ Verdict Model::expire(const Parsed& packet) const {
   return {SLUICE_REASON_TIME_EXCEEDED, error_for(packet, from, packet.v6 ? 3 : 11, 0)};
 }
 
+bool Model::too_long(const Parsed& packet, std::uint32_t ifindex) const {
+  const std::size_t length = packet.frame->size() - kIp;
+  return length > tables.smallest_mtu && length > tables.mtus.at(ifindex);
+}
+
+Verdict Model::too_big(const Parsed& packet, std::uint32_t ifindex) const {
+  if (packet.has_extension_headers()) return drop(SLUICE_REASON_EXTENSION_HEADER);
+  if (!tables.refusals_allowed) return drop(SLUICE_REASON_REFUSAL_LIMITED);
+  const Address& from = packet.uplink ? packet.tuple.destination : packet.port->side(packet.v6).router;
+  return {SLUICE_REASON_TOO_BIG,
+          error_for(packet, from, packet.v6 ? 2 : 3, packet.v6 ? 0 : 4, tables.mtus.at(ifindex))};
+}
+
+/// The packet, rewritten; whoever opens a connection across the border is told what both devices carry.
+Verdict Model::carried(const Parsed& packet, const Flow& flow, sluice_reason reason) const {
+  const bool opens = packet.tuple.protocol == kTcp && (packet.flags & kSyn) != 0;
+  if (!opens || !(packet.uplink || flow.to_uplink())) return rewritten(packet, flow, reason, 0);
+  const std::uint32_t mtu = std::min(tables.mtus.at(packet.port->ifindex), tables.mtus.at(flow.ifindex));
+  return rewritten(packet, flow, reason, mtu - (packet.v6 ? 60 : 40));
+}
+
 Verdict Model::answer_echo(const Parsed& packet) const {
   return tables.refusals_allowed ? echo_answer(packet) : drop(SLUICE_REASON_REFUSAL_LIMITED);
 }
@@ -125,7 +148,18 @@ Model::Choice Model::settled(const Frontend& frontend, std::size_t first) const 
 bool Model::explains(const Parsed& packet, const Frontend& frontend, const Choice& choice, const Verdict& done) const {
   if (choice.backend == nullptr) return choice.reason == done.reason;
   if (done.reason == SLUICE_REASON_STALE_ENDPOINT || done.reason == SLUICE_REASON_TABLE_CHANGED) return false;
-  if (done.reason == SLUICE_REASON_FLOW_COLLISION) return collides(packet, frontend, *choice.backend);
+  if (done.reason == SLUICE_REASON_FLOW_COLLISION && !too_long(packet, device_of(*choice.backend)))
+    return collides(packet, frontend, *choice.backend);
+  // Of two that the packet is too long for, the answer tells the MTU.
+  const std::uint32_t ifindex = device_of(*choice.backend);
+  if (too_long(packet, ifindex)) {
+    const Verdict wanted = too_big(packet, ifindex);
+    return wanted.reason == done.reason && (!wanted.frame || *wanted.frame == done.frame);
+  }
+  if (done.reason == SLUICE_REASON_TOO_BIG || done.reason == SLUICE_REASON_REFUSAL_LIMITED ||
+      done.reason == SLUICE_REASON_EXTENSION_HEADER) {
+    return false;
+  }
   if (done.reason != SLUICE_REASON_TO_BACKEND) return true;
   const std::size_t at = destination_at(packet.v6);
   return done.frame->size() >= packet.l4 && read_address(*done.frame, at, packet.v6) == choice.backend->address;
@@ -152,7 +186,11 @@ Verdict Model::select(Parsed& packet, const Frontend& frontend, const Verdict& d
     return packet.uplink ? drop(SLUICE_REASON_NO_CONNECTION) : refuse(packet);
   }
   const Choice choice = picked(packet, frontend, done);
-  if (choice.backend != nullptr) return remember(packet, frontend, *choice.backend, done);
+  if (choice.backend != nullptr) {
+    const std::uint32_t ifindex = device_of(*choice.backend);
+    if (too_long(packet, ifindex)) return too_big(packet, ifindex);
+    return remember(packet, frontend, *choice.backend, done);
+  }
   return choice.reason == SLUICE_REASON_NONE ? refuse(packet) : drop(choice.reason);
 }
 

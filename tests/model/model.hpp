@@ -130,6 +130,8 @@ struct Tables {
   std::uint32_t shared_pairs = 0;
   std::uint32_t max_pairs = 0;
   bool refusals_allowed = true;
+  std::map<std::uint32_t, std::uint32_t> mtus;  ///< by ifindex
+  std::uint32_t smallest_mtu = 0;
 };
 
 struct Parsed;  // a frame's fields, see parse.hpp
@@ -184,10 +186,16 @@ class Model {
                               const Verdict& done) const;
   [[nodiscard]] bool collides(const Parsed& packet, const Frontend& frontend, const Backend& backend) const;
   [[nodiscard]] bool claims_inside(const Parsed& packet, const Frontend& frontend) const;
+  [[nodiscard]] std::uint32_t device_of(const Backend& backend) const {
+    return tables.endpoints.at({backend.network, backend.address}).ifindex;
+  }
   [[nodiscard]] sluice_reason judge(const Frontend& frontend, const Backend& backend) const;
   [[nodiscard]] sluice_reason charge(const Parsed& packet, std::uint16_t slot) const;
   [[nodiscard]] Verdict refuse(const Parsed& packet) const;
   [[nodiscard]] Verdict expire(const Parsed& packet) const;
+  [[nodiscard]] bool too_long(const Parsed& packet, std::uint32_t ifindex) const;
+  [[nodiscard]] Verdict too_big(const Parsed& packet, std::uint32_t ifindex) const;
+  [[nodiscard]] Verdict carried(const Parsed& packet, const Flow& flow, sluice_reason reason) const;
   [[nodiscard]] Verdict answer_echo(const Parsed& packet) const;
   void track(const Parsed& packet, Flow& flow);
   [[nodiscard]] bool current(const Flow& flow, const Ref& source) const;

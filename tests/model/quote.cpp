@@ -66,7 +66,7 @@ std::optional<Verdict> Model::error_of(const Parsed& packet, const Quote& quote)
   if (packet.uplink && tables.endpoints.contains({flow.other.network, packet.tuple.source})) {
     return drop(SLUICE_REASON_MARTIAN);
   }
-  if (packet.hops <= 1) return drop(SLUICE_REASON_ICMP_ERROR);
+  if (packet.hops <= 1 || too_long(packet, flow.ifindex)) return drop(SLUICE_REASON_ICMP_ERROR);
   return translated_error(packet, quote, flow);
 }
 

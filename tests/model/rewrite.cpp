@@ -42,12 +42,30 @@ class Edit {
     if (read16(bytes_, at) == 0) write16(bytes_, at, 0xffff);
   }
   /// The transport checksum of a packet (or of a quote of one) whose header is at `ip`, if it lies before `end`.
-  void transport_sum(std::size_t ip, std::size_t l4, std::size_t end, bool v6, std::uint8_t protocol) {
+  /// `options`: where TCP's end, if they have changed.
+  void transport_sum(std::size_t ip, std::size_t l4, std::size_t end, bool v6, std::uint8_t protocol,
+                     std::size_t options = 0) {
     const std::size_t addresses = ip + (v6 ? 8 : 12);
-    const std::vector<Span> covered = {{addresses, addresses + (v6 ? 32 : 8)}, {l4, l4 + 4}};
+    std::vector<Span> covered = {{addresses, addresses + (v6 ? 32 : 8)}, {l4, l4 + 4}};
+    if (options != 0) covered.push_back({l4 + 20, options});
     if (protocol == kTcp && l4 + 18 <= end) sum(l4 + 16, covered);
     if (protocol == kUdp) udp_sum(l4 + 6, covered);
     if (v6 && protocol == icmp_of(true)) sum(l4 + 2, {covered[0]});
+  }
+  /// No MSS option of the TCP header at `l4` names more than `most`. Gives where the options end.
+  std::size_t clamp_segments(std::size_t l4, std::uint32_t most) {
+    const std::size_t end = l4 + bytes_.at(l4 + 12) / 16 * 4U;
+    for (std::size_t at = l4 + 20; at < end && bytes_.at(at) != 0;) {
+      if (bytes_.at(at) == 1) {
+        ++at;
+        continue;
+      }
+      const std::size_t length = at + 1 < end ? bytes_.at(at + 1) : 0;
+      if (length < 2 || at + length > end) break;
+      if (bytes_.at(at) == 2 && length == 4 && read16(bytes_, at + 2) > most) write16(bytes_, at + 2, most);
+      at += length;
+    }
+    return end;
   }
   [[nodiscard]] Verdict done(sluice_reason reason) const { return {reason, bytes_, sums_}; }
 
@@ -63,7 +81,7 @@ class Edit {
 
 }  // namespace
 
-Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason) {
+Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason, std::uint32_t most) {
   Edit edit(*packet.frame);
   edit.address(source_at(packet.v6), flow.new_source);
   edit.address(destination_at(packet.v6), flow.new_destination);
@@ -72,7 +90,8 @@ Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason) 
     edit.port(packet.l4 + 2, flow.new_destination_port);
   }
   edit.hop(hops_at(packet.v6));
-  edit.transport_sum(kIp, packet.l4, packet.end, packet.v6, packet.tuple.protocol);
+  const std::size_t options = most == 0 ? 0 : edit.clamp_segments(packet.l4, most);
+  edit.transport_sum(kIp, packet.l4, packet.end, packet.v6, packet.tuple.protocol, options);
   if (!packet.v6) edit.sum(kIp + 10, {{kIp, kIp + 20}});
   edit.link(flow);
   return edit.done(reason);

@@ -6,8 +6,9 @@
 
 namespace model {
 
-/// The packet as `flow` carries it on, with a hop less.
-Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason);
+/// The packet as `flow` carries it on, with a hop less. `most`: the largest maximum segment size that TCP's options may
+/// name; 0: any.
+Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason, std::uint32_t most);
 
 /// What an ICMP error quotes, by offsets in its frame.
 struct Quote {

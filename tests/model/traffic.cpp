@@ -36,6 +36,30 @@ bpftest::Bytes Traffic::noise(std::size_t most) {
   return bpftest::Bytes(below(random_, most + 1), static_cast<std::uint8_t>(random_()));
 }
 
+/// None, some as hosts send them, or bytes that look like some.
+bpftest::Bytes Traffic::tcp_options() {
+  if (chance(random_, 60)) return {};
+  bpftest::Bytes options;
+  while (chance(random_, 75)) {
+    switch (below(random_, 6)) {
+      case 0:
+        options.push_back(1);
+        break;
+      case 1:
+        options.insert(options.end(), {8, 10, 0, 0, 0, 1, 2, 4, 255, 255});
+        break;
+      case 2:
+        options.push_back(static_cast<std::uint8_t>(below(random_, 6)));
+        break;
+      default:
+        options.insert(options.end(), {2, 4, static_cast<std::uint8_t>(below(random_, 8)),
+                                       static_cast<std::uint8_t>(below(random_, 256))});
+    }
+  }
+  options.resize(std::min<std::size_t>(40, (options.size() + 3) / 4 * 4));
+  return options;
+}
+
 const bpftest::Address& Traffic::destination(bool v6, bool from_uplink) {
   const auto& floating = configuration_.floating(v6);
   return from_uplink && !floating.empty() && chance(random_, 85) ? any_of(random_, floating)
@@ -96,7 +120,7 @@ Frame Traffic::transport(const Link& link, const bpftest::Address& source, const
     case 7:
       return bpftest::echo_reply(link, source, destination, static_cast<std::uint16_t>(below(random_, 4)));
     default:
-      return bpftest::tcp(link, tuple, bpftest::kSyn, {.payload = noise(64)});
+      return bpftest::tcp(link, tuple, bpftest::kSyn, {.payload = noise(64), .options = tcp_options()});
   }
 }
 
@@ -123,8 +147,9 @@ Frame Traffic::tcp_of(const Link& link, const bpftest::Tuple& ends, const Flow& 
   const std::uint32_t sequence = chance(random_, 70)   ? expected + below(random_, 1000) - 2
                                  : chance(random_, 50) ? expected + (1U << 24) - 3 + below(random_, 5)
                                                        : below(random_, ~0U);
-  return bpftest::tcp(link, ends, any_of(random_, kFlags),
-                      {.sequence = sequence, .acknowledgement = acknowledgement, .payload = noise(100)});
+  return bpftest::tcp(
+      link, ends, any_of(random_, kFlags),
+      {.sequence = sequence, .acknowledgement = acknowledgement, .payload = noise(100), .options = tcp_options()});
 }
 
 Packet Traffic::of_flow() {

@@ -54,6 +54,7 @@ class Traffic {
   void mutate(bpftest::Frame& frame);
   const bpftest::Address& destination(bool v6, bool from_uplink);
   bpftest::Bytes noise(std::size_t most);
+  bpftest::Bytes tcp_options();
 
   Random& random_;
   const Configuration& configuration_;

@@ -106,6 +106,7 @@ Status World::write_settings() const {
   settings.max_pairs = tables_.max_pairs();
   settings.shared_pairs = tables_.max_pairs() - kGuaranteed;
   settings.refusals_per_second = 100;
+  settings.smallest_mtu = 1500;
   const sluice_network_limits limits{kNetwork, kGuaranteed, tables_.max_pairs(), tables_.max_pairs()};
   return all([&] { return tables_.put("settings", std::uint32_t{0}, settings); },
              [&] { return tables_.put("network_limits", std::uint32_t{kNetworkSlot}, limits); });

@@ -197,7 +197,7 @@ int Datapath::find(const std::string& name) const {
   return bpf_program__fd(found);
 }
 
-Outcome Datapath::run(sluice_entry entry, std::uint32_t ifindex, const Frame& frame) {
+Outcome Datapath::run(sluice_entry entry, std::uint32_t ifindex, const Frame& frame, std::uint32_t gso_size) {
   if (run_by_others_) counters_->forget();
   counters_->prepare();
   Outcome outcome;
@@ -207,6 +207,7 @@ Outcome Datapath::run(sluice_entry entry, std::uint32_t ifindex, const Frame& fr
   __sk_buff skb{};
   skb.ifindex = ifindex;
   skb.ingress_ifindex = ifindex;
+  skb.gso_size = gso_size;
   options.data_in = frame.bytes.data();
   options.data_size_in = static_cast<std::uint32_t>(frame.size());
   options.data_out = outcome.frame.bytes.data();

@@ -56,8 +56,8 @@ class Datapath {
 
   /// Runs the program of `entry` on `frame`, received on device `ifindex`. Fails the test unless exactly one reason
   /// was counted, for this entry and this frame's length, and the verdict is one of that reason's class. That no other
-  /// entry counted anything shows at the end.
-  Outcome run(sluice_entry entry, std::uint32_t ifindex, const Frame& frame);
+  /// entry counted anything shows at the end. `gso_size`: the frame stands for segments with so much payload each.
+  Outcome run(sluice_entry entry, std::uint32_t ifindex, const Frame& frame, std::uint32_t gso_size = 0);
   /// The same without reading counters: for loops in several threads.
   [[nodiscard]] int run_uncounted(sluice_entry entry, std::uint32_t ifindex, const Frame& frame) const;
   /// Starts the sweep's timer.

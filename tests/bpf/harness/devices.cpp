@@ -6,6 +6,9 @@
 #include <netlink/route/link/veth.h>
 #include <netlink/socket.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -59,6 +62,15 @@ std::uint32_t device(unsigned number) {
 
 std::uint32_t uplink_device() {
   return if_nametoindex(kUplinkName);
+}
+
+void set_mtu(std::uint32_t ifindex, unsigned mtu) {
+  ifreq request{};
+  ASSERT_NE(if_indextoname(ifindex, request.ifr_name), nullptr) << std::strerror(errno);
+  request.ifr_mtu = static_cast<int>(mtu);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(ioctl(socket, SIOCSIFMTU, &request), 0) << request.ifr_name << ": " << std::strerror(errno);
+  close(socket);
 }
 
 void register_devices() {

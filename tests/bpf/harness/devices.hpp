@@ -18,6 +18,9 @@ std::uint32_t device(unsigned number);
 /// The index of a device that has the MAC address kUplinkMac: a frame to another address is not for this host.
 std::uint32_t uplink_device();
 
+/// Changes the MTU of a device, 1500 at first.
+void set_mtu(std::uint32_t ifindex, unsigned mtu);
+
 /// Makes the namespace and its devices before the first test; called once, by the harness.
 void register_devices();
 

@@ -25,7 +25,7 @@ TEST(CommandLine, WhatIsWrongIsNamedWithTheRemedy) {
       {{"bpf", "ports", "--network", "shop"}, "--network: 'shop' is not a network id: write a number from 0"},
       {{"bpf", "ports", "--network", "16777216"}, "to 16777215"},
       {{"bpf", "ports", "--network", "-1"}, "--network"},
-      {{"bpf", "ports", "--address", "172.16.0"}, "--address: '172.16.0' is not an IPv4 address"},
+      {{"bpf", "ports", "--address", "172.16.0"}, "--address: '172.16.0' is not an IP address"},
       {{"bpf", "ports", "--service", "172.16.0.10:80"}, "--service"},
       {{"bpf", "flows", "--port", "65536"}, "--port: '65536' is not a port: write a number from 0 to 65535"},
       {{"bpf", "flows", "--protocol", "sctp"}, "write tcp, udp, icmp or icmpv6"},
