@@ -34,6 +34,7 @@ class MalformedTest : public ProgramTest {
   MalformedTest(Family its_family, From its_entry) : ProgramTest(its_family), from(its_entry) {
     world.service(network, "172.16.1.1", 80, kTcp, {{server, 8080}});
     world.service(network, "172.16.1.1", 53, kUdp, {{server, 5353}});
+    world.service(network, "172.16.1.1", 0, kIcmp, {{server, 0}});
     for (const char* address : {"192.0.2.1", "192.0.2.2"}) {
       world.floating(address, 80, kTcp, network, {{server, 8080}});
       world.floating(address, 53, kUdp, network, {{server, 5353}});

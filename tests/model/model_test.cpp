@@ -2,7 +2,7 @@
 // Random configurations x random packets: verdict, every byte and the whole flow table of the shipped programs must
 // be the model's. The environment changes how much and what (tools/fuzz sets it):
 //   SLUICE_MODEL_PACKETS, SLUICE_MODEL_SEED
-//   SLUICE_MODEL_SAVE    folder for a recording of what differs, made smaller; default: the working folder
+//   SLUICE_MODEL_SAVE    folder for a recording of what differs, made smaller; default: the working folder; empty: none
 //   SLUICE_MODEL_REPLAY  a recording to be run in place of random traffic
 #include <gtest/gtest.h>
 
@@ -49,8 +49,9 @@ std::string run(Session& session, Recording& recording) {
 
 /// Where the recording stands that was made of what differed.
 std::string save(const Recording& recording, const std::string& difference) {
-  const Recording small = minimised(recording, [](const Recording& shorter) { return !replay(shorter).empty(); });
   const char* folder = std::getenv("SLUICE_MODEL_SAVE");
+  if (folder != nullptr && *folder == 0) return "nothing";
+  const Recording small = minimised(recording, [](const Recording& shorter) { return !replay(shorter).empty(); });
   const std::string path =
       (folder == nullptr ? std::string(".") : std::string(folder)) + "/difference-" + std::to_string(recording.seed);
   std::ofstream file(path);
@@ -113,7 +114,8 @@ TEST(Model, AgreesWithTheProgramsOnRandomTraffic) {
       difference = run(session, recording);
       add(coverage, session.coverage(), sent);
     }
-    if (!difference.empty()) FAIL() << difference << "\nsaved as " << save(recording, difference);
+    if (difference.empty()) continue;
+    FAIL() << difference << "\nsaved as " << save(recording, difference) << "\nfound within " << sent << " packets";
   }
   print(coverage);
   if (packets >= kDefaultPackets) expect_every_reason(coverage);

@@ -4,6 +4,7 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -24,6 +25,8 @@ constexpr std::uint32_t kOpeningBackends = 16;
 using Targets = std::array<std::optional<double>, 4>;
 constexpr Targets kEstablished = {60, {}, 300, 450};
 constexpr Targets kPodToPod = {90, {}, 330, 480};
+// Targets in nanoseconds are IPv4's; what an established packet may cost in IPv6 is stated as a multiple of that.
+constexpr double kEstablishedRatio = 1.3;
 constexpr double kForeign = 25;
 constexpr std::array<std::pair<std::uint32_t, double>, 2> kOpening = {{{kSizes[1], 450}, {kSizes[3], 600}}};
 
@@ -37,12 +40,18 @@ Result<Case> make_case(const std::string& name, const World& world, const std::s
   if (!descriptor) return fail_in("case " + name, descriptor);
   Case made;
   made.name = name;
+  made.family = world.family();
   made.program = *descriptor;
   made.traffic = std::move(traffic);
   made.device = device;
   made.entry = program == "from_pod" ? SLUICE_ENTRY_FROM_POD : SLUICE_ENTRY_FROM_UPLINK;
   made.verdict = TC_ACT_REDIRECT;
   return made;
+}
+
+void set_targets(Case& made, const std::optional<double>& nanoseconds, const std::optional<double>& ratio = {}) {
+  if (made.family == Family::kIpv4) made.target = nanoseconds;
+  if (made.family == Family::kIpv6) made.ratio_target = ratio;
 }
 
 // The reference on the packets of another case.
@@ -186,17 +195,18 @@ Result<Suite::Groups> Suite::pod_side(World& world, std::size_t size) {
   auto request =
       make_case("pod to service, established", world, "from_pod", world.request(kAck), world.request_device());
   auto reply = make_case("reply of the backend", world, "from_pod", world.reply(kAck), world.reply_device());
-  auto peer = make_case("pod to pod", world, "from_pod", World::pod_to_pod(), world.request_device());
+  auto peer = make_case("pod to pod", world, "from_pod", world.pod_to_pod(), world.request_device());
   for (const auto* made : {&request, &reply, &peer}) {
     if (!*made) return fail_in("pod side", *made);
   }
   request->reason = SLUICE_REASON_TO_BACKEND;
-  request->target = kEstablished.at(size);
+  set_targets(*request, kEstablished.at(size), kEstablishedRatio);
   reply->reason = SLUICE_REASON_TO_CLIENT;
   peer->reason = SLUICE_REASON_TO_POD;
-  peer->target = kPodToPod.at(size);
-  const Case reference = make_reference("lower bound, established", *request);
-  return Groups{{Hook::kTc, world.flows(), &world, false, {*request, *reply, *peer, reference}, {}}};
+  set_targets(*peer, kPodToPod.at(size));
+  Group group{Hook::kTc, world.flows(), &world, false, {*request, *reply, *peer}, {}};
+  if (world.family() == Family::kIpv4) group.cases.push_back(make_reference("lower bound, established", *request));
+  return Groups{group};
 }
 
 Result<Suite::Groups> Suite::public_side(World& world, std::size_t size) {
@@ -204,54 +214,65 @@ Result<Suite::Groups> Suite::public_side(World& world, std::size_t size) {
                            world.request_device());
   auto reply = make_case("reply to the public side", world, "from_pod", world.reply(kAck), world.reply_device());
   auto foreign =
-      make_case("foreign packet on the uplink", world, "from_uplink", World::foreign(), world.request_device());
+      make_case("foreign packet on the uplink", world, "from_uplink", world.foreign(), world.request_device());
   auto early =
-      make_case("foreign packet on the uplink, XDP", world, "uplink_xdp", World::foreign(), world.request_device());
+      make_case("foreign packet on the uplink, XDP", world, "uplink_xdp", world.foreign(), world.request_device());
   for (const auto* made : {&request, &reply, &foreign, &early}) {
     if (!*made) return fail_in("public side", *made);
   }
   request->reason = SLUICE_REASON_TO_BACKEND;
-  request->target = kEstablished.at(size);
+  set_targets(*request, kEstablished.at(size), kEstablishedRatio);
   reply->reason = SLUICE_REASON_TO_UPLINK;
   foreign->reason = SLUICE_REASON_FOREIGN;
   foreign->verdict = TC_ACT_UNSPEC;
-  foreign->target = kForeign;
+  set_targets(*foreign, kForeign);
   early->hook = Hook::kXdp;
   early->entry = SLUICE_ENTRY_UPLINK_XDP;
   early->reason = SLUICE_REASON_FOREIGN;
   early->verdict = XDP_PASS;
-  early->target = kForeign;
+  set_targets(*early, kForeign);
   return Groups{{Hook::kTc, world.flows(), &world, false, {*request, *reply, *foreign}, {}},
                 {Hook::kXdp, world.flows(), &world, false, {*early}, {}}};
 }
 
-Result<Suite::Groups> Suite::opening(World& world, double target) {
+Result<Suite::Groups> Suite::opening(World& world, std::optional<double> target) {
   auto opening = make_case("new TCP flow", world, "from_pod", world.request(kSyn), world.request_device());
   if (!opening) return fail_in("new flows", opening);
   opening->reason = SLUICE_REASON_TO_BACKEND;
-  opening->target = target;
-  const Case reference = make_reference("lower bound, new flow", *opening);
-  return Groups{{Hook::kTc, world.flows(), &world, true, {*opening, reference}, {}}};
+  set_targets(*opening, target);
+  Group group{Hook::kTc, world.flows(), &world, true, {*opening}, {}};
+  if (world.family() == Family::kIpv4) group.cases.push_back(make_reference("lower bound, new flow", *opening));
+  return Groups{group};
 }
 
-Result<Suite> Suite::make(const Devices& devices, const Choice& choice, Engine& engine) {
-  Suite suite;
+Status Suite::add_family(Family family, const Devices& devices, const Choice& choice, Engine& engine) {
   Status added;
   for (std::size_t size = 0; added && size < kSizes.size(); ++size) {
     const std::uint32_t flows = kSizes.at(size);
-    added = suite.add({Side::kPod, flows, 1}, devices, choice, engine,
-                      [size](World& world) { return pod_side(world, size); });
+    added = add({family, Side::kPod, flows, 1}, devices, choice, engine,
+                [size](World& world) { return pod_side(world, size); });
     if (!added) break;
-    added = suite.add({Side::kPublic, flows, 1}, devices, choice, engine,
-                      [size](World& world) { return public_side(world, size); });
+    added = add({family, Side::kPublic, flows, 1}, devices, choice, engine,
+                [size](World& world) { return public_side(world, size); });
   }
   for (std::size_t each = 0; added && each < kOpening.size(); ++each) {
     const std::uint32_t flows = kOpening.at(each).first;
     const double target = kOpening.at(each).second;
-    added = suite.add({Side::kPod, flows, kOpeningBackends}, devices, choice, engine,
-                      [target](World& world) { return opening(world, target); });
+    added = add({family, Side::kPod, flows, kOpeningBackends}, devices, choice, engine,
+                [target](World& world) { return opening(world, target); });
   }
-  if (!added) return fail_in("cases", added);
+  return added;
+}
+
+Result<Suite> Suite::make(const Devices& devices, const Choice& choice, Engine& engine) {
+  Suite suite;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    if (choice.family && *choice.family != family) continue;
+    if (auto added = suite.add_family(family, devices, choice, engine); !added) return fail_in("cases", added);
+  }
+  // A round goes through both families of a size before the next size: what is compared is measured close together.
+  std::ranges::stable_sort(suite.groups_, {},
+                           [](const Group& group) { return std::pair(group.opens_flows, group.flows); });
   if (suite.groups_.empty()) {
     return fail(ErrorCode::kNotFound, "no case has \"" + choice.name + "\" in its name and " +
                                           std::to_string(choice.flows) + " flows; flows are 1, 1024, 65536 or 131072");

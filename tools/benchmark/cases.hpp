@@ -17,6 +17,7 @@ namespace sluice::benchmark {
 /// One row of the table. Times are nanoseconds a packet, net: case minus trivial program, both of the same round.
 struct Case {
   std::string name;
+  Family family = Family::kIpv4;
   Hook hook = Hook::kTc;
   int program = -1;
   Traffic traffic;
@@ -25,6 +26,7 @@ struct Case {
   sluice_reason reason = SLUICE_REASON_NONE;  ///< every packet must be counted with it, and with no other
   int verdict = 0;                            ///< of the program
   std::optional<double> target;
+  std::optional<double> ratio_target;  ///< IPv6: how many times as long as IPv4's row of this name and size
   bool reference = false;  ///< the lower bound instead of a program of ours: counts nothing, has flows of its own
   std::vector<double> nets;
 };
@@ -42,9 +44,10 @@ struct Group {
 
 /// What to measure.
 struct Choice {
-  std::string object;       ///< an object file instead of the shipped one; empty: the shipped one
-  std::string name;         ///< only cases with this in their name
-  std::uint32_t flows = 0;  ///< only with this many flows; 0: all
+  std::string object;            ///< an object file instead of the shipped one; empty: the shipped one
+  std::string name;              ///< only cases with this in their name
+  std::uint32_t flows = 0;       ///< only with this many flows; 0: all
+  std::optional<Family> family;  ///< only of this one; none: of both
 };
 
 class Suite {
@@ -60,7 +63,8 @@ class Suite {
   using Groups = std::vector<Group>;
   static Result<Groups> pod_side(World& world, std::size_t size);
   static Result<Groups> public_side(World& world, std::size_t size);
-  static Result<Groups> opening(World& world, double target);
+  static Result<Groups> opening(World& world, std::optional<double> target);
+  [[nodiscard]] Status add_family(Family family, const Devices& devices, const Choice& choice, Engine& engine);
   /// Makes the world, and keeps it if any of the cases that `groups` makes in it is chosen.
   template <typename MakeGroups>
   [[nodiscard]] Status add(const WorldShape& shape, const Devices& devices, const Choice& choice, Engine& engine,

@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <time.h>
 
@@ -19,6 +20,8 @@ namespace sluice::benchmark {
 
 namespace {
 
+constexpr std::size_t kEthertypeOffset = 2 * ETH_ALEN;
+
 // Golden ratio: neighbours in time are far apart in the table.
 std::uint32_t stride(std::uint32_t flows) {
   if (flows <= 64) return 1;
@@ -28,18 +31,18 @@ std::uint32_t stride(std::uint32_t flows) {
 }
 
 void set_fields(restore_config& config, const Traffic& traffic) {
-  config.low_port_shift = traffic.low == Field::kDestinationPort ? RESTORE_DESTINATION_PORT : RESTORE_SOURCE;
+  config.low_port_shift = traffic.low == Field::kDestinationPort ? RESTORE_DESTINATION_PORT : RESTORE_SOURCE_PORT;
   switch (traffic.high) {
     case Field::kSourceAddress:
+      config.high_source_mask = ~0U;
+      break;
     case Field::kDestinationAddress:
-      config.high_address_mask = ~0U;
-      config.high_address_shift =
-          traffic.high == Field::kDestinationAddress ? RESTORE_DESTINATION_ADDRESS : RESTORE_SOURCE;
+      config.high_destination_mask = ~0U;
       break;
     case Field::kSourcePort:
     case Field::kDestinationPort:
       config.high_port_mask = ~0U;
-      config.high_port_shift = traffic.high == Field::kDestinationPort ? RESTORE_DESTINATION_PORT : RESTORE_SOURCE;
+      config.high_port_shift = traffic.high == Field::kDestinationPort ? RESTORE_DESTINATION_PORT : RESTORE_SOURCE_PORT;
       break;
   }
 }
@@ -87,6 +90,7 @@ Status Engine::select(Hook hook, int program, const Traffic& traffic, const Flow
   config.stride = stride(flows.count);
   config.first = flows.first;
   config.index_mask = kFlowSpace - 1;
+  config.ipv6 = frame_[kEthertypeOffset] == (ETH_P_IPV6 >> 8) ? 1 : 0;
   set_fields(config, traffic);
   std::memcpy(config.header, frame_.data(), std::min<std::size_t>(frame_.size(), RESTORE_LENGTH));
   skeleton_->data->config = config;

@@ -4,6 +4,7 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/tcp.h>
 
 #include <algorithm>
@@ -15,7 +16,6 @@ namespace sluice::benchmark {
 namespace {
 
 constexpr std::size_t kIpOffset = sizeof(ethhdr);
-constexpr std::size_t kTcpOffset = kIpOffset + sizeof(iphdr);
 
 // RFC 1071 over an even number of bytes; the sum is kept in wire order, so the result needs no conversion.
 std::uint32_t sum(std::span<const std::uint8_t> bytes, std::uint32_t start = 0) {
@@ -32,15 +32,13 @@ std::uint16_t finish(std::uint32_t total) {
   return static_cast<std::uint16_t>(~total);
 }
 
-}  // namespace
+template <typename Header>
+void put(std::vector<std::uint8_t>& bytes, std::size_t offset, const Header& header) {
+  std::memcpy(&bytes[offset], &header, sizeof(header));
+}
 
-std::vector<std::uint8_t> build(const TcpFrame& frame) {
-  std::vector<std::uint8_t> bytes(kFrameLength, 0x5a);
-  std::ranges::copy(frame.destination_mac.bytes, bytes.begin());
-  std::ranges::copy(frame.source_mac.bytes, bytes.begin() + ETH_ALEN);
-  const std::uint16_t ethertype = to_wire(ETH_P_IP);
-  std::memcpy(&bytes[2 * ETH_ALEN], &ethertype, sizeof(ethertype));
-
+// The IP header; what the pseudo header adds to the transport checksum, but for protocol and length.
+std::uint32_t put_ipv4(std::vector<std::uint8_t>& bytes, const TcpFrame& frame) {
   iphdr ip{};
   ip.version = 4;
   ip.ihl = 5;
@@ -48,12 +46,29 @@ std::vector<std::uint8_t> build(const TcpFrame& frame) {
   ip.tot_len = to_wire(kFrameLength - kIpOffset);
   ip.frag_off = to_wire(0x4000);
   ip.protocol = IPPROTO_TCP;
-  ip.saddr = frame.source.wire();
-  ip.daddr = frame.destination.wire();
-  std::memcpy(&bytes[kIpOffset], &ip, sizeof(ip));
+  ip.saddr = frame.source.wire4();
+  ip.daddr = frame.destination.wire4();
+  put(bytes, kIpOffset, ip);
   ip.check = finish(sum(std::span(bytes).subspan(kIpOffset, sizeof(ip))));
-  std::memcpy(&bytes[kIpOffset], &ip, sizeof(ip));
+  put(bytes, kIpOffset, ip);
+  return sum(std::span(bytes).subspan(kIpOffset + offsetof(iphdr, saddr), 8));
+}
 
+std::uint32_t put_ipv6(std::vector<std::uint8_t>& bytes, const TcpFrame& frame) {
+  ipv6hdr ip{};
+  ip.version = 6;
+  ip.payload_len = to_wire(kFrameLength - kIpOffset - sizeof(ip));
+  ip.nexthdr = IPPROTO_TCP;
+  ip.hop_limit = 64;
+  const sluice_address6 source = frame.source.wire6();
+  const sluice_address6 destination = frame.destination.wire6();
+  std::memcpy(&ip.saddr, &source, sizeof(source));
+  std::memcpy(&ip.daddr, &destination, sizeof(destination));
+  put(bytes, kIpOffset, ip);
+  return sum(std::span(bytes).subspan(kIpOffset + offsetof(ipv6hdr, saddr), 32));
+}
+
+void put_tcp(std::vector<std::uint8_t>& bytes, std::size_t offset, const TcpFrame& frame, std::uint32_t addresses) {
   tcphdr tcp{};
   tcp.source = to_wire(frame.source_port);
   tcp.dest = to_wire(frame.destination_port);
@@ -63,11 +78,22 @@ std::vector<std::uint8_t> build(const TcpFrame& frame) {
   tcp.syn = (frame.flags & kSyn) != 0;
   tcp.ack = (frame.flags & kAck) != 0;
   tcp.window = 0xffff;
-  std::memcpy(&bytes[kTcpOffset], &tcp, sizeof(tcp));
-  const std::uint32_t pseudo = sum(std::span(bytes).subspan(kIpOffset + offsetof(iphdr, saddr), 8)) +
-                               to_wire(IPPROTO_TCP) + to_wire(kFrameLength - kTcpOffset);
-  tcp.check = finish(sum(std::span(bytes).subspan(kTcpOffset), pseudo));
-  std::memcpy(&bytes[kTcpOffset], &tcp, sizeof(tcp));
+  put(bytes, offset, tcp);
+  const auto length = static_cast<std::uint16_t>(kFrameLength - offset);
+  tcp.check = finish(sum(std::span(bytes).subspan(offset), addresses + to_wire(IPPROTO_TCP) + to_wire(length)));
+  put(bytes, offset, tcp);
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> build(const TcpFrame& frame) {
+  const bool six = frame.source.family == Family::kIpv6;
+  std::vector<std::uint8_t> bytes(kFrameLength, 0x5a);
+  std::ranges::copy(frame.destination_mac.bytes, bytes.begin());
+  std::ranges::copy(frame.source_mac.bytes, bytes.begin() + ETH_ALEN);
+  put(bytes, 2 * ETH_ALEN, to_wire(six ? ETH_P_IPV6 : ETH_P_IP));
+  const std::uint32_t addresses = six ? put_ipv6(bytes, frame) : put_ipv4(bytes, frame);
+  put_tcp(bytes, kIpOffset + (six ? sizeof(ipv6hdr) : sizeof(iphdr)), frame, addresses);
   return bytes;
 }
 

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frames that are measured: Ethernet, IPv4, TCP, with right lengths and checksums.
+// The frames that are measured: Ethernet, IPv4 or IPv6, TCP, with right lengths and checksums.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "base/address.hpp"
+#include "family.hpp"
 
 namespace sluice::benchmark {
 
 struct TcpFrame {
   Mac destination_mac;
   Mac source_mac;
-  Ipv4 source;
-  Ipv4 destination;
+  Address source;  ///< its family is the frame's
+  Address destination;
   std::uint16_t source_port = 0;  ///< host order, as all numbers here
   std::uint16_t destination_port = 0;
   std::uint8_t flags = 0;  ///< kSyn, kAck

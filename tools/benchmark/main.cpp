@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <map>
 #include <string>
 
 #include "cases.hpp"
@@ -68,6 +69,8 @@ int main(int argc, char** argv) {
       ->check(CLI::ExistingFile);
   app.add_option("--case", options.choice.name, "only cases with this in their name");
   app.add_option("--flows", options.choice.flows, "only with this many flows: 1, 1024, 65536 or 131072");
+  app.add_option("--family", options.choice.family, "only this family: 4 or 6; both if not given")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Family>{{"4", Family::kIpv4}, {"6", Family::kIpv6}}));
   CLI11_PARSE(app, argc, argv);
   return exit_status("sluice_benchmark", measure(options));
 }

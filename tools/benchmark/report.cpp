@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "statistics.hpp"
@@ -24,9 +26,22 @@ struct Row {
   std::uint32_t flows;
   Summary net;
   Summary floor;
+  std::optional<Summary> ratio = {};  ///< IPv6: to IPv4's row of the same name and size, round by round
 };
 
-// By case, then by number of flows.
+std::string family_of(const Row& row) {
+  return row.measured->family == Family::kIpv6 ? "IPv6" : "IPv4";
+}
+
+Summary ratio(const Case& six, const Case& four) {
+  std::vector<double> ratios;
+  for (std::size_t round = 0; round < six.nets.size(); ++round) {
+    ratios.push_back(six.nets.at(round) / four.nets.at(round));
+  }
+  return summarize(std::move(ratios));
+}
+
+// By case, then by family, then by number of flows.
 std::vector<Row> rows(const Suite& suite) {
   std::vector<Row> found;
   std::vector<std::string> order;
@@ -36,15 +51,36 @@ std::vector<Row> rows(const Suite& suite) {
       found.push_back({&measured, group.flows, summarize(measured.nets), summarize(group.floors)});
     }
   }
-  const auto rank = [&](const Row& row) { return std::ranges::find(order, row.measured->name) - order.begin(); };
+  const auto rank = [&](const Row& row) {
+    return std::pair(std::ranges::find(order, row.measured->name) - order.begin(), row.measured->family);
+  };
   std::ranges::stable_sort(found, {}, rank);
+  for (Row& row : found) {
+    if (row.measured->family == Family::kIpv4) continue;
+    const auto four = std::ranges::find_if(found, [&](const Row& other) {
+      return other.measured->family == Family::kIpv4 && other.measured->name == row.measured->name &&
+             other.flows == row.flows;
+    });
+    if (four != found.end()) row.ratio = ratio(*row.measured, *four->measured);
+  }
   return found;
 }
 
+std::string verdict(const std::optional<double>& target, const Summary& summary, unsigned rounds) {
+  if (!target) return "";
+  if (summary.median > *target) return "missed";
+  return summary.upper <= *target && rounds >= kClaimRounds ? "reached" : "not proven";
+}
+
 std::string verdict(const Row& row, unsigned rounds) {
-  if (!row.measured->target) return "";
-  if (row.net.median > *row.measured->target) return "missed";
-  return row.net.upper <= *row.measured->target && rounds >= kClaimRounds ? "reached" : "not proven";
+  if (row.ratio && row.measured->ratio_target) return verdict(row.measured->ratio_target, *row.ratio, rounds);
+  return verdict(row.measured->target, row.net, rounds);
+}
+
+// What a row may cost: nanoseconds, or a multiple of the other family's.
+std::string target_of(const Row& row) {
+  if (row.ratio && row.measured->ratio_target) return fmt::format("x{:.1f}", *row.measured->ratio_target);
+  return row.measured->target ? fmt::format("{:.0f}", *row.measured->target) : std::string("-");
 }
 
 nlohmann::json number(double value) {
@@ -54,6 +90,7 @@ nlohmann::json number(double value) {
 nlohmann::json json_of(const Row& row, unsigned rounds) {
   nlohmann::json entry;
   entry["case"] = row.measured->name;
+  entry["family"] = family_of(row);
   entry["flows"] = row.flows;
   entry["net_ns"] = {{"median", number(row.net.median)},
                      {"min", number(row.net.min)},
@@ -66,6 +103,12 @@ nlohmann::json json_of(const Row& row, unsigned rounds) {
     entry["target_ns"] = *row.measured->target;
     entry["verdict"] = verdict(row, rounds);
   }
+  if (row.ratio)
+    entry["to_ipv4"] = {{"median", number(row.ratio->median)}, {"median_upper_95", number(row.ratio->upper)}};
+  if (row.ratio && row.measured->ratio_target) {
+    entry["to_ipv4"]["target"] = *row.measured->ratio_target;
+    entry["to_ipv4"]["verdict"] = verdict(row, rounds);
+  }
   return entry;
 }
 
@@ -76,16 +119,19 @@ void print_table(std::ostream& out, const Run& run, const Suite& suite) {
   out << fmt::format("kernel {} {}, {} x {}, CPU {} used, load {:.2f}, {}, {} rounds\n", environment.kernel,
                      environment.machine, environment.cpus, environment.cpu_model, run.cpu, environment.load,
                      environment.date, run.rounds);
-  out << fmt::format("{:<38}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}{:>8}  {}\n", "ns a packet, net of a trivial program",
-                     "flows", "median", "min", "max", "<= 95 %", "trivial", "target", "");
+  out << fmt::format("{:<38}{:>5}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}{:>8}  {}\n",
+                     "ns a packet, net of a trivial program", "", "flows", "median", "min", "max", "<= 95 %", "trivial",
+                     "/IPv4", "target", "");
   for (const Row& row : rows(suite)) {
-    const auto target = row.measured->target ? fmt::format("{:.0f}", *row.measured->target) : std::string("-");
-    out << fmt::format("{:<38}{:>8}{:>9.1f}{:>9.1f}{:>9.1f}{:>9.1f}{:>9.1f}{:>8}  {}\n", row.measured->name, row.flows,
-                       row.net.median, row.net.min, row.net.max, row.net.upper, row.floor.median, target,
-                       verdict(row, run.rounds));
+    const auto to_four = row.ratio ? fmt::format("{:.2f}", row.ratio->median) : std::string();
+    out << fmt::format("{:<38}{:>5}{:>8}{:>9.1f}{:>9.1f}{:>9.1f}{:>9.1f}{:>9.1f}{:>7}{:>8}  {}\n", row.measured->name,
+                       family_of(row), row.flows, row.net.median, row.net.min, row.net.max, row.net.upper,
+                       row.floor.median, to_four, target_of(row), verdict(row, run.rounds));
   }
   out << "<= 95 %: the median lies below with 95 % confidence. reached: this bound does not pass the target, in "
-      << kClaimRounds << " rounds or more; not proven: only the median does not.\n";
+      << kClaimRounds << " rounds or more; not proven: only the median does not.\n"
+      << "/IPv4: median of the rounds' ratios to the IPv4 row of the same name and size; a target \"x1.3\" is of "
+         "that.\n";
 }
 
 void print_json(std::ostream& out, const Run& run, const Suite& suite) {

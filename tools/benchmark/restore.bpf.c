@@ -33,35 +33,64 @@ static __always_inline __u32 next_flow(void) {
 
 /* The stores follow the boundaries of the header fields, or hold whole fields. Else a load of the program under test
  * could straddle two of them, which costs a failed store forwarding (about 5 ns) that no received packet has. */
-static __always_inline void restore(void* data) {
-  __u32 flow = next_flow();
-  __u32 low = flow & ((1 << RESTORE_LOW_BITS) - 1), high = flow >> RESTORE_LOW_BITS;
-  __u64 addresses = *(__u64*)((char*)config.header + 26);
-  __u64 ports = *(__u64*)((char*)config.header + 34);
-  addresses |= (__u64)(bpf_htonl(high) & config.high_address_mask) << (config.high_address_shift & 63);
+static __always_inline void restore_transport(void* data, int offset, __u32 low, __u32 high) {
+  __u64 ports = *(__u64*)((char*)config.header + offset);
   ports |= (__u64)(bpf_htons((__u16)high) & config.high_port_mask) << (config.high_port_shift & 63);
   ports |= (__u64)bpf_htons((__u16)low) << (config.low_port_shift & 63);
+  *(__u64*)(data + offset) = ports; /* and the sequence number */
+  PUT(__u32, offset + 8);
+  PUT(__u16, offset + 12);
+  PUT(__u16, offset + 14);
+  PUT(__u16, offset + 16);
+  PUT(__u16, offset + 18);
+}
 
-  PUT(__u32, 0);
-  PUT(__u16, 4);
-  PUT(__u32, 6);
-  PUT(__u16, 10);
-  PUT(__u16, 12);
+static __always_inline void restore4(void* data, __u32 low, __u32 high) {
+  __u64 addresses = *(__u64*)((char*)config.header + 26);
+  addresses |= bpf_htonl(high) & config.high_source_mask;
+  addresses |= (__u64)(bpf_htonl(high) & config.high_destination_mask) << 32;
   PUT(__u64, 14);
   PUT(__u32, 22);
   *(__u64*)(data + 26) = addresses;
-  *(__u64*)(data + 34) = ports;
-  PUT(__u32, 42);
-  PUT(__u16, 46);
-  PUT(__u16, 48);
-  PUT(__u16, 50);
-  PUT(__u16, 52);
+  restore_transport(data, 34, low, high);
   PUT(__u64, 54);
   PUT(__u64, 62);
   PUT(__u64, 70);
   PUT(__u64, 78);
   PUT(__u64, 86);
   PUT(__u16, 94);
+}
+
+static __always_inline void restore6(void* data, __u32 low, __u32 high) {
+  __u64 source = *(__u64*)((char*)config.header + 30), destination = *(__u64*)((char*)config.header + 46);
+  source |= (__u64)(bpf_htonl(high) & config.high_source_mask) << 32;
+  destination |= (__u64)(bpf_htonl(high) & config.high_destination_mask) << 32;
+  PUT(__u32, 14);
+  PUT(__u32, 18);
+  PUT(__u64, 22);
+  *(__u64*)(data + 30) = source;
+  PUT(__u64, 38);
+  *(__u64*)(data + 46) = destination;
+  restore_transport(data, 54, low, high);
+  PUT(__u64, 74);
+  PUT(__u64, 82);
+  PUT(__u32, 90);
+  PUT(__u16, 94);
+}
+
+static __always_inline void restore(void* data) {
+  __u32 flow = next_flow();
+  __u32 low = flow & ((1 << RESTORE_LOW_BITS) - 1), high = flow >> RESTORE_LOW_BITS;
+
+  PUT(__u32, 0);
+  PUT(__u16, 4);
+  PUT(__u32, 6);
+  PUT(__u16, 10);
+  PUT(__u16, 12);
+  if (config.ipv6)
+    restore6(data, low, high);
+  else
+    restore4(data, low, high);
 }
 
 /* The packet keeps its length in every program that is measured here. */

@@ -12,6 +12,7 @@ namespace {
 // The arenas do not change a packet's cost; small ones leave memory for several loaded copies.
 constexpr std::uint32_t kBackends = 65536;
 constexpr std::uint32_t kRingBlocks = 32768;
+constexpr std::uint32_t kOtherFamily = 16;  // pairs
 
 bpf_object* open_object(const std::string& file) {
   if (!file.empty()) return bpf_object__open_file(file.c_str(), nullptr);
@@ -24,13 +25,15 @@ bpf_object* open_object(const std::string& file) {
 
 }  // namespace
 
-Result<Tables> Tables::load(const std::string& file, std::uint32_t max_pairs) {
+Result<Tables> Tables::load(const std::string& file, std::uint32_t max_pairs, Family family) {
   const std::string what = "object " + (file.empty() ? std::string("of this build") : file);
   Object object(open_object(file));
   if (!object) return fail_errno("open the " + what);
+  const std::uint32_t pairs4 = family == Family::kIpv4 ? max_pairs : kOtherFamily;
+  const std::uint32_t pairs6 = family == Family::kIpv6 ? max_pairs : kOtherFamily;
   const std::pair<const char*, std::uint32_t> sizes[] = {
-      {"flows4", 2 * max_pairs}, {"flows6", 2 * max_pairs}, {"pairs", max_pairs},    {"pair_keys4", max_pairs},
-      {"pair_keys6", max_pairs}, {"pairs_free", max_pairs}, {"backends", kBackends}, {"rings", kRingBlocks}};
+      {"flows4", 2 * pairs4}, {"flows6", 2 * pairs6},    {"pair_keys4", pairs4},  {"pair_keys6", pairs6},
+      {"pairs", max_pairs},   {"pairs_free", max_pairs}, {"backends", kBackends}, {"rings", kRingBlocks}};
   for (const auto& [name, entries] : sizes) {
     bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
     if (map == nullptr) return fail(ErrorCode::kNotFound, "the " + what + " has no map " + name);

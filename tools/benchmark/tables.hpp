@@ -14,6 +14,7 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "family.hpp"
 
 namespace sluice::benchmark {
 
@@ -23,8 +24,8 @@ using Counts = std::array<std::uint64_t, SLUICE_REASON_COUNT>;
 class Tables {
  public:
   /// Loads the shipped object, or the one in `file` if that is not empty. The tables have room for max_pairs flows,
-  /// sized by the daemon's rule.
-  static Result<Tables> load(const std::string& file, std::uint32_t max_pairs);
+  /// sized by the daemon's rule, in one family alone: nothing is put into those of the other one.
+  static Result<Tables> load(const std::string& file, std::uint32_t max_pairs, Family family);
 
   /// Descriptor of a program, kNotFound if the object has none of that name.
   [[nodiscard]] Result<int> program(const std::string& name) const;

@@ -5,6 +5,8 @@
 #include <linux/pkt_cls.h>
 
 #include <algorithm>
+#include <array>
+#include <type_traits>
 #include <utility>
 
 #include "frame.hpp"
@@ -20,6 +22,10 @@ constexpr std::uint32_t kGeneration = 1000;  // of every slot here
 constexpr std::uint32_t kMaxPairs = 262144;  // the default of max_pairs
 constexpr std::uint32_t kGuaranteed = 512;   // so that most flows are charged to the shared part, the longer way
 
+// Addresses are written in IPv4; the same number in IPv6 is the last word behind one of two prefixes.
+constexpr std::array<std::uint32_t, 3> kInside6 = {0xfd736c63, 0x00640000, 0};   // fd73:6c63:64::/64
+constexpr std::array<std::uint32_t, 3> kOutside6 = {0x20010db8, 0x00000000, 0};  // 2001:db8::/64
+constexpr std::uint8_t kCidrLength6 = 64;
 constexpr Ipv4 kCidr{0xac100000};  // 172.16.0.0/16
 constexpr std::uint32_t kMask = 0xffff0000;
 constexpr std::uint8_t kCidrLength = 16;
@@ -54,14 +60,6 @@ Mac pod_mac(std::uint32_t slot) {
   return {{0x02, 0x10, 0, 0, 0, static_cast<std::uint8_t>(slot)}};
 }
 
-sluice_endpoint4 endpoint(std::uint32_t network, Ipv4 address, std::uint8_t kind, const Mac& mac) {
-  sluice_endpoint4 record{};
-  record.self = record.self_end = {network, address.wire()};
-  record.kind = kind;
-  std::ranges::copy(mac.bytes, record.mac);
-  return record;
-}
-
 // Writes in order until one fails.
 template <typename... Steps>
 Status all(Steps&&... steps) {
@@ -74,7 +72,7 @@ Status all(Steps&&... steps) {
 
 Result<std::unique_ptr<World>> World::make(const WorldShape& shape, const Devices& devices, const std::string& object,
                                            Engine& engine) {
-  auto tables = Tables::load(object, kMaxPairs);
+  auto tables = Tables::load(object, kMaxPairs, shape.family);
   if (!tables) return fail_in("tables for " + std::to_string(shape.flows) + " flows", tables);
   std::unique_ptr<World> world(new World(shape, devices, std::move(*tables)));
   const Status made = all([&] { return world->write_settings(); }, [&] { return world->write_pods(); },
@@ -112,28 +110,56 @@ Status World::write_settings() const {
              [&] { return tables_.put("network_limits", std::uint32_t{kNetworkSlot}, limits); });
 }
 
-Status World::write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex) const {
-  sluice_endpoint4 record = endpoint(kNetwork, address, SLUICE_ENDPOINT_POD_PEER, pod_mac(slot));
-  record.ref = {slot, kGeneration};
-  record.ifindex = ifindex;
+Address World::address(Ipv4 number) const {
+  if (shape_.family == Family::kIpv4) return {Family::kIpv4, {0, 0, 0, number.value}};
+  const auto& prefix = (number.value & kMask) == kCidr.value ? kInside6 : kOutside6;
+  return {Family::kIpv6, {prefix[0], prefix[1], prefix[2], number.value}};
+}
+
+Status World::put_endpoint(std::uint32_t network, const Address& address, std::uint8_t kind, const Mac& mac,
+                           const sluice_ref& ref, std::uint32_t ifindex) const {
+  return in_family(shape_.family, [&](auto names) {
+    using Names = decltype(names);
+    typename Names::Endpoint record{};
+    record.self = record.self_end = {network, Names::wire(address)};
+    record.kind = kind;
+    record.ref = ref;
+    record.ifindex = ifindex;
+    std::ranges::copy(mac.bytes, record.mac);
+    return tables_.put(Names::kEndpoints, record.self, record);
+  });
+}
+
+Status World::write_pod(std::uint32_t slot, Ipv4 number, std::uint32_t ifindex) const {
+  const Address own = address(number);
   sluice_port port{};
   port.self = port.self_end = ifindex;
   port.network = kNetwork;
-  port.endpoint = record.ref;
-  port.address4 = address.wire();
-  port.cidr4 = kCidr.wire();
-  port.mask4 = Ipv4{kMask}.wire();
-  port.router4 = kRouter.wire();
+  port.endpoint = {slot, kGeneration};
+  if (shape_.family == Family::kIpv4) {
+    port.address4 = own.wire4();
+    port.cidr4 = kCidr.wire();
+    port.mask4 = Ipv4{kMask}.wire();
+    port.router4 = kRouter.wire();
+  } else {
+    port.address6 = own.wire6();
+    port.cidr6 = Address{Family::kIpv6, {kInside6[0], kInside6[1], 0, 0}}.wire6();
+    port.cidr6_length = kCidrLength6;
+    port.router6 = address(kRouter).wire6();
+  }
   port.network_slot = kNetworkSlot;
   port.kind = SLUICE_PORT_POD;
   port.delivery = SLUICE_DELIVER_PEER;
   std::ranges::copy(pod_mac(slot).bytes, port.mac);
-  return all([&] { return tables_.put("endpoint_generations", slot, kGeneration); },
-             [&] { return tables_.put("endpoints4", record.self, record); }, [&] { return put_port(port); });
+  return all(
+      [&] { return tables_.put("endpoint_generations", slot, kGeneration); },
+      [&] { return put_endpoint(kNetwork, own, SLUICE_ENDPOINT_POD_PEER, pod_mac(slot), port.endpoint, ifindex); },
+      [&] { return put_port(port); });
 }
 
-Status World::set_filter_bit(const sluice_endpoint4_key& key) const {
-  const std::uint32_t bit = sluice_filter_bit(key.network, key.address);
+Status World::set_filter_bit(std::uint32_t network, const Address& address) const {
+  const std::uint32_t bit =
+      in_family(shape_.family, [&](auto names) { return decltype(names)::filter_bit(network, address); });
   const std::uint32_t index = bit / 64;
   const auto word = tables_.get<std::uint64_t>("frontend_filter", index);
   return tables_.put("frontend_filter", index, word.value_or(0) | std::uint64_t{1} << (bit % 64));
@@ -160,32 +186,51 @@ Status World::write_pods() const {
   return status ? put_port(uplink) : status;
 }
 
-Status World::write_frontend(std::uint32_t index, const sluice_frontend4_key& key, std::uint16_t target_port) const {
-  sluice_frontend4 record{};
-  record.self = record.self_end = key;
-  record.backend_network = kNetwork;
-  record.ref = {index + 1, kGeneration};
-  record.backend_base = index * shape_.backends;
-  record.backend_count = shape_.backends;
-  record.ready_count = shape_.backends;
-  record.ring_size = shape_.backends > SLUICE_RENDEZVOUS_MAX ? kRingSize : 0;
-  record.ring_base = index * kRingBlocks;
-  record.router4 = kRouter.wire();
-  record.network_slot = kNetworkSlot;
-  record.cidr_length = kCidrLength;
+Status World::write_frontend(std::uint32_t index, std::uint32_t network, const Address& address,
+                             std::uint16_t target_port) const {
+  const sluice_ref ref = {index + 1, kGeneration};
+  const std::uint32_t ring_size = shape_.backends > SLUICE_RENDEZVOUS_MAX ? kRingSize : 0;
+  const auto put_record = [&](auto names) {
+    using Names = decltype(names);
+    typename Names::Frontend record{};
+    record.self = record.self_end = {network, Names::wire(address), to_wire(kServicePort), IPPROTO_TCP, 0};
+    record.backend_network = kNetwork;
+    record.ref = ref;
+    record.backend_base = index * shape_.backends;
+    record.backend_count = shape_.backends;
+    record.ready_count = shape_.backends;
+    record.ring_size = ring_size;
+    record.ring_base = index * kRingBlocks;
+    record.network_slot = kNetworkSlot;
+    if constexpr (std::is_same_v<Names, Names4>) {
+      record.router4 = kRouter.wire();
+      record.cidr_length = kCidrLength;
+    } else {
+      record.router6 = this->address(kRouter).wire6();
+      record.cidr_length = kCidrLength6;
+    }
+    return tables_.put(Names::kFrontends, record.self, record);
+  };
+  return all([&] { return write_backends(index * shape_.backends, target_port); },
+             [&] { return ring_size != 0 ? write_ring(index) : Status{}; },
+             [&] { return tables_.put("frontend_generations", ref.slot, kGeneration); },
+             [&] { return in_family(shape_.family, put_record); });
+}
+
+Status World::write_backends(std::uint32_t base, std::uint16_t target_port) const {
   for (std::uint32_t number = 0; number < shape_.backends; ++number) {
+    const Address own = address(Ipv4{kBackend.value + number});
     sluice_backend backend{};
     backend.network = kNetwork;
-    backend.address4 = Ipv4{kBackend.value + number}.wire();
+    if (own.family == Family::kIpv4) backend.address4 = own.wire4();
+    if (own.family == Family::kIpv6) backend.address6 = own.wire6();
     backend.endpoint = {kBackendSlot + number, kGeneration};
     backend.port = to_wire(target_port);
     backend.state = SLUICE_BACKEND_READY;
     backend.identity = 0x9e3779b1u * (number + 7);
-    if (auto put = tables_.put("backends", record.backend_base + number, backend); !put) return put;
+    if (auto put = tables_.put("backends", base + number, backend); !put) return put;
   }
-  return all([&] { return record.ring_size != 0 ? write_ring(index) : Status{}; },
-             [&] { return tables_.put("frontend_generations", record.ref.slot, kGeneration); },
-             [&] { return tables_.put("frontends4", record.self, record); });
+  return {};
 }
 
 // Every backend in turn: what a ring holds does not change what it costs to look at.
@@ -201,30 +246,36 @@ Status World::write_ring(std::uint32_t index) const {
 }
 
 Status World::write_frontends() const {
+  const auto add = [&](std::uint32_t index, std::uint32_t network, Ipv4 number, std::uint8_t kind, const Mac& mac,
+                       std::uint16_t target_port) {
+    const Address own = address(number);
+    return all([&] { return put_endpoint(network, own, kind, mac); }, [&] { return set_filter_bit(network, own); },
+               [&] { return write_frontend(index, network, own, target_port); });
+  };
   for (std::uint32_t index = 0; index < kServices; ++index) {
-    const Ipv4 address{kService.value + index};
-    const auto record = endpoint(kNetwork, address, SLUICE_ENDPOINT_SERVICE, kRouterMac);
-    const sluice_frontend4_key key{kNetwork, address.wire(), to_wire(kServicePort), IPPROTO_TCP, 0};
-    const Status put =
-        all([&] { return tables_.put("endpoints4", record.self, record); }, [&] { return set_filter_bit(record.self); },
-            [&] { return write_frontend(index, key, static_cast<std::uint16_t>(kTargetPort + index)); });
+    const Status put = add(index, kNetwork, Ipv4{kService.value + index}, SLUICE_ENDPOINT_SERVICE, kRouterMac,
+                           static_cast<std::uint16_t>(kTargetPort + index));
     if (!put) return put;
   }
-  const auto record = endpoint(0, kFloating, SLUICE_ENDPOINT_FLOATING, kUplinkMac);
-  const sluice_frontend4_key key{0, kFloating.wire(), to_wire(kServicePort), IPPROTO_TCP, 0};
-  return all([&] { return tables_.put("endpoints4", record.self, record); },
-             [&] { return set_filter_bit(record.self); }, [&] { return write_frontend(kServices, key, kTargetPort); });
+  return add(kServices, 0, kFloating, SLUICE_ENDPOINT_FLOATING, kUplinkMac, kTargetPort);
 }
 
 Traffic World::request(std::uint8_t flags) const {
-  TcpFrame frame{kRouterMac, pod_mac(kClientSlot), kClient, kService, kClientPort, kServicePort,
-                 flags,      kClientSequence,      0};
+  TcpFrame frame{kRouterMac,
+                 pod_mac(kClientSlot),
+                 address(kClient),
+                 address(kService),
+                 kClientPort,
+                 kServicePort,
+                 flags,
+                 kClientSequence,
+                 0};
   Traffic traffic;
   if (shape_.side == Side::kPublic) {
     frame.destination_mac = kUplinkMac;
     frame.source_mac = kGatewayMac;
-    frame.source = kPublic;
-    frame.destination = kFloating;
+    frame.source = address(kPublic);
+    frame.destination = address(kFloating);
     traffic.high = Field::kSourceAddress;
   }
   if ((flags & kAck) != 0) {
@@ -236,13 +287,13 @@ Traffic World::request(std::uint8_t flags) const {
 }
 
 Traffic World::reply(std::uint8_t flags) const {
-  TcpFrame frame{kRouterMac, pod_mac(kBackendSlot), kBackend,           kClient, kTargetPort, kClientPort,
+  TcpFrame frame{kRouterMac, pod_mac(kBackendSlot), address(kBackend),  address(kClient), kTargetPort, kClientPort,
                  flags,      kServerSequence,       kClientSequence + 1};
   Traffic traffic;
   traffic.low = Field::kDestinationPort;
   traffic.high = Field::kSourcePort;
   if (shape_.side == Side::kPublic) {
-    frame.destination = kPublic;
+    frame.destination = address(kPublic);
     traffic.high = Field::kDestinationAddress;
   }
   traffic.frame = build(frame);
@@ -250,19 +301,19 @@ Traffic World::reply(std::uint8_t flags) const {
 }
 
 // The frame goes to the neighbour's own MAC, so the host's side of the veth sees it as another host's.
-Traffic World::pod_to_pod() {
+Traffic World::pod_to_pod() const {
   Traffic traffic;
-  traffic.frame = build({pod_mac(kBackendSlot), pod_mac(kClientSlot), kClient, kBackend, kClientPort, kPeerPort, kAck,
-                         kClientSequence, kServerSequence});
+  traffic.frame = build({pod_mac(kBackendSlot), pod_mac(kClientSlot), address(kClient), address(kBackend), kClientPort,
+                         kPeerPort, kAck, kClientSequence, kServerSequence});
   traffic.high = Field::kDestinationPort;
   traffic.for_this_host = false;
   return traffic;
 }
 
-Traffic World::foreign() {
+Traffic World::foreign() const {
   Traffic traffic;
-  traffic.frame =
-      build({kUplinkMac, kGatewayMac, kPublic, kForeign, kClientPort, kServicePort, kAck, kClientSequence, 0});
+  traffic.frame = build({kUplinkMac, kGatewayMac, address(kPublic), address(kForeign), kClientPort, kServicePort, kAck,
+                         kClientSequence, 0});
   return traffic;
 }
 
@@ -288,16 +339,21 @@ Status World::check_flows() const {
   std::uint32_t forward = 0;
   std::uint32_t reverse = 0;
   std::uint32_t established = 0;
-  sluice_flow4_key key{};
-  const int map = tables_.map("flows4");
-  for (int error = bpf_map_get_next_key(map, nullptr, &key); error == 0;
-       error = bpf_map_get_next_key(map, &key, &key)) {
-    sluice_flow4 flow{};
-    if (bpf_map_lookup_elem(map, &key, &flow) != 0) return fail_errno("read a flow record");
-    forward += flow.role == SLUICE_FLOW_FORWARD ? 1 : 0;
-    reverse += flow.role == SLUICE_FLOW_REVERSE ? 1 : 0;
-    established += (flow.state & SLUICE_STATE_ESTABLISHED) != 0 ? 1 : 0;
-  }
+  const Status counted = in_family(shape_.family, [&](auto names) -> Status {
+    using Names = decltype(names);
+    typename Names::FlowKey key{};
+    const int map = tables_.map(Names::kFlows);
+    for (int error = bpf_map_get_next_key(map, nullptr, &key); error == 0;
+         error = bpf_map_get_next_key(map, &key, &key)) {
+      typename Names::Flow flow{};
+      if (bpf_map_lookup_elem(map, &key, &flow) != 0) return fail_errno("read a flow record");
+      forward += flow.role == SLUICE_FLOW_FORWARD ? 1 : 0;
+      reverse += flow.role == SLUICE_FLOW_REVERSE ? 1 : 0;
+      established += (flow.state & SLUICE_STATE_ESTABLISHED) != 0 ? 1 : 0;
+    }
+    return {};
+  });
+  if (!counted) return counted;
   const std::uint32_t wanted = shape_.backends > 1 ? 0 : shape_.flows;
   if (forward == shape_.flows && reverse == shape_.flows && established == wanted) return {};
   return fail(ErrorCode::kPrecondition, "there are " + std::to_string(forward) + " forward and " +
@@ -305,27 +361,32 @@ Status World::check_flows() const {
                                             std::to_string(established) + " of them established");
 }
 
-sluice_flow4_key World::forward_key(std::uint32_t flow) const {
+template <typename Names>
+typename Names::FlowKey World::forward_key(std::uint32_t flow) const {
   const std::uint32_t index = flow % kFlowSpace;
   const std::uint32_t high = index / kLowSpace;
   const auto port = static_cast<std::uint16_t>(kClientPort + index % kLowSpace);
   const bool pod = shape_.side == Side::kPod;
-  return {(pod ? kNetwork : 0) | IPPROTO_TCP << 24, (pod ? kClient : Ipv4{kPublic.value + high}).wire(),
-          (pod ? Ipv4{kService.value + high} : kFloating).wire(), to_wire(port), to_wire(kServicePort)};
+  return {(pod ? kNetwork : 0) | IPPROTO_TCP << 24, Names::wire(address(pod ? kClient : Ipv4{kPublic.value + high})),
+          Names::wire(address(pod ? Ipv4{kService.value + high} : kFloating)), to_wire(port), to_wire(kServicePort)};
 }
 
-Result<std::uint32_t> World::close_flow(std::uint32_t flow) const {
-  const auto key = forward_key(flow);
-  const auto record = tables_.get<sluice_flow4>("flows4", key);
-  if (!record) return fail_in("close flow " + std::to_string(flow), record);
-  const auto keys = tables_.get<sluice_pair_keys4>("pair_keys4", record->pair);
-  if (!keys) return fail_in("close flow " + std::to_string(flow), keys);
-  const int map = tables_.map("flows4");
-  if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &keys->reverse) != 0 ||
-      bpf_map_update_elem(tables_.map("pairs_free"), nullptr, &record->pair, BPF_ANY) != 0) {
-    return fail_errno("close flow " + std::to_string(flow));
-  }
-  return record->pair;
+Status World::close_flow(std::uint32_t flow) const {
+  const std::string what = "close flow " + std::to_string(flow);
+  return in_family(shape_.family, [&](auto names) -> Status {
+    using Names = decltype(names);
+    const auto key = forward_key<Names>(flow);
+    const auto record = tables_.get<typename Names::Flow>(Names::kFlows, key);
+    if (!record) return fail_in(what, record);
+    const auto keys = tables_.get<typename Names::PairKeys>(Names::kPairKeys, record->pair);
+    if (!keys) return fail_in(what, keys);
+    const int map = tables_.map(Names::kFlows);
+    if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &keys->reverse) != 0 ||
+        bpf_map_update_elem(tables_.map("pairs_free"), nullptr, &record->pair, BPF_ANY) != 0) {
+      return fail_errno(what);
+    }
+    return {};
+  });
 }
 
 Status World::close_oldest(std::uint32_t count) {

@@ -9,6 +9,7 @@
 
 #include "devices.hpp"
 #include "engine.hpp"
+#include "family.hpp"
 #include "tables.hpp"
 
 namespace sluice::benchmark {
@@ -20,6 +21,7 @@ enum class Side : std::uint8_t {
 };
 
 struct WorldShape {
+  Family family = Family::kIpv4;
   Side side = Side::kPod;
   std::uint32_t flows = 1;     ///< in the table from the beginning
   std::uint32_t backends = 1;  ///< of each service; above SLUICE_RENDEZVOUS_MAX a ring chooses among them
@@ -35,11 +37,12 @@ class World {
   [[nodiscard]] Traffic request(std::uint8_t flags) const;
   [[nodiscard]] Traffic reply(std::uint8_t flags) const;
   /// From the client to a backend's own address: no service, no flow.
-  [[nodiscard]] static Traffic pod_to_pod();
+  [[nodiscard]] Traffic pod_to_pod() const;
   /// On the uplink, to addresses that are not ours.
-  [[nodiscard]] static Traffic foreign();
+  [[nodiscard]] Traffic foreign() const;
 
   [[nodiscard]] const Tables& tables() const { return tables_; }
+  [[nodiscard]] Family family() const { return shape_.family; }
   [[nodiscard]] std::uint32_t request_device() const;
   [[nodiscard]] std::uint32_t reply_device() const { return devices_.backend; }
   [[nodiscard]] std::uint32_t flows() const { return shape_.flows; }
@@ -54,18 +57,23 @@ class World {
   World(const WorldShape& shape, const Devices& devices, Tables tables)
       : shape_(shape), devices_(devices), tables_(std::move(tables)) {}
   [[nodiscard]] Status write_settings() const;
-  [[nodiscard]] Status write_pod(std::uint32_t slot, Ipv4 address, std::uint32_t ifindex) const;
+  [[nodiscard]] Address address(Ipv4 number) const;
+  [[nodiscard]] Status put_endpoint(std::uint32_t network, const Address& address, std::uint8_t kind, const Mac& mac,
+                                    const sluice_ref& ref = {}, std::uint32_t ifindex = 0) const;
+  [[nodiscard]] Status write_pod(std::uint32_t slot, Ipv4 number, std::uint32_t ifindex) const;
   [[nodiscard]] Status write_pods() const;
-  [[nodiscard]] Status set_filter_bit(const sluice_endpoint4_key& key) const;
+  [[nodiscard]] Status set_filter_bit(std::uint32_t network, const Address& address) const;
   [[nodiscard]] Status put_port(const sluice_port& port) const;
-  [[nodiscard]] Status write_frontend(std::uint32_t index, const sluice_frontend4_key& key,
+  [[nodiscard]] Status write_frontend(std::uint32_t index, std::uint32_t network, const Address& address,
                                       std::uint16_t target_port) const;
+  [[nodiscard]] Status write_backends(std::uint32_t base, std::uint16_t target_port) const;
   [[nodiscard]] Status write_ring(std::uint32_t index) const;
   [[nodiscard]] Status write_frontends() const;
   [[nodiscard]] Status open_flows(Engine& engine) const;
   [[nodiscard]] Status check_flows() const;
-  [[nodiscard]] sluice_flow4_key forward_key(std::uint32_t flow) const;
-  [[nodiscard]] Result<std::uint32_t> close_flow(std::uint32_t flow) const;
+  template <typename Names>
+  [[nodiscard]] typename Names::FlowKey forward_key(std::uint32_t flow) const;
+  [[nodiscard]] Status close_flow(std::uint32_t flow) const;
 
   WorldShape shape_;
   Devices devices_;

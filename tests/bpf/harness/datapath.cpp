@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ctime>
 #include <map>
+#include <numeric>
 #include <ostream>
 #include <stdexcept>
 
@@ -78,6 +79,17 @@ void clear_hash(int fd, std::size_t key_size) {
   while (bpf_map_get_next_key(fd, nullptr, key.data()) == 0) bpf_map_delete_elem(fd, key.data());
 }
 
+/// One call for all elements: a model's session would otherwise spend more calls on this than on its packets.
+bool clear_array(const bpf_map* array) {
+  const bool per_cpu = bpf_map__type(array) == BPF_MAP_TYPE_PERCPU_ARRAY;
+  const std::size_t copies = per_cpu ? static_cast<std::size_t>(libbpf_num_possible_cpus()) : 1;
+  std::uint32_t count = bpf_map__max_entries(array);
+  std::vector<std::uint32_t> keys(count);
+  std::iota(keys.begin(), keys.end(), 0U);
+  const Bytes zero(count * copies * bpf_map__value_size(array));
+  return bpf_map_update_batch(bpf_map__fd(array), keys.data(), zero.data(), &count, nullptr) == 0;
+}
+
 }  // namespace
 
 Datapath::Datapath(const Sizes& sizes) : sizes_(sizes) {
@@ -125,20 +137,10 @@ void Datapath::reset() {
   for (const auto& [name, index] : written_) {
     if (name != "ports") require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), "clear " + name);
   }
-  const std::pair<const char*, std::uint32_t> owned_by_programs[] = {{"network_usage", SLUICE_MAX_NETWORK_SLOTS},
-                                                                     {"refusal_windows", SLUICE_REFUSAL_WINDOWS},
-                                                                     {"pairs", sizes_.pairs},
-                                                                     {"pair_keys4", sizes_.pairs},
-                                                                     {"pair_keys6", sizes_.pairs},
-                                                                     {"flow_totals", 1}};
-  for (const auto& [name, count] : owned_by_programs) {
-    for (std::uint32_t index = 0; index < count; ++index) {
-      require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), std::string("clear ") + name);
-    }
-  }
-  const Bytes zero_counters(sizeof(sluice_counter) * static_cast<std::size_t>(libbpf_num_possible_cpus()));
-  for (std::uint32_t counter = 0; counter < SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE; ++counter) {
-    require(bpf_map_update_elem(map("counters"), &counter, zero_counters.data(), BPF_ANY), "clear counters");
+  for (const char* owned_by_programs :
+       {"network_usage", "refusal_windows", "pairs", "pair_keys4", "pair_keys6", "flow_totals", "counters"}) {
+    const bpf_map* array = bpf_object__find_map_by_name(object_, owned_by_programs);
+    if (!clear_array(array)) throw std::runtime_error(std::string("clear ") + owned_by_programs);
   }
   std::uint32_t index = 0;
   while (bpf_map_lookup_and_delete_elem(map("pairs_free"), nullptr, &index) == 0) continue;
