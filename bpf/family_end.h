@@ -28,7 +28,7 @@
 #undef FLOWS
 #undef FRONTENDS
 #undef ENDPOINTS
-#undef PAIR_KEYS_MAP
+#undef KEYS_AT
 #undef WORKSPACE
 #undef SCRATCH
 #undef LIST_SEARCH

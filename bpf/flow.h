@@ -4,7 +4,7 @@
 /* The other record of the pair. */
 INLINE FLOW* partner_of(const FLOW* flow) {
   __u32 index = flow->pair;
-  const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &index);
+  const PAIR_KEYS* keys = KEYS_AT(index);
   if (!keys) return 0;
   FLOW* other = bpf_map_lookup_elem(&FLOWS, flow->role == SLUICE_FLOW_FORWARD ? &keys->reverse : &keys->forward);
   return other && other->pair == index ? other : 0;

@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 3
+#define SLUICE_ABI_VERSION 4
 
 #ifdef __cplusplus
 #define SLUICE_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " is part of the ABI")
@@ -485,24 +485,28 @@ enum sluice_pair_state {
   SLUICE_PAIR_KEPT = 3,  /* free, but its index could not be pushed to pairs_free: the sweep tries again */
 };
 
-/* pairs: array; the sweep walks it by index, so that aging goes in slices. An index is of one family at a time; its
- * tuples stand in that family's pair_keys. */
-struct sluice_pair {
-  __u64 mark;  /* coarse ns when first found expired; 0: not marked */
-  __u32 state; /* enum sluice_pair_state, changed by compare-and-swap only */
-  __u16 network_slot;
-  __u8 family; /* 4 or 6 */
-  __u8 protocol;
-};
-SLUICE_ASSERT_SIZE(struct sluice_pair, 16);
-
-/* pair_keys4, pair_keys6: arrays by the same index. */
+/* An IPv4 pair's tuples. */
 struct sluice_pair_keys4 {
   struct sluice_flow4_key forward;
   struct sluice_flow4_key reverse;
 };
 SLUICE_ASSERT_SIZE(struct sluice_pair_keys4, 32);
 
+/* pairs: array; the sweep walks it by index, so that aging goes in slices. An index is of one family at a time; IPv6
+ * tuples stand in pair_keys6. An array's elements begin 16 bytes into a cache line, so what is used of an element of 64
+ * bytes stands in one line, which is all that a new IPv4 flow touches here. */
+struct sluice_pair {
+  __u64 mark;  /* coarse ns when first found expired; 0: not marked */
+  __u32 state; /* enum sluice_pair_state, changed by compare-and-swap only */
+  __u16 network_slot;
+  __u8 family; /* 4 or 6 */
+  __u8 protocol;
+  struct sluice_pair_keys4 keys4; /* of an IPv4 pair; otherwise what was there before */
+  __u8 pad[16];
+};
+SLUICE_ASSERT_SIZE(struct sluice_pair, 64);
+
+/* pair_keys6: array by the same index; the same of IPv6. */
 struct sluice_pair_keys6 {
   struct sluice_flow6_key forward;
   struct sluice_flow6_key reverse;

@@ -29,8 +29,8 @@ Result<Tables> Tables::load(const std::string& file, std::uint32_t max_pairs) {
   Object object(open_object(file));
   if (!object) return fail_errno("open the " + what);
   const std::pair<const char*, std::uint32_t> sizes[] = {
-      {"flows4", 2 * max_pairs}, {"flows6", 2 * max_pairs}, {"pairs", max_pairs},    {"pair_keys4", max_pairs},
-      {"pair_keys6", max_pairs}, {"pairs_free", max_pairs}, {"backends", kBackends}, {"rings", kRingBlocks}};
+      {"flows4", 2 * max_pairs}, {"flows6", 2 * max_pairs}, {"pairs", max_pairs},  {"pair_keys6", max_pairs},
+      {"pairs_free", max_pairs}, {"backends", kBackends},   {"rings", kRingBlocks}};
   for (const auto& [name, entries] : sizes) {
     bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
     if (map == nullptr) return fail(ErrorCode::kNotFound, "the " + what + " has no map " + name);

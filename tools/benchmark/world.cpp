@@ -317,10 +317,10 @@ Result<std::uint32_t> World::close_flow(std::uint32_t flow) const {
   const auto key = forward_key(flow);
   const auto record = tables_.get<sluice_flow4>("flows4", key);
   if (!record) return fail_in("close flow " + std::to_string(flow), record);
-  const auto keys = tables_.get<sluice_pair_keys4>("pair_keys4", record->pair);
-  if (!keys) return fail_in("close flow " + std::to_string(flow), keys);
+  const auto pair = tables_.get<sluice_pair>("pairs", record->pair);
+  if (!pair) return fail_in("close flow " + std::to_string(flow), pair);
   const int map = tables_.map("flows4");
-  if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &keys->reverse) != 0 ||
+  if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &pair->keys4.reverse) != 0 ||
       bpf_map_update_elem(tables_.map("pairs_free"), nullptr, &record->pair, BPF_ANY) != 0) {
     return fail_errno("close flow " + std::to_string(flow));
   }

@@ -103,8 +103,8 @@ void Datapath::load() {
   holder_ = skeleton;
   object_ = skeleton->obj;
   const std::pair<const char*, std::uint32_t> entries[] = {
-      {"flows4", sizes_.flows},     {"flows6", sizes_.flows},     {"pairs", sizes_.pairs}, {"pairs_free", sizes_.pairs},
-      {"pair_keys4", sizes_.pairs}, {"pair_keys6", sizes_.pairs}, {"backends", 4096},      {"rings", 4096},
+      {"flows4", sizes_.flows},     {"flows6", sizes_.flows}, {"pairs", sizes_.pairs}, {"pairs_free", sizes_.pairs},
+      {"pair_keys6", sizes_.pairs}, {"backends", 4096},       {"rings", 4096},
   };
   for (const auto& [name, count] : entries) {
     require(bpf_map__set_max_entries(bpf_object__find_map_by_name(object_, name), count), "size of the map");
@@ -128,7 +128,6 @@ void Datapath::reset() {
   const std::pair<const char*, std::uint32_t> owned_by_programs[] = {{"network_usage", SLUICE_MAX_NETWORK_SLOTS},
                                                                      {"refusal_windows", SLUICE_REFUSAL_WINDOWS},
                                                                      {"pairs", sizes_.pairs},
-                                                                     {"pair_keys4", sizes_.pairs},
                                                                      {"pair_keys6", sizes_.pairs},
                                                                      {"flow_totals", 1}};
   for (const auto& [name, count] : owned_by_programs) {
