@@ -33,5 +33,7 @@
 #undef SCRATCH
 #undef LIST_SEARCH
 #undef TRY_IN_ORDER
+#undef FRAGMENT_MORE
+#undef FRAGMENT_OFFSET
 #undef ROUTER_OF
 #undef ADDRESS_OF

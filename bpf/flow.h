@@ -75,6 +75,7 @@ INLINE void track(FLOW* flow, const PACKET* p) {
   }
   flow->packets++;
   flow->bytes += p->length;
+  if (is_later_fragment(p)) return; /* has no flags, and is no answer: its first one was */
   if (p->protocol == IPPROTO_TCP)
     track_tcp(flow, p);
   else if (flow->role == SLUICE_FLOW_REVERSE && !(flow->state & SLUICE_STATE_ESTABLISHED))
@@ -106,7 +107,7 @@ INLINE int flow(struct __sk_buff* skb, PACKET* p) {
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
       p->action.role == SLUICE_FLOW_FORWARD && is_closing(found))
     return delete_pair(p, index, &p->key, END_CLOSING) ? CONTINUE : drop(p, SLUICE_REASON_FLOW_CONTENDED);
-  if (is_expired(p)) return time_exceeded(skb, p);
+  if (is_expired(p)) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : time_exceeded(skb, p);
   track(found, p);
   return carry_out(skb, p);
 }

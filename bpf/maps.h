@@ -52,6 +52,8 @@ ARRAY_OF(pairs, struct sluice_pair, 262144);                                  /*
 ARRAY_OF(pair_keys6, struct sluice_pair_keys6, 262144);                       /* daemon */
 ARRAY_OF(flow_totals, struct sluice_flow_totals, 1);
 
+ARRAY_OF(fragments, struct sluice_fragment_bucket, SLUICE_FRAGMENT_WINDOWS* SLUICE_FRAGMENT_BUCKETS);
+
 /* Pair indexes that were given back; those never used lie above flow_totals.high_water. */
 struct {
   __uint(type, BPF_MAP_TYPE_STACK);

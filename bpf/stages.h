@@ -16,6 +16,7 @@
 #include "admit6.h"
 #include "nd.h"
 #endif
+#include "fragment.h"
 #include "rewrite.h"
 #include "pair.h"
 #include "icmp.h"

@@ -513,6 +513,55 @@ struct sluice_pair_keys6 {
 };
 SLUICE_ASSERT_SIZE(struct sluice_pair_keys6, 80);
 
+/* ---- fragments -----------------------------------------------------------------------------------------------------
+ */
+
+/* fragments: array of buckets, owned by the programs; what is known of datagrams whose first fragment has passed, so
+ * that the later ones, which have no ports, go the same way. Nothing is held back or put together.
+ *
+ * Window w has the buckets from w * SLUICE_FRAGMENT_BUCKETS on: window n is that of network slot n for what its pods
+ * send, and SLUICE_MAX_NETWORK_SLOTS + sluice_refusal_index(a) that of floating IP a for what the public side sends to
+ * it. Nobody fills another's window. A datagram's bucket is the upper four bits of its digest; an entry is never
+ * evicted before its time. */
+#define SLUICE_FRAGMENT_BUCKETS 16
+#define SLUICE_FRAGMENT_ENTRIES 4
+#define SLUICE_FRAGMENT_WINDOWS (SLUICE_MAX_NETWORK_SLOTS + SLUICE_REFUSAL_WINDOWS)
+
+/* Nanoseconds after its last fragment for which a datagram is remembered. A sender emits the fragments of a datagram
+ * back to back, so what comes later than this was lost; the receiver gives up after 30 s and more (RFC 1122 3.3.2, RFC
+ * 8200 4.5), but IPv4 has 65536 identifications only, which a fast sender uses again after seconds (RFC 4963), and a
+ * flood of first fragments keeps its window full for this long after its end. */
+#define SLUICE_FRAGMENT_LIFETIME 2000000000ULL
+
+enum sluice_fragment_flags {
+  SLUICE_FRAGMENT_TRACKED = 1 << 0, /* TCP, UDP or ICMP echo: the tuple is one that a flow may own */
+  SLUICE_FRAGMENT_GAP = 1 << 1,     /* a later one has left out some bytes: lost, or still to come and then too late */
+  SLUICE_FRAGMENT_LAST = 1 << 2,    /* the last one has passed, behind a gap */
+};
+
+struct sluice_fragment {
+  __u64 digest;       /* SipHash with settings.secret of network, addresses, identification and, in IPv4, protocol */
+  __u64 last_seen;    /* coarse ns; 0: free */
+  __be16 source_port; /* as in the flow key */
+  __be16 destination_port;
+  __u16 end; /* how far the datagram has come: nothing below is accepted any more */
+  __u8 protocol;
+  __u8 flags; /* bits of enum sluice_fragment_flags */
+};
+SLUICE_ASSERT_SIZE(struct sluice_fragment, 24);
+
+/* As the kernel's struct bpf_spin_lock, which is not everywhere. */
+struct sluice_fragment_bucket {
+#ifdef __bpf__
+  struct bpf_spin_lock lock;
+#else
+  __u32 lock;
+#endif
+  __u32 pad;
+  struct sluice_fragment entries[SLUICE_FRAGMENT_ENTRIES];
+};
+SLUICE_ASSERT_SIZE(struct sluice_fragment_bucket, 104);
+
 /* flow_totals: array with one element, owned by the programs. */
 struct sluice_flow_totals {
   __u32 high_water;      /* pair indexes handed out so far; freed ones come back through pairs_free */

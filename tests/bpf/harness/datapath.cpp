@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ctime>
 #include <map>
+#include <numeric>
 #include <ostream>
 #include <stdexcept>
 
@@ -135,12 +136,22 @@ void Datapath::reset() {
       require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), std::string("clear ") + name);
     }
   }
+  clear_fragments();
   const Bytes zero_counters(sizeof(sluice_counter) * static_cast<std::size_t>(libbpf_num_possible_cpus()));
   for (std::uint32_t counter = 0; counter < SLUICE_ENTRY_COUNT * SLUICE_COUNTER_STRIDE; ++counter) {
     require(bpf_map_update_elem(map("counters"), &counter, zero_counters.data(), BPF_ANY), "clear counters");
   }
   std::uint32_t index = 0;
   while (bpf_map_lookup_and_delete_elem(map("pairs_free"), nullptr, &index) == 0) continue;
+}
+
+/// In one call, for there are many.
+void Datapath::clear_fragments() {
+  std::uint32_t count = SLUICE_FRAGMENT_WINDOWS * SLUICE_FRAGMENT_BUCKETS;
+  std::vector<std::uint32_t> indexes(count);
+  std::iota(indexes.begin(), indexes.end(), 0U);
+  const std::vector<sluice_fragment_bucket> zero(count);
+  require(bpf_map_update_batch(map("fragments"), indexes.data(), zero.data(), &count, nullptr), "clear fragments");
 }
 
 Datapath::~Datapath() {
