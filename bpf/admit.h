@@ -100,8 +100,5 @@ INLINE int check_uplink_shape(const IP_HEADER* ip, PACKET* p, __u32* length) {
   if (reason) return reason;
   if (same_address(p->key.source, p->key.destination)) return SLUICE_REASON_LAND;
   if (is_martian_class(p->key.source)) return SLUICE_REASON_MARTIAN;
-#if FAMILY == 4
-  if (is_fragment(ip)) return SLUICE_REASON_FRAGMENT;
-#endif
   return 0;
 }

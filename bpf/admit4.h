@@ -32,7 +32,7 @@ INLINE int admit_ip(struct __sk_buff* skb, PACKET* p) {
   if (p->key.source != p->own_address) return drop(p, SLUICE_REASON_SPOOFED_IP);
   reason = check_pod_destination(p, data);
   if (reason) return drop(p, reason);
-  if (is_fragment(ip)) return drop(p, SLUICE_REASON_FRAGMENT);
-  reason = parse_transport(data, end, p, length);
+  reason = take_fragment(ip, p, length);
+  if (!reason) reason = parse_transport(data, end, p, length);
   return reason ? drop(p, reason) : CONTINUE;
 }

@@ -35,7 +35,7 @@
 #define FLOWS flows4
 #define FRONTENDS frontends4
 #define ENDPOINTS endpoints4
-#define PAIR_KEYS_MAP pair_keys4
+#define KEYS_AT keys4_at
 #define WORKSPACE struct workspace4
 #define SCRATCH scratch4
 #define LIST_SEARCH struct list_search4

@@ -34,7 +34,7 @@
 #define FLOWS flows6
 #define FRONTENDS frontends6
 #define ENDPOINTS endpoints6
-#define PAIR_KEYS_MAP pair_keys6
+#define KEYS_AT keys6_at
 #define WORKSPACE struct workspace6
 #define SCRATCH scratch6
 #define LIST_SEARCH struct list_search6

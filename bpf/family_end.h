@@ -30,10 +30,12 @@
 #undef FLOWS
 #undef FRONTENDS
 #undef ENDPOINTS
-#undef PAIR_KEYS_MAP
+#undef KEYS_AT
 #undef WORKSPACE
 #undef SCRATCH
 #undef LIST_SEARCH
 #undef TRY_IN_ORDER
+#undef FRAGMENT_MORE
+#undef FRAGMENT_OFFSET
 #undef ROUTER_OF
 #undef ADDRESS_OF

@@ -4,7 +4,7 @@
 /* The other record of the pair. */
 INLINE FLOW* partner_of(const FLOW* flow) {
   __u32 index = flow->pair;
-  const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &index);
+  const PAIR_KEYS* keys = KEYS_AT(index);
   if (!keys) return 0;
   FLOW* other = bpf_map_lookup_elem(&FLOWS, flow->role == SLUICE_FLOW_FORWARD ? &keys->reverse : &keys->forward);
   return other && other->pair == index ? other : 0;
@@ -75,6 +75,7 @@ INLINE void track(FLOW* flow, const PACKET* p) {
   }
   flow->packets++;
   flow->bytes += p->length;
+  if (is_later_fragment(p)) return; /* has no flags, and is no answer: its first one was */
   if (p->protocol == IPPROTO_TCP)
     track_tcp(flow, p);
   else if (flow->role == SLUICE_FLOW_REVERSE && !(flow->state & SLUICE_STATE_ESTABLISHED))
@@ -106,9 +107,9 @@ INLINE int flow(struct __sk_buff* skb, PACKET* p) {
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
       p->action.role == SLUICE_FLOW_FORWARD && is_closing(found))
     return delete_pair(p, index, &p->key, END_CLOSING) ? CONTINUE : drop(p, SLUICE_REASON_FLOW_CONTENDED);
-  if (is_expired(p)) return time_exceeded(skb, p);
+  if (is_expired(p)) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : time_exceeded(skb, p);
   __u32 mtu = exceeded_mtu(skb, p, p->action.ifindex);
-  if (mtu) return too_big(skb, p, mtu);
+  if (mtu) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : too_big(skb, p, mtu);
   track(found, p);
   return carry_out(skb, p);
 }

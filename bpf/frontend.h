@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What happens to a packet that no flow owns: a service, an address of the network, or nowhere. */
 
-/* Only these can be asked of a frontend; echo replies and other ICMP types cannot. */
+/* Only these can be asked of a frontend; echo replies, other ICMP types and what has no transport header cannot. */
 INLINE bool is_request(const PACKET* p) {
-  return p->tracked && (p->protocol != ICMP_PROTOCOL || p->icmp_type == ECHO_REQUEST);
+  return p->tracked && !is_later_fragment(p) && (p->protocol != ICMP_PROTOCOL || p->icmp_type == ECHO_REQUEST);
 }
 
 INLINE bool is_echo_request(const PACKET* p) {
-  return p->tracked && p->protocol == ICMP_PROTOCOL && p->icmp_type == ECHO_REQUEST;
+  return p->tracked && !is_later_fragment(p) && p->protocol == ICMP_PROTOCOL && p->icmp_type == ECHO_REQUEST;
 }
 
 /* Might the destination be a floating IP, as a pod sees it? Its own network's addresses come first, whatever the public
@@ -118,8 +118,9 @@ INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
       if (is_tcp_syn(p) && check_direct_syn(p)) return drop(p, SLUICE_REASON_FLOW_COLLISION);
       return forward(p, to_pod(skb, p, kind, ifindex, mac), SLUICE_REASON_TO_POD);
     case SLUICE_ENDPOINT_SERVICE:
-      return to_service(skb, p);
+      return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : to_service(skb, p);
     case SLUICE_ENDPOINT_ROUTER:
+      if (is_later_fragment(p)) return drop(p, SLUICE_REASON_FRAGMENT);
       if (is_echo_request(p)) return answer_echo(skb, p);
       return drop(p, SLUICE_REASON_ROUTER_CLOSED);
     default:
@@ -129,6 +130,7 @@ INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
 
 /* A floating IP's port that no service has bound. */
 OUTLINE int to_floating(struct __sk_buff* skb, PACKET* p) {
+  if (is_later_fragment(p)) return drop(p, SLUICE_REASON_FRAGMENT);
   if (is_echo_request(p)) return answer_echo(skb, p);
   if (p->protocol == ICMP_PROTOCOL) return drop(p, SLUICE_REASON_ICMP_ERROR);
   if (!p->tracked) return refuse_protocol(skb, p);

@@ -86,6 +86,7 @@ INLINE bool is_expired(const PACKET* p) {
 /* Turns an echo request into its reply (RFC 792, RFC 4443). Only the type changes in the checksum: addresses change
  * places, and it is 0 or one more. */
 OUTLINE int answer_echo(struct __sk_buff* skb, PACKET* p) {
+  if (p->fragment) return drop(p, SLUICE_REASON_FRAGMENT);
   if (!take_refusal(p)) return drop(p, SLUICE_REASON_REFUSAL_LIMITED);
   struct ethhdr* ethernet = (void*)(long)skb->data;
   IP_HEADER* ip = (void*)(ethernet + 1);

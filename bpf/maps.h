@@ -49,9 +49,10 @@ ARRAY_OF(network_usage, struct sluice_network_usage, SLUICE_MAX_NETWORK_SLOTS);
 HASH_OF(flows4, struct sluice_flow4_key, struct sluice_flow4, 2 * 262144, 0); /* daemon */
 HASH_OF(flows6, struct sluice_flow6_key, struct sluice_flow6, 2 * 262144, 0); /* daemon */
 ARRAY_OF(pairs, struct sluice_pair, 262144);                                  /* daemon */
-ARRAY_OF(pair_keys4, struct sluice_pair_keys4, 262144);                       /* daemon */
 ARRAY_OF(pair_keys6, struct sluice_pair_keys6, 262144);                       /* daemon */
 ARRAY_OF(flow_totals, struct sluice_flow_totals, 1);
+
+ARRAY_OF(fragments, struct sluice_fragment_bucket, SLUICE_FRAGMENT_WINDOWS* SLUICE_FRAGMENT_BUCKETS);
 
 /* Pair indexes that were given back; those never used lie above flow_totals.high_water. */
 struct {
@@ -95,6 +96,18 @@ static __always_inline struct sluice_flow_totals* get_totals(void) {
 static __always_inline struct sluice_network_usage* get_usage(__u16 network_slot) {
   __u32 index = network_slot;
   return bpf_map_lookup_elem(&network_usage, &index);
+}
+
+/* The tuples of a pair. */
+static __always_inline struct sluice_pair_keys4* keys4_at(__u32 index) {
+  struct sluice_pair* pair = bpf_map_lookup_elem(&pairs, &index);
+  if (!pair) return 0;
+  asm volatile("" : "+r"(pair)); /* or the compiler adds before it compares, which the verifier refuses */
+  return &pair->keys4;
+}
+
+static __always_inline struct sluice_pair_keys6* keys6_at(__u32 index) {
+  return bpf_map_lookup_elem(&pair_keys6, &index);
 }
 
 /* Is the generation of this slot still the current one? Slot 0 with generation 0 always is. */

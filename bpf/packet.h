@@ -85,6 +85,16 @@ static __always_inline void count_packet(__u8 entry, __u32 length, enum sluice_r
   }
 }
 
+/* Where a packet stands in its datagram. */
+enum fragment_place {
+  WHOLE = 0, /* so does an IPv6 atomic fragment (RFC 6946) */
+  FIRST_FRAGMENT,
+  LATER_FRAGMENT,
+  LAST_FRAGMENT, /* a later one as well */
+};
+
+#define MAX_PACKET 65535 /* of IPv4 with its header, of IPv6 without it */
+
 /* One line of a program's table of contents. */
 #define STAGE(call)                          \
   do {                                       \

@@ -41,7 +41,7 @@ INLINE bool release_pair(struct sluice_pair* pair, const PAIR_KEYS* keys, __u32 
     return false;
   }
   pair->mark = 0;
-  discharge_share(pair->network_slot);
+  return_share(pair->network_slot);
   give_pair_index(pair, index);
   return true;
 }
@@ -73,7 +73,7 @@ INLINE bool delete_leftover(__u32 index, const FLOW_KEY* key) {
 /* Deletes the pair that owns `key`, if `cause` holds for it. False: somebody else is at it, or it has changed. */
 OUTLINE bool delete_pair(const PACKET* p, __u32 index, const FLOW_KEY* key, enum end_cause cause) {
   struct sluice_pair* pair = bpf_map_lookup_elem(&pairs, &index);
-  const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &index);
+  const PAIR_KEYS* keys = KEYS_AT(index);
   if (!pair || !keys) return false;
   /* A pair in the making has its keys before it has records, so this is never said of one. */
   if (!names_key(pair, keys, key)) return delete_leftover(index, key);

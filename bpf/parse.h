@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* parse: turns headers into values. The IP header itself: parse4.h, parse6.h. */
 
-/* `length`, here and below: of the IP packet behind its headers. */
+/* A first fragment without the whole header would hide it in the next (RFC 1858, RFC 7112). */
+INLINE int cut_off(const PACKET* p) {
+  return p->fragment ? SLUICE_REASON_FRAGMENT_TINY : SLUICE_REASON_TRUNCATED;
+}
+
+/* `length`, here and below: of the IP packet behind its headers; of a first fragment, what there is of it. */
 INLINE int parse_tcp(const void* data, const void* end, PACKET* p, __u32 length) {
   const struct tcphdr* tcp = data + l4_offset(p);
-  if (length < TCP_LENGTH || (const void*)(tcp + 1) > end) return SLUICE_REASON_TRUNCATED;
+  if (length < TCP_LENGTH || (const void*)(tcp + 1) > end) return cut_off(p);
   __u32 header = (((const __u8*)tcp)[12] >> 4) * 4;
   __u8 flags = ((const __u8*)tcp)[13];
-  if (header < TCP_LENGTH || header > length || ((flags & TCP_SYN) && (flags & (TCP_FIN | TCP_RST))))
-    return SLUICE_REASON_BAD_L4_HEADER;
+  if (header < TCP_LENGTH || ((flags & TCP_SYN) && (flags & (TCP_FIN | TCP_RST)))) return SLUICE_REASON_BAD_L4_HEADER;
+  if (header > length) return p->fragment ? SLUICE_REASON_FRAGMENT_TINY : SLUICE_REASON_BAD_L4_HEADER;
   p->key.source_port = tcp->source;
   p->key.destination_port = tcp->dest;
   p->tcp_flags = flags;
@@ -20,9 +25,9 @@ INLINE int parse_tcp(const void* data, const void* end, PACKET* p, __u32 length)
 
 INLINE int parse_udp(const void* data, const void* end, PACKET* p, __u32 length) {
   const struct udphdr* udp = data + l4_offset(p);
-  if (length < UDP_LENGTH || (const void*)(udp + 1) > end) return SLUICE_REASON_TRUNCATED;
+  if (length < UDP_LENGTH || (const void*)(udp + 1) > end) return cut_off(p);
   __u32 claimed = bpf_ntohs(udp->len);
-  if (claimed < UDP_LENGTH || claimed > length) return SLUICE_REASON_BAD_L4_HEADER;
+  if (claimed < UDP_LENGTH || (claimed > length && !p->fragment)) return SLUICE_REASON_BAD_L4_HEADER;
   p->key.source_port = udp->source;
   p->key.destination_port = udp->dest;
   return udp->source && udp->dest ? 0 : SLUICE_REASON_ZERO_PORT;
@@ -32,7 +37,7 @@ INLINE int parse_udp(const void* data, const void* end, PACKET* p, __u32 length)
  * request's turned around; RFC 5508 section 3.1 tracks queries by their id in the same way. */
 INLINE int parse_icmp(const void* data, const void* end, PACKET* p, __u32 length) {
   const struct icmp_header* icmp = data + l4_offset(p);
-  if (length < ICMP_LENGTH || (const void*)(icmp + 1) > end) return SLUICE_REASON_TRUNCATED;
+  if (length < ICMP_LENGTH || (const void*)(icmp + 1) > end) return cut_off(p);
   p->icmp_type = icmp->type;
   if (icmp->code == 0 && icmp->type == ECHO_REQUEST) {
     p->key.source_port = icmp->id;
@@ -45,8 +50,22 @@ INLINE int parse_icmp(const void* data, const void* end, PACKET* p, __u32 length
   return 0;
 }
 
+/* What the IP header, or the fragment header, says of a packet that is no whole datagram; `before`: bytes in front that
+ * count in the longest packet. 0 or a reason. */
+OUTLINE int note_fragment(PACKET* p, __u32 begin, bool more, __u32 length, __u32 before) {
+  if (length == 0 || (more && length % 8) || before + begin + length > MAX_PACKET)
+    return SLUICE_REASON_FRAGMENT_MALFORMED;
+  p->fragment = begin == 0 ? FIRST_FRAGMENT : more ? LATER_FRAGMENT : LAST_FRAGMENT;
+  p->fragment_begin = begin;
+  p->fragment_end = begin + length;
+  /* Who puts overlapping fragments together by the later one would take another TCP header (RFC 3128). */
+  if (begin && begin < TCP_LENGTH && p->protocol == IPPROTO_TCP) return SLUICE_REASON_FRAGMENT_TINY;
+  return 0;
+}
+
 /* The transport header of a packet whose IP header is good; 0 or a reason. */
 INLINE int parse_transport(const void* data, const void* end, PACKET* p, __u32 length) {
+  if (is_later_fragment(p)) return 0;
   switch (p->protocol) {
     case IPPROTO_TCP:
       p->tracked = 1;

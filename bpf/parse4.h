@@ -24,8 +24,15 @@ INLINE void take_protocol(const IP_HEADER* ip, PACKET* p) {
   p->key.network_protocol = p->network | (__u32)p->protocol << 24;
 }
 
-INLINE bool is_fragment(const IP_HEADER* ip) {
-  return ip->frag_off & bpf_htons(0x3FFF);
+#define FRAGMENT_MORE 0x2000
+#define FRAGMENT_OFFSET 0x1FFF /* in units of eight bytes */
+
+/* `length`: behind the header. 0 or a reason. */
+INLINE int take_fragment(const IP_HEADER* ip, PACKET* p, __u32 length) {
+  if (!(ip->frag_off & bpf_htons(FRAGMENT_MORE | FRAGMENT_OFFSET))) return 0;
+  __u32 field = bpf_ntohs(ip->frag_off);
+  p->fragment_id = ip->id;
+  return note_fragment(p, (field & FRAGMENT_OFFSET) * 8, field & FRAGMENT_MORE, length, IP_LENGTH);
 }
 
 /* Changes the addresses of the header, of which `delta` is the checksum difference, and counts the hop. */

@@ -32,17 +32,44 @@ INLINE bool is_extension_header(__u8 next) {
 #define MAX_EXTENSION_HEADERS 6
 #define MAX_TRANSPORT_OFFSET 200
 
-/* Walks over hop-by-hop (first only), destination and routing headers (RFC 8200). Each has its length in units of eight
- * bytes, so there is no loop but the bound. A routing header that still has segments to visit would let a tenant choose
- * the way (RFC 5095, RFC 8200 4.4): refused. `length` becomes that behind all headers. 0 or a reason. */
+#define FRAGMENT_MORE 0x0001
+#define FRAGMENT_OFFSET 0xFFF8 /* in units of one byte, as it stands */
+
+/* A fragment header (RFC 8200 4.5) at `offset`, with `left` bytes from there on; there is at most one. */
+INLINE int take_fragment(struct __sk_buff* skb, PACKET* p, __u32 offset, __u32 left) {
+  __be16 header[4]; /* next header, reserved; offset and flags; identification */
+  if (bpf_skb_load_bytes(skb, offset, header, sizeof(header))) return SLUICE_REASON_TRUNCATED;
+  __u32 field = bpf_ntohs(header[1]);
+  p->protocol = *(const __u8*)header;
+  if (!(field & (FRAGMENT_MORE | FRAGMENT_OFFSET))) return 0; /* atomic: a packet like any other (RFC 6946) */
+  p->fragment_id = header[2] | (__u32)header[3] << 16;
+  return note_fragment(p, field & FRAGMENT_OFFSET, field & FRAGMENT_MORE, left - 8,
+                       offset - ETHERNET_LENGTH - IP_LENGTH);
+}
+
+/* Walks over hop-by-hop (first only), destination, routing and fragment headers (RFC 8200). Each but the last has its
+ * length in units of eight bytes, so there is no loop but the bound. A routing header that still has segments to visit
+ * would let a tenant choose the way (RFC 5095, RFC 8200 4.4): refused. What follows the fragment header of a later
+ * fragment is data. `length` becomes that behind all headers. 0 or a reason. */
 OUTLINE int walk_extension_headers(struct __sk_buff* skb, PACKET* p, __u32* length) {
   __u32 offset = ETHERNET_LENGTH + IP_LENGTH, left = *length;
+  bool seen = false; /* a fragment header */
   for (int i = 0; i < MAX_EXTENSION_HEADERS && is_extension_header(p->protocol); i++) {
     __u8 header[4]; /* next header, length; routing: type, segments left */
-    if (p->protocol == IPPROTO_FRAGMENT) return SLUICE_REASON_FRAGMENT;
-    if (left < 8 || bpf_skb_load_bytes(skb, offset, header, sizeof(header))) return SLUICE_REASON_TRUNCATED;
+    if (left < 8 || bpf_skb_load_bytes(skb, offset, header, sizeof(header))) return cut_off(p);
+    if (p->protocol == IPPROTO_FRAGMENT) {
+      if (seen) return SLUICE_REASON_EXTENSION_HEADER;
+      seen = true;
+      int reason = take_fragment(skb, p, offset, left);
+      if (reason) return reason;
+      offset += 8;
+      left -= 8;
+      if (offset > MAX_TRANSPORT_OFFSET) return SLUICE_REASON_EXTENSION_HEADER;
+      if (is_later_fragment(p)) break;
+      continue;
+    }
     __u32 size = 8 + 8 * (__u32)header[1];
-    if (size > left) return SLUICE_REASON_TRUNCATED;
+    if (size > left) return cut_off(p);
     if ((p->protocol == IPPROTO_HOPOPTS && i > 0) || (p->protocol == IPPROTO_ROUTING && header[3] != 0))
       return SLUICE_REASON_EXTENSION_HEADER;
     offset += size;
@@ -50,7 +77,7 @@ OUTLINE int walk_extension_headers(struct __sk_buff* skb, PACKET* p, __u32* leng
     if (offset > MAX_TRANSPORT_OFFSET) return SLUICE_REASON_EXTENSION_HEADER;
     p->protocol = header[0];
   }
-  if (is_extension_header(p->protocol)) return SLUICE_REASON_EXTENSION_HEADER;
+  if (is_extension_header(p->protocol) && !is_later_fragment(p)) return SLUICE_REASON_EXTENSION_HEADER;
   p->transport = offset;
   *length = left;
   /* What follows reads the transport header directly. */

@@ -136,7 +136,7 @@ INLINE int rewrite_error(struct __sk_buff* skb, const PACKET* p, const ACTION* a
 
 /* Does an error from outside come from an address of the tenant's network? Nobody outside has one. */
 OUTLINE bool is_disguised(const PACKET* p, __u32 pair) {
-  const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &pair);
+  const PAIR_KEYS* keys = KEYS_AT(pair);
   if (!keys) return true;
   ENDPOINT_KEY key = {.network = keys->reverse.network_protocol & 0xFFFFFF, .address = p->key.source};
   return p->entry == SLUICE_ENTRY_FROM_UPLINK && bpf_map_lookup_elem(&ENDPOINTS, &key);

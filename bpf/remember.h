@@ -118,7 +118,7 @@ OUTLINE int reverse_or_owner(const PACKET* p, const MAKING* making) {
     bool ended = is_ended(owner);
     if (!still_self(owner, making->reverse)) continue;
     const struct sluice_pair* pair = bpf_map_lookup_elem(&pairs, &index);
-    const PAIR_KEYS* keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &index);
+    const PAIR_KEYS* keys = KEYS_AT(index);
     if (!pair || !keys) return TAKEN;
     if (!ended && is_being_made(pair, keys, p)) return ADOPTED;
     if (!ended && names_key(pair, keys, making->reverse) && !same_key(&keys->forward, &p->key)) return TAKEN;
@@ -137,7 +137,7 @@ OUTLINE bool claims_inside(const PACKET* p, const CHOICE* choice) {
 }
 
 /* Gives the flow the router's address and a free port as source, when its own would collide at the backend. */
-OUTLINE int place_reverse(PACKET* p, MAKING* making) {
+INLINE int place_reverse(PACKET* p, MAKING* making) {
   /* A pod that is its own backend on its own source port: the two directions would be one tuple. */
   bool barred = same_key(making->reverse, &p->key) || claims_inside(p, making->choice);
   int result = barred ? TAKEN : reverse_or_owner(p, making);
@@ -230,7 +230,7 @@ OUTLINE int remember(PACKET* p, WORKSPACE* workspace) {
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL);
   }
   making.pair = bpf_map_lookup_elem(&pairs, &making.index);
-  making.keys = bpf_map_lookup_elem(&PAIR_KEYS_MAP, &making.index);
+  making.keys = KEYS_AT(making.index);
   if (!making.pair || !making.keys)
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL); /* cannot be: indexes stay below max_pairs */
   make_forward_action(p, choice);

@@ -58,6 +58,25 @@ INLINE int rewrite_transport_checksum(struct __sk_buff* skb, const PACKET* p) {
   return 0;
 }
 
+/* A later fragment has no transport header; the first one's checksum makes up for the addresses and ports of the whole
+ * datagram. With CHECKSUM_COMPLETE the kernel has a sum for each fragment, of which IPv6 addresses change this one's.
+ */
+OUTLINE int rewrite_later(struct __sk_buff* skb, const PACKET* p) {
+  static const __u8 router_mac[6] = SLUICE_ROUTER_MAC;
+  const ACTION* action = &p->action;
+  count_hop(skb, p, CHECKSUM_UNKNOWN);
+  if (FAMILY == 6) bpf_csum_update(skb, action->address_delta);
+  struct ethhdr* ethernet = (void*)(long)skb->data;
+  IP_HEADER* ip = (void*)(ethernet + 1);
+  if ((void*)(ip + 1) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
+  route_ip(ip, action->new_source, action->new_destination, action->address_delta);
+  if (action->delivery != SLUICE_DELIVER_UPLINK) {
+    copy_mac(ethernet->h_dest, action->destination_mac);
+    copy_mac(ethernet->h_source, router_mac);
+  }
+  return 0;
+}
+
 /* Addresses, ports, IP header checksum; Ethernet addresses when the receiver is a pod. 0, or a reason. */
 INLINE int rewrite(struct __sk_buff* skb, const PACKET* p) {
   static const __u8 router_mac[6] = SLUICE_ROUTER_MAC;
@@ -100,7 +119,7 @@ INLINE long deliver(struct __sk_buff* skb, const ACTION* action) {
 
 INLINE int carry_out(struct __sk_buff* skb, PACKET* p) {
   int failed = crosses_with_syn(p) ? clamp_mss(skb, p) : 0;
-  if (!failed) failed = rewrite(skb, p);
+  if (!failed) failed = is_later_fragment(p) ? rewrite_later(skb, p) : rewrite(skb, p);
   if (failed) return drop(p, failed);
   int reason = SLUICE_REASON_TO_BACKEND;
   if (p->action.role == SLUICE_FLOW_REVERSE)

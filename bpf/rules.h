@@ -16,6 +16,10 @@
  * key is alive. */
 enum lookup_result { FOUND, MISSING, CHANGED };
 
+static __always_inline bool is_remembered(const struct sluice_fragment* entry, __u64 now) {
+  return entry->last_seen && now - entry->last_seen < SLUICE_FRAGMENT_LIFETIME;
+}
+
 #define NO_LOCAL 0xFFFFFFFFU /* no backend */
 
 #define SUBSTITUTE_FIRST_PORT 61000

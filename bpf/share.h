@@ -42,12 +42,17 @@ static __noinline int charge_share(__u16 network_slot) {
   return SLUICE_REASON_NETWORK_CAP;
 }
 
-static __noinline void discharge_share(__u16 network_slot) {
+/* Inlined by pair.h: at the end of the longest chain of calls, where every frame costs stack. */
+static __always_inline void return_share(__u16 network_slot) {
   struct sluice_network_usage* usage = get_usage(network_slot);
   struct sluice_flow_totals* totals = get_totals();
   if (!usage || !totals) return;
   usage->changes++;
   leave_share(usage, totals);
+}
+
+static __noinline void discharge_share(__u16 network_slot) {
+  return_share(network_slot);
 }
 
 /* Flows from the public side count as half open: TCP until the client has shown that it gets our answers, UDP and ICMP

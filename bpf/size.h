@@ -41,6 +41,6 @@ OUTLINE int clamp_mss(struct __sk_buff* skb, const PACKET* p) {
 
 /* Does the packet open a connection across the network's border? */
 INLINE bool crosses_with_syn(const PACKET* p) {
-  return (p->tcp_flags & TCP_SYN) &&
+  return (p->tcp_flags & TCP_SYN) && !is_later_fragment(p) &&
          (p->entry == SLUICE_ENTRY_FROM_UPLINK || p->action.delivery == SLUICE_DELIVER_UPLINK);
 }

@@ -50,6 +50,7 @@ static __noinline int from_pod4(struct __sk_buff* skb) {
   if (ethertype == bpf_htons(ETH_P_ARP)) return arp_from_pod(skb, &p);
   if (ethertype != bpf_htons(ETH_P_IP)) return drop(&p, ethertype_reason(ethertype));
   STAGE(admit_ip(skb, &p));
+  STAGE(fragment(&p));
   STAGE(flow(skb, &p));
   STAGE(icmp_error(skb, &p));
   STAGE(frontend(skb, &p));
@@ -69,6 +70,7 @@ static __noinline int from_pod6(struct __sk_buff* skb) {
   __u8 type = nd_type(skb, p);
   if (type) return nd_from_pod(skb, p, length, group, type);
   STAGE(admit_ip(skb, p, length, group));
+  STAGE(fragment(p));
   STAGE(flow(skb, p));
   STAGE(icmp_error(skb, p));
   STAGE(frontend(skb, p));
@@ -80,6 +82,7 @@ static __noinline int from_uplink4(struct __sk_buff* skb) {
   __u32 length = 0;
   STAGE(ours_on_uplink(skb, &p));
   STAGE(shape_on_uplink(skb, &p, &length));
+  STAGE(fragment(&p));
   STAGE(flow(skb, &p));
   STAGE(admit_on_uplink(&p));
   STAGE(icmp_error(skb, &p));
@@ -94,6 +97,7 @@ static __noinline int from_uplink6(struct __sk_buff* skb) {
   p->own_delivery = SLUICE_DELIVER_UPLINK;
   STAGE(ours_on_uplink(skb, p));
   STAGE(shape_on_uplink(skb, p, &length));
+  STAGE(fragment(p));
   STAGE(flow(skb, p));
   STAGE(admit_on_uplink(p));
   STAGE(icmp_error(skb, p));

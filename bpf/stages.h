@@ -17,6 +17,7 @@
 #include "nd.h"
 #endif
 #include "size.h"
+#include "fragment.h"
 #include "rewrite.h"
 #include "pair.h"
 #include "icmp.h"

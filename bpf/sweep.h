@@ -27,15 +27,15 @@ static __always_inline void count_fate(struct sluice_flow_totals* totals, int fa
 /* The two families from here on: a pair is of one. */
 static __always_inline int judge_pair(const struct sweep* sweep, const struct sluice_pair* pair, __u32 index,
                                       bool* half_open) {
-  const struct sluice_pair_keys4* keys4 = bpf_map_lookup_elem(&pair_keys4, &index);
-  const struct sluice_pair_keys6* keys6 = bpf_map_lookup_elem(&pair_keys6, &index);
+  const struct sluice_pair_keys4* keys4 = keys4_at(index);
+  const struct sluice_pair_keys6* keys6 = keys6_at(index);
   if (!keys4 || !keys6) return PAIR_LIVES;
   return pair->family == 6 ? judge(sweep, pair, keys6, index, half_open) : judge(sweep, pair, keys4, index, half_open);
 }
 
 static __noinline bool release_any(struct sluice_pair* pair, __u32 index) {
-  const struct sluice_pair_keys4* keys4 = bpf_map_lookup_elem(&pair_keys4, &index);
-  const struct sluice_pair_keys6* keys6 = bpf_map_lookup_elem(&pair_keys6, &index);
+  const struct sluice_pair_keys4* keys4 = keys4_at(index);
+  const struct sluice_pair_keys6* keys6 = keys6_at(index);
   if (!keys4 || !keys6) return false;
   return pair->family == 6 ? release_pair(pair, keys6, index) : release_pair(pair, keys4, index);
 }

@@ -11,6 +11,8 @@ INLINE int shape_on_uplink(struct __sk_buff* skb, PACKET* p, __u32* length) {
     p->router = p->key.destination;
 #if FAMILY == 6
     reason = find_transport(skb, p, length);
+#else
+    reason = take_fragment(ip, p, *length);
 #endif
   }
   if (!reason) reason = parse_transport((void*)(long)skb->data, (void*)(long)skb->data_end, p, *length);

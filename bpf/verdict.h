@@ -63,8 +63,12 @@ PACKET {
   __u8 protocol;
   __u8 tcp_flags;
   __u8 icmp_type;
-  __u8 ttl;     /* hop limit */
-  __u8 tracked; /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
+  __u8 ttl;             /* hop limit */
+  __u8 tracked;         /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
+  __u8 fragment;        /* enum fragment_place; the other values are only set if it is not WHOLE */
+  __u16 fragment_begin; /* of what follows the header that tells of it, in the datagram */
+  __u16 fragment_end;
+  __u32 fragment_id;
 #if FAMILY == 6
   __u8 transport; /* see l4_offset */
 #endif
@@ -81,6 +85,11 @@ INLINE __u32 l4_offset(const PACKET* p) {
   return p->transport;
 }
 #endif
+
+/* Has it no transport header? */
+INLINE bool is_later_fragment(const PACKET* p) {
+  return p->fragment >= LATER_FRAGMENT;
+}
 
 /* Where the answers to this packet are counted: inside and outside apart, so that nobody outside uses up what a
  * network's own pods get; without a service, by the floating IP that was asked. */

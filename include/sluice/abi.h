@@ -487,29 +487,82 @@ enum sluice_pair_state {
   SLUICE_PAIR_KEPT = 3,  /* free, but its index could not be pushed to pairs_free: the sweep tries again */
 };
 
-/* pairs: array; the sweep walks it by index, so that aging goes in slices. An index is of one family at a time; its
- * tuples stand in that family's pair_keys. */
-struct sluice_pair {
-  __u64 mark;  /* coarse ns when first found expired; 0: not marked */
-  __u32 state; /* enum sluice_pair_state, changed by compare-and-swap only */
-  __u16 network_slot;
-  __u8 family; /* 4 or 6 */
-  __u8 protocol;
-};
-SLUICE_ASSERT_SIZE(struct sluice_pair, 16);
-
-/* pair_keys4, pair_keys6: arrays by the same index. */
+/* An IPv4 pair's tuples. */
 struct sluice_pair_keys4 {
   struct sluice_flow4_key forward;
   struct sluice_flow4_key reverse;
 };
 SLUICE_ASSERT_SIZE(struct sluice_pair_keys4, 32);
 
+/* pairs: array; the sweep walks it by index, so that aging goes in slices. An index is of one family at a time; IPv6
+ * tuples stand in pair_keys6. An array's elements begin 16 bytes into a cache line, so what is used of an element of 64
+ * bytes stands in one line, which is all that a new IPv4 flow touches here. */
+struct sluice_pair {
+  __u64 mark;  /* coarse ns when first found expired; 0: not marked */
+  __u32 state; /* enum sluice_pair_state, changed by compare-and-swap only */
+  __u16 network_slot;
+  __u8 family; /* 4 or 6 */
+  __u8 protocol;
+  struct sluice_pair_keys4 keys4; /* of an IPv4 pair; otherwise what was there before */
+  __u8 pad[16];
+};
+SLUICE_ASSERT_SIZE(struct sluice_pair, 64);
+
+/* pair_keys6: array by the same index; the same of IPv6. */
 struct sluice_pair_keys6 {
   struct sluice_flow6_key forward;
   struct sluice_flow6_key reverse;
 };
 SLUICE_ASSERT_SIZE(struct sluice_pair_keys6, 80);
+
+/* ---- fragments -----------------------------------------------------------------------------------------------------
+ */
+
+/* fragments: array of buckets, owned by the programs; what is known of datagrams whose first fragment has passed, so
+ * that the later ones, which have no ports, go the same way. Nothing is held back or put together.
+ *
+ * Window w has the buckets from w * SLUICE_FRAGMENT_BUCKETS on: window n is that of network slot n for what its pods
+ * send, and SLUICE_MAX_NETWORK_SLOTS + sluice_refusal_index(a) that of floating IP a for what the public side sends to
+ * it. Nobody fills another's window. A datagram's bucket is the upper four bits of its digest; an entry is never
+ * evicted before its time. */
+#define SLUICE_FRAGMENT_BUCKETS 16
+#define SLUICE_FRAGMENT_ENTRIES 4
+#define SLUICE_FRAGMENT_WINDOWS (SLUICE_MAX_NETWORK_SLOTS + SLUICE_REFUSAL_WINDOWS)
+
+/* Nanoseconds after its last fragment for which a datagram is remembered. A sender emits the fragments of a datagram
+ * back to back, so what comes later than this was lost; the receiver gives up after 30 s and more (RFC 1122 3.3.2, RFC
+ * 8200 4.5), but IPv4 has 65536 identifications only, which a fast sender uses again after seconds (RFC 4963), and a
+ * flood of first fragments keeps its window full for this long after its end. */
+#define SLUICE_FRAGMENT_LIFETIME 2000000000ULL
+
+enum sluice_fragment_flags {
+  SLUICE_FRAGMENT_TRACKED = 1 << 0, /* TCP, UDP or ICMP echo: the tuple is one that a flow may own */
+  SLUICE_FRAGMENT_GAP = 1 << 1,     /* a later one has left out some bytes: lost, or still to come and then too late */
+  SLUICE_FRAGMENT_LAST = 1 << 2,    /* the last one has passed, behind a gap */
+};
+
+struct sluice_fragment {
+  __u64 digest;       /* SipHash with settings.secret of network, addresses, identification and, in IPv4, protocol */
+  __u64 last_seen;    /* coarse ns; 0: free */
+  __be16 source_port; /* as in the flow key */
+  __be16 destination_port;
+  __u16 end; /* how far the datagram has come: nothing below is accepted any more */
+  __u8 protocol;
+  __u8 flags; /* bits of enum sluice_fragment_flags */
+};
+SLUICE_ASSERT_SIZE(struct sluice_fragment, 24);
+
+/* As the kernel's struct bpf_spin_lock, which is not everywhere. */
+struct sluice_fragment_bucket {
+#ifdef __bpf__
+  struct bpf_spin_lock lock;
+#else
+  __u32 lock;
+#endif
+  __u32 pad;
+  struct sluice_fragment entries[SLUICE_FRAGMENT_ENTRIES];
+};
+SLUICE_ASSERT_SIZE(struct sluice_fragment_bucket, 104);
 
 /* flow_totals: array with one element, owned by the programs. */
 struct sluice_flow_totals {

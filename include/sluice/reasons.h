@@ -31,7 +31,7 @@
   X(BAD_IP_LENGTH, bad_ip_length, DROP, "IP total length does not fit the frame or its headers") \
   X(BAD_L4_HEADER, bad_l4_header, DROP, "TCP, UDP or ICMP header is wrong (TCP data offset, UDP length, flag combination)") \
   X(IP_OPTIONS, ip_options, DROP, "IP options are not carried") \
-  X(FRAGMENT, fragment, DROP, "IP fragments are not carried yet") \
+  X(FRAGMENT, fragment, DROP, "fragment of what is only carried or answered whole: ICMP error, ping of the router or a floating IP, or a later fragment of a datagram that no flow and no pod owns") \
   X(VLAN, vlan, DROP, "VLAN tagged frame from a pod") \
   X(ETHERTYPE, ethertype, DROP, "neither IPv4 nor IPv6 nor ARP") \
   X(NO_FAMILY, no_family, DROP, "the pod has no address of this family (IPv4 or IPv6)") \
@@ -75,7 +75,12 @@
   X(REFUSED_PROTOCOL, refused_protocol, REPLY, "refused with ICMP protocol unreachable: a service carries TCP, UDP and ping only") \
   X(ERROR_TRANSLATED, error_translated, FORWARD, "ICMP error about a translated packet, translated like it and delivered") \
   X(FOREIGN_QUOTE, foreign_quote, DROP, "ICMP error about a packet that its sender cannot have received, or sent to somebody else than that packet's sender") \
-  X(TOO_BIG, too_big, REPLY, "the packet was longer than the MTU of where it goes: the router told its sender")
+  X(TOO_BIG, too_big, REPLY, "the packet was longer than the MTU of where it goes: the router told its sender") \
+  X(FRAGMENT_UNKNOWN, fragment_unknown, DROP, "later IP fragment whose first one has not passed, or long ago: fragments are not held back") \
+  X(FRAGMENT_OVERLAP, fragment_overlap, DROP, "IP fragment of bytes that have passed already: an overlap, a repetition, or one that another has overtaken") \
+  X(FRAGMENT_TINY, fragment_tiny, DROP, "first IP fragment without the whole transport header, or a later one that would lie in it") \
+  X(FRAGMENT_MALFORMED, fragment_malformed, DROP, "IP fragment with a length that cannot be: empty, not a multiple of eight, or beyond the longest packet") \
+  X(FRAGMENT_TABLE_FULL, fragment_table_full, DROP, "too many fragmented datagrams of this network, or to this floating IP, at once")
 /* clang-format on */
 
 enum sluice_reason {

@@ -97,17 +97,56 @@ TEST_P(ExtensionHeader, NobodyChoosesAWay) {
 }
 
 TEST_P(ExtensionHeader, AFragmentHeaderIsAFragmentWhereverItStands) {
-  for (const std::uint16_t field :
-       std::vector<std::uint16_t>{0x0000, 0x0001, 0x0008, 0x0009, 0xfff8}) {  // the first is an atomic fragment
-    expect_each({{kFragment, fragment(field)}}, SLUICE_REASON_FRAGMENT);
-    expect_each({{kHopByHop, empty()}, {kFragment, fragment(field)}}, SLUICE_REASON_FRAGMENT);
-    expect_each({{kRouting, empty()}, {kFragment, fragment(field)}, {kDestinationOptions, empty()}},
-                SLUICE_REASON_FRAGMENT);
+  const std::pair<std::uint16_t, sluice_reason> fields[] = {
+      {0x0001, SLUICE_REASON_FRAGMENT_MALFORMED},  // none of them has a length that is a multiple of eight
+      {0x0009, SLUICE_REASON_FRAGMENT_MALFORMED},
+      {0x0018, SLUICE_REASON_FRAGMENT_UNKNOWN},
+      {0xfff8, SLUICE_REASON_FRAGMENT_MALFORMED}};
+  for (const auto& [field, reason] : fields) {
+    expect_each({{kFragment, fragment(field)}}, reason);
+    expect_each({{kHopByHop, empty()}, {kFragment, fragment(field)}}, reason);
+    expect_each({{kRouting, empty()}, {kFragment, fragment(field)}, {kDestinationOptions, empty()}}, reason);
   }
   const Frame whole = with_extension_headers(good_udp(), {{kFragment, fragment(8)}});
   for (unsigned length = 0; length < 8; ++length) {
-    expect({{"without a whole fragment header", Frame(whole).set_length(length), SLUICE_REASON_FRAGMENT}});
+    expect({{"without a whole fragment header", Frame(whole).set_length(length), SLUICE_REASON_TRUNCATED}});
   }
+}
+
+TEST_P(ExtensionHeader, AnAtomicFragmentIsAPacketLikeAnyOther) {
+  for (const std::uint16_t field : std::vector<std::uint16_t>{0, 2, 4, 6}) {  // reserved bits say nothing
+    expect_delivered({{kFragment, fragment(field)}});
+    expect_delivered({{kHopByHop, empty()}, {kFragment, fragment(field)}, {kDestinationOptions, empty()}});
+  }
+}
+
+TEST_P(ExtensionHeader, ThereIsOneFragmentHeaderAtMost) {
+  expect_each({{kFragment, fragment(0)}, {kFragment, fragment(0)}}, SLUICE_REASON_EXTENSION_HEADER);
+  expect_each({{kFragment, fragment(0)}, {kDestinationOptions, empty()}, {kFragment, fragment(0x18)}},
+              SLUICE_REASON_EXTENSION_HEADER);
+}
+
+TEST_P(ExtensionHeader, AFirstFragmentHasThemAllToTheTransportHeader) {
+  const auto first = [&](std::uint8_t more, unsigned length) {
+    const Frame frame =
+        with_extension_headers(good_udp(), {{kFragment, fragment(1)}, {kDestinationOptions, empty(more)}});
+    return Frame(frame).resize(kL46 + 8 + length).set_length(8 + length);
+  };
+  expect({{"half of the options", first(1, 8), SLUICE_REASON_FRAGMENT_TINY},
+          {"options and no transport header", first(0, 8), SLUICE_REASON_FRAGMENT_TINY}});
+  EXPECT_EQ(run(first(0, 16)).reason, delivered());
+}
+
+TEST_P(ExtensionHeader, WhatFollowsALaterFragmentsHeaderIsData) {
+  const auto piece = [&](std::uint16_t field, const Frame& plain) {
+    return with_extension_headers(plain, {{kHopByHop, empty()}, {kFragment, fragment(field)}});
+  };
+  const Frame whole = udp(link, {source, 40000, destination, 53}, Bytes(8));
+  EXPECT_EQ(run(piece(1, whole)).reason, delivered());
+  // Hop-by-hop there would be out of place, and it says nothing about what the datagram is (RFC 8200 4.5).
+  const Frame data = ip_packet(link, source, destination, kHopByHop, Bytes(8, 0xff));
+  EXPECT_EQ(run(piece(16 | 1, data)).reason, delivered());
+  EXPECT_EQ(run(piece(24, ip_packet(link, source, destination, kTcp, Bytes(4)))).reason, delivered());
 }
 
 TEST_P(ExtensionHeader, BeyondThePacketIsTruncated) {
@@ -208,7 +247,8 @@ TEST_P(ExtensionHeader, NeighbourDiscoveryBehindThemReachesNobody) {
       const Frame deeper = with_extension_headers(plain, ExtensionHeaders(6, {kDestinationOptions, empty(1)}));
       EXPECT_EQ(run(deeper).reason, from == From::kPod ? SLUICE_REASON_SPOOFED_ND : SLUICE_REASON_ICMP_ERROR);
     }
-    EXPECT_EQ(run(with_extension_headers(plain, {{kFragment, fragment(0)}})).reason, SLUICE_REASON_FRAGMENT)
+    EXPECT_EQ(run(with_extension_headers(plain, {{kFragment, fragment(0)}})).reason,
+              from == From::kPod ? SLUICE_REASON_SPOOFED_ND : SLUICE_REASON_ICMP_ERROR)
         << "RFC 6980";
   }
 }
@@ -228,8 +268,8 @@ TEST_P(ExtensionHeader, TheFirstCheckThatAppliesDecides) {
        with_extension_headers(good_udp(), {{kRouting, routing(0, 1)}, {kFragment, fragment(0)}}),
        SLUICE_REASON_EXTENSION_HEADER},
       {"a fragment before the transport header",
-       with_extension_headers(repaired(good_tcp(), [](Frame& f) { f.set16(kL46, 0); }), {{kFragment, fragment(0)}}),
-       SLUICE_REASON_FRAGMENT},
+       with_extension_headers(repaired(good_tcp(), [](Frame& f) { f.set16(kL46, 0); }), {{kFragment, fragment(1)}}),
+       SLUICE_REASON_FRAGMENT_MALFORMED},
   });
 }
 

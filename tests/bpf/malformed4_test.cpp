@@ -40,12 +40,12 @@ Frame fragment(Frame frame, unsigned field) {
 
 TEST_P(Malformed4, Fragments) {
   expect({
-      {"first", fragment(good_udp(), 0x2000), SLUICE_REASON_FRAGMENT},
-      {"middle", fragment(good_udp(), 0x2010), SLUICE_REASON_FRAGMENT},
-      {"last", fragment(good_udp(), 0x0010), SLUICE_REASON_FRAGMENT},
-      {"offset 1 of TCP, without a header", fragment(good_tcp(), 0x0001), SLUICE_REASON_FRAGMENT},
-      {"offset at the end", fragment(good_udp(), 0x1fff), SLUICE_REASON_FRAGMENT},
-      {"of an unknown protocol", fragment(good_sctp(), 0x2000), SLUICE_REASON_FRAGMENT},
+      {"first, of 12 bytes", fragment(good_udp(), 0x2000), SLUICE_REASON_FRAGMENT_MALFORMED},
+      {"middle, of 12 bytes", fragment(good_udp(), 0x2010), SLUICE_REASON_FRAGMENT_MALFORMED},
+      {"last", fragment(good_udp(), 0x0010), SLUICE_REASON_FRAGMENT_UNKNOWN},
+      {"offset 1 of TCP, without a header", fragment(good_tcp(), 0x0001), SLUICE_REASON_FRAGMENT_TINY},
+      {"offset at the end", fragment(good_udp(), 0x1fff), SLUICE_REASON_FRAGMENT_MALFORMED},
+      {"of an unknown protocol", fragment(good_sctp(), 0x0002), SLUICE_REASON_FRAGMENT_UNKNOWN},
   });
   EXPECT_EQ(run(fragment(good_udp(), 0x8000)).reason, delivered()) << "the reserved bit makes no fragment";
   EXPECT_EQ(run(fragment(good_udp(), 0)).reason, delivered()) << "nor does its absence";
@@ -61,8 +61,8 @@ TEST_P(Malformed4, TheFirstCheckThatAppliesDecides) {
       {"options before the source", sent_by(options, "127.0.0.1"), SLUICE_REASON_IP_OPTIONS},
       {"source before fragments", fragment(sent_by(good_udp(), "127.0.0.1"), 0x2000),
        from == From::kPod ? SLUICE_REASON_SPOOFED_IP : SLUICE_REASON_MARTIAN},
-      {"fragments before the transport header", fragment(truncated, 0x2000), SLUICE_REASON_FRAGMENT},
-      {"fragments before ports", fragment(no_port, 0x2000), SLUICE_REASON_FRAGMENT},
+      {"fragments before the transport header", fragment(truncated, 0x2000), SLUICE_REASON_FRAGMENT_MALFORMED},
+      {"fragments before ports", fragment(no_port, 0x2000), SLUICE_REASON_FRAGMENT_MALFORMED},
   });
 }
 
@@ -92,7 +92,7 @@ using Malformed4FromUplink = InIpv4<MalformedBy<From::kUplink>>;
 TEST_F(Malformed4FromUplink, AFloatingIpAsSourceIsJudgedLast) {
   const Frame no_header = repaired(good_tcp(), [](Frame& f) { f.set_length(10); });
   expect({
-      {"fragments first", fragment(sent_by(good_tcp(), "192.0.2.2"), 0x2000), SLUICE_REASON_FRAGMENT},
+      {"fragments first", fragment(sent_by(good_tcp(), "192.0.2.2"), 0x2000), SLUICE_REASON_FRAGMENT_MALFORMED},
       {"the transport header first", sent_by(no_header, "192.0.2.2"), SLUICE_REASON_TRUNCATED},
   });
 }

@@ -13,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "harness/fragments.hpp"
 #include "harness/program_test.hpp"
 
 namespace bpftest {
@@ -141,6 +142,27 @@ TEST_P(Race, TwoSynsFromTheInternetAreChargedOnce) {
       [&] {
         ASSERT_EQ(datapath.usage(network.slot).half_open, 1U);
         ASSERT_EQ(datapath.usage(network.slot).pairs, 1U);
+      });
+}
+
+TEST_P(Race, OfTwoEqualFragmentsOnePasses) {
+  const Frame whole = udp(client.to(server), {client.address, 40000, server.address, 7}, Bytes(392));
+  const Side side = pod_side(client, {fragment(whole, 1, 0, 104), fragment(whole, 1, 104, 200)});
+  const auto counted = [&](sluice_reason reason) {
+    return datapath.counters()[SLUICE_ENTRY_FROM_POD * SLUICE_COUNTER_STRIDE + reason].packets;
+  };
+  std::uint64_t rounds = 0;
+  race(
+      side, side,
+      [&] {
+        for (std::uint32_t i = 0; i < SLUICE_FRAGMENT_BUCKETS; ++i) {
+          datapath.put("fragments", network.slot * SLUICE_FRAGMENT_BUCKETS + i, sluice_fragment_bucket{});
+        }
+      },
+      [&] {
+        ++rounds;
+        ASSERT_EQ(counted(SLUICE_REASON_TO_POD), 2 * rounds);
+        ASSERT_EQ(counted(SLUICE_REASON_FRAGMENT_OVERLAP), 2 * rounds);
       });
 }
 

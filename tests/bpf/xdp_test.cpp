@@ -51,12 +51,12 @@ TEST_P(Xdp, DropsWhatCannotBeByItsShape) {
   }
 }
 
-TEST_F(Xdp4, DropsOptionsAndFragments) {
+TEST_F(Xdp4, DropsOptionsAndLeavesFragmentsToTc) {
   EXPECT_EQ(run(Frame(good).set8(kIp, 0x44)), SLUICE_REASON_BAD_IP_HEADER);
   EXPECT_EQ(run(changed16(good, kIp + 2, 19)), SLUICE_REASON_BAD_IP_LENGTH);
   EXPECT_EQ(run(with_ip_options(good, Bytes(4, 1))), SLUICE_REASON_IP_OPTIONS);
-  EXPECT_EQ(run(changed16(good, kIp + 6, 0x2000)), SLUICE_REASON_FRAGMENT);
-  EXPECT_EQ(run(changed16(good, kIp + 6, 0x0001)), SLUICE_REASON_FRAGMENT);
+  EXPECT_EQ(run(changed16(good, kIp + 6, 0x2000)), SLUICE_REASON_XDP_TO_TC);
+  EXPECT_EQ(run(changed16(good, kIp + 6, 0x0001)), SLUICE_REASON_XDP_TO_TC);
   EXPECT_EQ(run(with_ip_options(foreign, Bytes(8, 1))), SLUICE_REASON_FOREIGN);
   EXPECT_EQ(run(changed16(foreign, kIp + 6, 0x2000)), SLUICE_REASON_FOREIGN);
 }

@@ -33,11 +33,9 @@ struct Names4 {
   using FrontendKey = sluice_frontend4_key;
   using Flow = sluice_flow4;
   using FlowKey = sluice_flow4_key;
-  using PairKeys = sluice_pair_keys4;
   static constexpr const char* kEndpoints = "endpoints4";
   static constexpr const char* kFrontends = "frontends4";
   static constexpr const char* kFlows = "flows4";
-  static constexpr const char* kPairKeys = "pair_keys4";
   static __be32 wire(const Address& address) { return address.wire4(); }
   static std::uint32_t filter_bit(std::uint32_t network, const Address& address) {
     return sluice_filter_bit(network, address.wire4());
@@ -50,11 +48,9 @@ struct Names6 {
   using FrontendKey = sluice_frontend6_key;
   using Flow = sluice_flow6;
   using FlowKey = sluice_flow6_key;
-  using PairKeys = sluice_pair_keys6;
   static constexpr const char* kEndpoints = "endpoints6";
   static constexpr const char* kFrontends = "frontends6";
   static constexpr const char* kFlows = "flows6";
-  static constexpr const char* kPairKeys = "pair_keys6";
   static sluice_address6 wire(const Address& address) { return address.wire6(); }
   static std::uint32_t filter_bit(std::uint32_t network, const Address& address) {
     const sluice_address6 wire = address.wire6();

@@ -68,6 +68,18 @@ Status all(Steps&&... steps) {
   return status;
 }
 
+/// Of a pair, by its index.
+Result<sluice_flow4_key> reverse_key(Names4, const Tables& tables, std::uint32_t pair) {
+  const auto record = tables.get<sluice_pair>("pairs", pair);
+  if (!record) return std::unexpected(record.error());
+  return record->keys4.reverse;
+}
+Result<sluice_flow6_key> reverse_key(Names6, const Tables& tables, std::uint32_t pair) {
+  const auto keys = tables.get<sluice_pair_keys6>("pair_keys6", pair);
+  if (!keys) return std::unexpected(keys.error());
+  return keys->reverse;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<World>> World::make(const WorldShape& shape, const Devices& devices, const std::string& object,
@@ -378,10 +390,10 @@ Status World::close_flow(std::uint32_t flow) const {
     const auto key = forward_key<Names>(flow);
     const auto record = tables_.get<typename Names::Flow>(Names::kFlows, key);
     if (!record) return fail_in(what, record);
-    const auto keys = tables_.get<typename Names::PairKeys>(Names::kPairKeys, record->pair);
-    if (!keys) return fail_in(what, keys);
+    const auto reverse = reverse_key(names, tables_, record->pair);
+    if (!reverse) return fail_in(what, reverse);
     const int map = tables_.map(Names::kFlows);
-    if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &keys->reverse) != 0 ||
+    if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &*reverse) != 0 ||
         bpf_map_update_elem(tables_.map("pairs_free"), nullptr, &record->pair, BPF_ANY) != 0) {
       return fail_errno(what);
     }

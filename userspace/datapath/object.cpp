@@ -121,7 +121,7 @@ std::unexpected<Error> load_failure(int error_number, const std::string& log) {
 std::uint32_t configured_entries(std::string_view map, const Options& options) {
   // Exact: a record is made only by who holds a pair index, and any mix of the families must have room.
   if (map == "flows4" || map == "flows6") return 2 * options.max_pairs;
-  if (map == "pairs" || map == "pair_keys4" || map == "pair_keys6" || map == "pairs_free") return options.max_pairs;
+  if (map == "pairs" || map == "pair_keys6" || map == "pairs_free") return options.max_pairs;
   if (map == "backends") return options.backend_arena;
   if (map == "rings") return options.ring_arena;
   return 0;

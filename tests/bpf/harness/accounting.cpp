@@ -41,7 +41,7 @@ void check_pairs(const Datapath& datapath, Held& held, std::ostream& errors) {
     ++held.pairs[pair.network_slot];
     if (pair.family != 4 && pair.family != 6) errors << "pair " << index << " is of family " << +pair.family << "\n";
     in_family(static_cast<Family>(pair.family), [&](auto names) {
-      const auto keys = datapath.element<typename decltype(names)::PairKeys>(names.kPairKeys, index);
+      const auto keys = names.pair_keys(datapath, index);
       check_record(held, index, read_key(names, keys.forward), SLUICE_FLOW_FORWARD, errors);
       check_record(held, index, read_key(names, keys.reverse), SLUICE_FLOW_REVERSE, errors);
     });

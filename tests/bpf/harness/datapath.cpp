@@ -115,8 +115,8 @@ void Datapath::load() {
   holder_ = skeleton;
   object_ = skeleton->obj;
   const std::pair<const char*, std::uint32_t> entries[] = {
-      {"flows4", sizes_.flows},     {"flows6", sizes_.flows},     {"pairs", sizes_.pairs}, {"pairs_free", sizes_.pairs},
-      {"pair_keys4", sizes_.pairs}, {"pair_keys6", sizes_.pairs}, {"backends", 4096},      {"rings", 4096},
+      {"flows4", sizes_.flows},     {"flows6", sizes_.flows}, {"pairs", sizes_.pairs}, {"pairs_free", sizes_.pairs},
+      {"pair_keys6", sizes_.pairs}, {"backends", 4096},       {"rings", 4096},
   };
   for (const auto& [name, count] : entries) {
     require(bpf_map__set_max_entries(bpf_object__find_map_by_name(object_, name), count), "size of the map");
@@ -138,12 +138,21 @@ void Datapath::reset() {
     if (name != "ports") require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), "clear " + name);
   }
   for (const char* owned_by_programs :
-       {"network_usage", "refusal_windows", "pairs", "pair_keys4", "pair_keys6", "flow_totals", "counters"}) {
+       {"network_usage", "refusal_windows", "pairs", "pair_keys6", "flow_totals", "fragments", "counters"}) {
     const bpf_map* array = bpf_object__find_map_by_name(object_, owned_by_programs);
     if (!clear_array(array)) throw std::runtime_error(std::string("clear ") + owned_by_programs);
   }
   std::uint32_t index = 0;
   while (bpf_map_lookup_and_delete_elem(map("pairs_free"), nullptr, &index) == 0) continue;
+}
+
+/// In one call, for there are many.
+void Datapath::clear_fragments() {
+  std::uint32_t count = SLUICE_FRAGMENT_WINDOWS * SLUICE_FRAGMENT_BUCKETS;
+  std::vector<std::uint32_t> indexes(count);
+  std::iota(indexes.begin(), indexes.end(), 0U);
+  const std::vector<sluice_fragment_bucket> zero(count);
+  require(bpf_map_update_batch(map("fragments"), indexes.data(), zero.data(), &count, nullptr), "clear fragments");
 }
 
 Datapath::~Datapath() {

@@ -132,6 +132,7 @@ class Datapath {
   [[nodiscard]] int find(const std::string& program) const;
   void load();
   void reset();
+  void clear_fragments();
   void write_defaults();
   template <typename Record>
   void change_record(const char* name, const auto& key, auto&& change) {

@@ -42,6 +42,7 @@ Transport transport4(const Frame& frame) {
   const std::size_t header = (frame.get8(kIp) & 0x0fu) * 4;
   const std::size_t total = frame.get16(kIp + 2);
   if (header < 20 || total < header || kIp + total > frame.size()) return {};
+  if ((frame.get16(kIp + 6) & 0x3fffU) != 0) return {};
   return {frame.get8(kIp + 9), kIp + header, kIp + total};
 }
 
@@ -50,7 +51,8 @@ Transport transport6(const Frame& frame) {
   Transport found{frame.get8(kIp + 6), kL46, kL46 + frame.get16(kIp + 4)};
   if (found.end > frame.size()) return {};
   while (is_extension_header(found.protocol)) {
-    if (found.protocol == kFragment || found.end - found.begin < 8) return {};
+    if (found.end - found.begin < 8) return {};
+    if (found.protocol == kFragment && (frame.get16(found.begin + 2) & 0xfff9U) != 0) return {};
     found.protocol = frame.get8(found.begin);
     found.begin += 8 + 8U * frame.get8(found.begin + 1);
     if (found.begin > found.end) return {};

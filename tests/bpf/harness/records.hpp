@@ -64,7 +64,10 @@ struct Ipv4 {
   static constexpr const char* kEndpoints = "endpoints4";
   static constexpr const char* kFrontends = "frontends4";
   static constexpr const char* kFlows = "flows4";
-  static constexpr const char* kPairKeys = "pair_keys4";
+  template <typename Datapath>
+  static PairKeys pair_keys(const Datapath& datapath, std::uint32_t index) {
+    return datapath.template element<sluice_pair>("pairs", index).keys4;
+  }
   static __be32 wire(const Address& address) { return address.wire4(); }
   static Address read(__be32 wire) { return Address::of4(be(wire)); }
   static __be32& router(Frontend& record) { return record.router4; }
@@ -82,7 +85,10 @@ struct Ipv6 {
   static constexpr const char* kEndpoints = "endpoints6";
   static constexpr const char* kFrontends = "frontends6";
   static constexpr const char* kFlows = "flows6";
-  static constexpr const char* kPairKeys = "pair_keys6";
+  template <typename Datapath>
+  static PairKeys pair_keys(const Datapath& datapath, std::uint32_t index) {
+    return datapath.template element<PairKeys>("pair_keys6", index);
+  }
   static sluice_address6 wire(const Address& address) { return address.wire6(); }
   static Address read(const sluice_address6& wire) { return Address::of6(wire); }
   static sluice_address6& router(Frontend& record) { return record.router6; }

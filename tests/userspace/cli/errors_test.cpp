@@ -69,7 +69,7 @@ TEST(CommandLine, AFullDiskIsAFailureNotASilence) {
 TEST(CommandLine, VersionNamesTheAbi) {
   const Outcome outcome = run_sluicectl({"version"});
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_EQ(outcome.out, "sluicectl " SLUICE_VERSION " (ABI 3)\n");
+  EXPECT_EQ(outcome.out, "sluicectl " SLUICE_VERSION " (ABI 4)\n");
 }
 
 class Pins : public PinnedMapsTest {};
@@ -148,7 +148,7 @@ TEST_F(Pins, AMapOfAnotherLayoutIsRefusedNotMisread) {
   Outcome outcome = bpf({"ports"});
   EXPECT_EQ(outcome.status, 6);
   EXPECT_NE(
-      outcome.err.find("ports is not as ABI 3 says: type 1 with keys of 4 and values of 104 bytes instead of type "
+      outcome.err.find("ports is not as ABI 4 says: type 1 with keys of 4 and values of 104 bytes instead of type "
                        "1 with keys of 4 and values of 96 bytes"),
       std::string::npos)
       << outcome.err;

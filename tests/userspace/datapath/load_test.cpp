@@ -34,7 +34,6 @@ constexpr std::array kMaps{"meta",
                            "flows4",
                            "flows6",
                            "pairs",
-                           "pair_keys4",
                            "pair_keys6",
                            "frontend_generations",
                            "pairs_free",
@@ -42,7 +41,8 @@ constexpr std::array kMaps{"meta",
                            "sweeper",
                            "counters",
                            "port_slots",
-                           "refusal_windows"};
+                           "refusal_windows",
+                           "fragments"};
 
 compile::Plan one_write(compile::Table table, const auto& key, const auto& value) {
   compile::Write write{.table = table, .key = {}, .value = {}};
