@@ -6,8 +6,11 @@
 #include <sluice.skel.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <numeric>
 #include <ostream>
@@ -79,6 +82,23 @@ void clear_hash(int fd, std::size_t key_size) {
   while (bpf_map_get_next_key(fd, nullptr, key.data()) == 0) bpf_map_delete_elem(fd, key.data());
 }
 
+/// The object of this build; or that of the file in SLUICE_BPF_OBJECT, so that another one (tools/mutants) can be tried
+/// without building anything but it.
+struct sluice* open_object() {
+  const char* path = std::getenv("SLUICE_BPF_OBJECT");
+  if (path == nullptr) return sluice__open();
+  std::ifstream file(path, std::ios::binary);
+  static Bytes bytes;
+  bytes.assign(std::istreambuf_iterator<char>(file), {});
+  auto* made = static_cast<struct sluice*>(std::calloc(1, sizeof(struct sluice)));
+  if (made == nullptr || sluice__create_skeleton(made) != 0) return nullptr;
+  made->skeleton->data = bytes.data();
+  made->skeleton->data_sz = bytes.size();
+  if (bpf_object__open_skeleton(made->skeleton, nullptr) == 0) return made;
+  sluice__destroy(made);
+  return nullptr;
+}
+
 /// One call for all elements: a model's session would otherwise spend more calls on this than on its packets.
 bool clear_array(const bpf_map* array) {
   const bool per_cpu = bpf_map__type(array) == BPF_MAP_TYPE_PERCPU_ARRAY;
@@ -110,7 +130,7 @@ Datapath::Datapath(const Sizes& sizes) : sizes_(sizes) {
 }
 
 void Datapath::load() {
-  struct sluice* skeleton = sluice__open();
+  struct sluice* skeleton = open_object();
   if (skeleton == nullptr) throw std::runtime_error(std::string("open the BPF object: ") + std::strerror(errno));
   holder_ = skeleton;
   object_ = skeleton->obj;
