@@ -26,6 +26,7 @@
 #include "packet.h"
 #include "ports.h"
 #include "checksum.h"
+#include "crc32c.h"
 #include "share.h"
 #include "rules.h"
 #include "idle.h"
