@@ -26,8 +26,8 @@ struct Name {
 };
 
 /// Transport protocols that a service port can have; the values are the IP protocol numbers.
-enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17 };
-std::string_view name(Protocol protocol);  ///< "TCP", "UDP"
+enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17, kSctp = 132 };
+std::string_view name(Protocol protocol);  ///< "TCP", "UDP", "SCTP"
 
 /// Network: one tenant's private network. Every network may use the same CIDR.
 struct Network {
