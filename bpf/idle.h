@@ -41,7 +41,8 @@ static __always_inline __u64 usual_limit(const struct sweep* sweep, const struct
                                          __u32 back) {
   const struct sluice_settings* set = sweep->set;
   if (pair->protocol == IPPROTO_TCP) return tcp_idle_limit(sweep, pair->network_slot, ahead, back);
-  if (pair->protocol == IPPROTO_UDP) return back & SLUICE_STATE_ESTABLISHED ? set->udp_stream : set->udp_new;
+  if (pair->protocol == IPPROTO_UDP || pair->protocol == IPPROTO_SCTP)
+    return back & SLUICE_STATE_ESTABLISHED ? set->udp_stream : set->udp_new;
   return set->icmp;
 }
 

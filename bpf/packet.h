@@ -14,6 +14,8 @@
 #define TCP_LENGTH 20
 #define UDP_LENGTH 8
 #define ICMP_LENGTH 8
+#define SCTP_LENGTH 12
+#define SCTP_INIT 1 /* a chunk's type, RFC 9260 3.2 */
 
 /* By family; IP_LENGTH is its header's. */
 /* Headers that the parser may read: Ethernet, IP and TCP without options. */

@@ -50,6 +50,20 @@ INLINE int parse_icmp(const void* data, const void* end, PACKET* p, __u32 length
   return 0;
 }
 
+/* RFC 9260 section 3. A packet that asks for an association has tag 0 and one chunk, INIT; nobody else may have tag 0
+ * (8.5.1), so that no chunk in a later place can be one. */
+INLINE int parse_sctp(const void* data, const void* end, PACKET* p, __u32 length) {
+  const __be32* words = data + l4_offset(p); /* ports, verification tag, checksum */
+  if (length < SCTP_LENGTH || (const void*)(words + 3) > end) return cut_off(p);
+  const __be16* port = (const __be16*)words;
+  const __u8* chunk = (const __u8*)(words + 3);
+  p->key.source_port = port[0];
+  p->key.destination_port = port[1];
+  p->sctp_init = words[1] == 0 && length > SCTP_LENGTH && (const void*)(chunk + 1) <= end && *chunk == SCTP_INIT;
+  p->payload = length;
+  return port[0] && port[1] ? 0 : SLUICE_REASON_ZERO_PORT;
+}
+
 /* What the IP header, or the fragment header, says of a packet that is no whole datagram; `before`: bytes in front that
  * count in the longest packet. 0 or a reason. */
 OUTLINE int note_fragment(PACKET* p, __u32 begin, bool more, __u32 length, __u32 before) {
@@ -59,7 +73,8 @@ OUTLINE int note_fragment(PACKET* p, __u32 begin, bool more, __u32 length, __u32
   p->fragment_begin = begin;
   p->fragment_end = begin + length;
   /* Who puts overlapping fragments together by the later one would take another TCP header (RFC 3128). */
-  if (begin && begin < TCP_LENGTH && p->protocol == IPPROTO_TCP) return SLUICE_REASON_FRAGMENT_TINY;
+  __u32 header = p->protocol == IPPROTO_TCP ? TCP_LENGTH : p->protocol == IPPROTO_SCTP ? SCTP_LENGTH : 0;
+  if (begin && begin < header) return SLUICE_REASON_FRAGMENT_TINY;
   return 0;
 }
 
@@ -73,6 +88,9 @@ INLINE int parse_transport(const void* data, const void* end, PACKET* p, __u32 l
     case IPPROTO_UDP:
       p->tracked = 1;
       return parse_udp(data, end, p, length);
+    case IPPROTO_SCTP:
+      p->tracked = 1;
+      return parse_sctp(data, end, p, length);
     case ICMP_PROTOCOL:
       return parse_icmp(data, end, p, length);
     default:

@@ -70,7 +70,7 @@ INLINE bool read_quoted_tuple(struct __sk_buff* skb, const PACKET* p, QUOTE* quo
   quote->answer.network_protocol = p->network | (__u32)quote->protocol << 24;
   quote->answer.source_port = 0;
   quote->answer.destination_port = 0;
-  if (quote->protocol == IPPROTO_TCP || quote->protocol == IPPROTO_UDP) {
+  if (quote->protocol == IPPROTO_TCP || quote->protocol == IPPROTO_UDP || quote->protocol == IPPROTO_SCTP) {
     quote->answer.source_port = words[1];
     quote->answer.destination_port = words[0];
     return true;
@@ -89,6 +89,7 @@ INLINE __u32 quoted_checksum(struct __sk_buff* skb, const QUOTE* quote, __u16* c
                                  : quote->protocol == IPPROTO_UDP ? __builtin_offsetof(struct udphdr, check)
                                                                   : __builtin_offsetof(struct icmp_header, checksum));
   if (FAMILY == 4 && quote->protocol == ICMP_PROTOCOL) return 0;
+  if (quote->protocol == IPPROTO_SCTP) return 0; /* not looked at: it is of a packet that is not quoted whole */
   if (at + sizeof(*check) > quote->end || bpf_skb_load_bytes(skb, at, check, sizeof(*check))) return 0;
   return quote->protocol == IPPROTO_UDP && *check == 0 ? 0 : at;
 }

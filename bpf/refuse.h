@@ -56,5 +56,8 @@ OUTLINE int refuse_protocol(struct __sk_buff* skb, PACKET* p) {
 OUTLINE int refuse(struct __sk_buff* skb, PACKET* p) {
   if (p->protocol == IPPROTO_TCP) return refuse_tcp(skb, p);
   if (p->protocol == IPPROTO_UDP) return refuse_udp(skb, p);
+  /* The only error that ends an attempt at once: SCTP does not heed that a port is unreachable (RFC 9260 section 10).
+   */
+  if (p->protocol == IPPROTO_SCTP) return p->sctp_init ? refuse_protocol(skb, p) : drop(p, SLUICE_REASON_NO_CONNECTION);
   return drop(p, SLUICE_REASON_PROTOCOL);
 }

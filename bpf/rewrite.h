@@ -30,12 +30,34 @@ INLINE int rewrite_checksum_by_helper(struct __sk_buff* skb, const PACKET* p, __
   return action->port_delta ? (int)bpf_l4_csum_replace(skb, offset, 0, action->port_delta, flags) : 0;
 }
 
+/* SCTP's CRC32c does not cover the addresses. With CHECKSUM_PARTIAL the field is zero and whoever sends the packet
+ * computes it; where the kernel does not tell, a zero field means that (a computed one is zero once in 2^32 packets).
+ * With CHECKSUM_COMPLETE the kernel keeps a sum of the packet, in which the field counts like any other bytes. */
+OUTLINE int rewrite_sctp(struct __sk_buff* skb, const PACKET* p) {
+  const ACTION* action = &p->action;
+  __u32 old_ports = sluice_ports_word(p->key.source_port, p->key.destination_port);
+  __u32 new_ports = sluice_ports_word(action->new_source_port, action->new_destination_port);
+  __u32 change = old_ports == new_ports ? 0 : crc32c_change(old_ports ^ new_ports, p->payload);
+  __u32 state = checksum_state(skb);
+  count_hop(skb, p, state);
+  __u32* check = (void*)(long)skb->data + l4_offset(p) + 2 * sizeof(*check);
+  if ((void*)(check + 1) > (void*)(long)skb->data_end) return -1;
+  if (state == CHECKSUM_PARTIAL || (state == CHECKSUM_UNKNOWN && !*check)) return 0;
+  __u32 before = *check, after = before ^ change;
+  *check = after;
+  if (state == CHECKSUM_NONE || state == CHECKSUM_UNNECESSARY) return 0;
+  __u64 sum = (__u64)action->port_delta + (__u32)~before + after + (FAMILY == 6 ? action->address_delta : 0);
+  bpf_csum_update(skb, checksum_fold32(sum));
+  return 0;
+}
+
 /* By hand it is the same, for a tenth of what the two calls cost. With CHECKSUM_PARTIAL the field holds the sum of the
  * pseudo header alone, not complemented, and whoever sends the packet adds the rest: the new ports will be in it. With
  * CHECKSUM_COMPLETE the kernel keeps the sum of the packet from the IP header on, which changes by what no checksum in
  * it makes up for: in IPv4 the header's and the transport's both do for the addresses, one too many. */
 INLINE int rewrite_transport_checksum(struct __sk_buff* skb, const PACKET* p) {
   const ACTION* action = &p->action;
+  if (p->protocol == IPPROTO_SCTP) return rewrite_sctp(skb, p);
   bool udp = p->protocol == IPPROTO_UDP;
   __u32 field = udp                            ? __builtin_offsetof(struct udphdr, check)
                 : p->protocol == ICMP_PROTOCOL ? __builtin_offsetof(struct icmp_header, checksum)
@@ -117,7 +139,13 @@ INLINE long deliver(struct __sk_buff* skb, const ACTION* action) {
   }
 }
 
+/* The CRC of a datagram depends on its length, which the first fragment does not tell. */
+INLINE bool is_uncountable(const PACKET* p) {
+  return p->fragment && p->protocol == IPPROTO_SCTP && p->action.port_delta;
+}
+
 INLINE int carry_out(struct __sk_buff* skb, PACKET* p) {
+  if (is_uncountable(p)) return drop(p, SLUICE_REASON_FRAGMENT);
   int failed = crosses_with_syn(p) ? clamp_mss(skb, p) : 0;
   if (!failed) failed = is_later_fragment(p) ? rewrite_later(skb, p) : rewrite(skb, p);
   if (failed) return drop(p, failed);

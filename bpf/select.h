@@ -134,6 +134,7 @@ OUTLINE int select_backend(struct __sk_buff* skb, PACKET* p, CHOICE* choice) {
   p->network_slot = choice->network_slot; /* shares and refusals are the tenant's, also behind a floating IP */
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
     return p->entry == SLUICE_ENTRY_FROM_POD ? refuse(skb, p) : drop(p, SLUICE_REASON_NO_CONNECTION);
+  if (p->protocol == IPPROTO_SCTP && !p->sctp_init) return drop(p, SLUICE_REASON_NO_CONNECTION);
   if (!choice->ready_count) return refuse(skb, p);
   __u32 local = select_local(p, choice);
   if (local == NO_LOCAL) return refuse(skb, p);

@@ -27,6 +27,7 @@
 #include "ports.h"
 #include "checksum.h"
 #include "mtu.h"
+#include "crc32c.h"
 #include "share.h"
 #include "rules.h"
 #include "idle.h"

@@ -56,7 +56,7 @@ PACKET {
   __u8 cidr_length;  /* IPv6 only */
   __u32 sequence;    /* TCP, host order */
   __u32 acknowledgement;
-  __u32 payload;      /* TCP, ICMP: bytes after the header */
+  __u32 payload;      /* TCP, ICMP: bytes after the header; SCTP: with it */
   __u32 stale_pair;   /* 1 + index of a pair whose ended record stands in this tuple's place */
   __u16 network_slot; /* whose share and rate of refusals is used */
   __u8 entry;         /* enum sluice_entry */
@@ -64,7 +64,8 @@ PACKET {
   __u8 tcp_flags;
   __u8 icmp_type;
   __u8 ttl;             /* hop limit */
-  __u8 tracked;         /* TCP, UDP or ICMP echo: has a tuple that a flow may own */
+  __u8 tracked;         /* TCP, UDP, SCTP or ICMP echo: has a tuple that a flow may own */
+  __u8 sctp_init;       /* SCTP: asks for an association */
   __u8 fragment;        /* enum fragment_place; the other values are only set if it is not WHOLE */
   __u16 fragment_begin; /* of what follows the header that tells of it, in the datagram */
   __u16 fragment_end;

@@ -86,7 +86,7 @@ struct sluice_settings {
   __u64 tcp_closing;     /* one side has sent FIN */
   __u64 tcp_closed;      /* both sides have sent FIN; RFC 5382: not below 4 min by default */
   __u64 tcp_reset;       /* one side has sent RST; also both FIN while flows are short, see SLUICE_SHORT_LIMIT */
-  __u64 udp_new;         /* no reply seen yet */
+  __u64 udp_new;         /* UDP and SCTP: no reply seen yet */
   __u64 udp_stream;      /* reply seen; RFC 4787: not below 2 min by default */
   __u64 icmp;
   __u64 sweep_interval;      /* between two slices of the sweep */
@@ -111,7 +111,7 @@ struct sluice_network_limits {
   __u32 network;             /* id of the network that has this slot; 0: free (or slot 0) */
   __u32 guaranteed_pairs;    /* always available to this network */
   __u32 max_pairs;           /* guaranteed plus burst */
-  __u32 max_half_open_pairs; /* from the public side: TCP without a finished handshake, UDP and ICMP without a reply */
+  __u32 max_half_open_pairs; /* from the public side: TCP without a finished handshake, others without a reply */
 };
 SLUICE_ASSERT_SIZE(struct sluice_network_limits, 16);
 
@@ -411,7 +411,7 @@ enum sluice_flow_role {
 enum sluice_flow_state {
   SLUICE_STATE_SYN = 1 << 0,
   SLUICE_STATE_SYNACK = 1 << 1,      /* the backend has answered; acknowledged holds the ACK that finishes it */
-  SLUICE_STATE_ESTABLISHED = 1 << 2, /* TCP: handshake finished. UDP, ICMP (reverse record): a reply was seen */
+  SLUICE_STATE_ESTABLISHED = 1 << 2, /* TCP: handshake finished. Others (reverse record): a reply was seen */
   SLUICE_STATE_FIN = 1 << 3,
   SLUICE_STATE_RST = 1 << 4,
   SLUICE_STATE_HALF_OPEN_CHARGED = 1 << 5, /* forward record: counts in network_usage.half_open */
@@ -536,7 +536,7 @@ SLUICE_ASSERT_SIZE(struct sluice_pair_keys6, 80);
 #define SLUICE_FRAGMENT_LIFETIME 2000000000ULL
 
 enum sluice_fragment_flags {
-  SLUICE_FRAGMENT_TRACKED = 1 << 0, /* TCP, UDP or ICMP echo: the tuple is one that a flow may own */
+  SLUICE_FRAGMENT_TRACKED = 1 << 0, /* TCP, UDP, SCTP or ICMP echo: the tuple is one that a flow may own */
   SLUICE_FRAGMENT_GAP = 1 << 1,     /* a later one has left out some bytes: lost, or still to come and then too late */
   SLUICE_FRAGMENT_LAST = 1 << 2,    /* the last one has passed, behind a gap */
 };

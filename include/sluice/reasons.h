@@ -52,7 +52,7 @@
   X(ROUTER_CLOSED, router_closed, DROP, "the router answers ARP and ping and nothing else") \
   X(PROTOCOL, protocol, DROP, "ping of a service without a backend, or an echo reply to a service: nothing to answer") \
   X(ICMP_ERROR, icmp_error, DROP, "ICMP to a service or floating IP that is neither ping nor an error about one of its flows") \
-  X(NO_CONNECTION, no_connection, DROP, "TCP without SYN and without a flow, from the public side") \
+  X(NO_CONNECTION, no_connection, DROP, "TCP without SYN and without a flow, from the public side; SCTP but an INIT without a flow") \
   X(REFUSAL_LIMITED, refusal_limited, DROP, "would have been refused with an answer, but the network's rate of refusals is used up") \
   X(NETWORK_CAP, network_cap, DROP, "the network has used its share of the flow table") \
   X(HALF_OPEN_CAP, half_open_cap, DROP, "the network has too many half-open TCP flows from the public side") \
@@ -72,7 +72,7 @@
   X(SPOOFED_DHCP, spoofed_dhcp, DROP, "a pod plays DHCP server") \
   X(EXTENSION_HEADER, extension_header, DROP, "IPv6 extension headers in a wrong order, too many, or a source route; or an answer to a packet with some was due") \
   X(TIME_EXCEEDED, time_exceeded, REPLY, "the packet had come too far: the router told its sender") \
-  X(REFUSED_PROTOCOL, refused_protocol, REPLY, "refused with ICMP protocol unreachable: a service carries TCP, UDP and ping only") \
+  X(REFUSED_PROTOCOL, refused_protocol, REPLY, "refused with ICMP protocol unreachable: a service carries TCP, UDP, SCTP and ping only; or SCTP to a port that nobody serves") \
   X(ERROR_TRANSLATED, error_translated, FORWARD, "ICMP error about a translated packet, translated like it and delivered") \
   X(FOREIGN_QUOTE, foreign_quote, DROP, "ICMP error about a packet that its sender cannot have received, or sent to somebody else than that packet's sender") \
   X(TOO_BIG, too_big, REPLY, "the packet was longer than the MTU of where it goes: the router told its sender") \

@@ -59,7 +59,8 @@ TEST_P(Admit, TheRouterAnswersPingAndNothingElse) {
   EXPECT_EQ(send(pod, tcp(link, {pod.address, 1000, router, 22}, kSyn)).reason, SLUICE_REASON_ROUTER_CLOSED);
   EXPECT_EQ(send(pod, tcp(link, {pod.address, 1000, router, 22}, kRst)).reason, SLUICE_REASON_ROUTER_CLOSED);
   EXPECT_EQ(send(pod, udp(link, {pod.address, 1000, router, 53})).reason, SLUICE_REASON_ROUTER_CLOSED);
-  EXPECT_EQ(send(pod, ip_packet(link, pod.address, router, kSctp, Bytes(12))).reason, SLUICE_REASON_ROUTER_CLOSED);
+  EXPECT_EQ(send(pod, ip_packet(link, pod.address, router, kExperiment, Bytes(12))).reason,
+            SLUICE_REASON_ROUTER_CLOSED);
   EXPECT_EQ(send(pod, icmp(link, pod.address, router, pick<std::uint8_t>(13, 139), 0, Bytes(16))).reason,
             SLUICE_REASON_ROUTER_CLOSED)
       << "timestamp request, node information query";

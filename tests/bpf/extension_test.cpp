@@ -40,7 +40,7 @@ class ExtensionHeader : public MalformedIn<Family::kIpv6> {
   }
   void expect_each(const ExtensionHeaders& headers, sluice_reason reason) {
     std::vector<Case> cases;
-    for (const Frame& plain : {good_tcp(), good_udp(), good_echo(), good_sctp()}) {
+    for (const Frame& plain : {good_tcp(), good_udp(), good_echo(), good_other()}) {
       cases.push_back(
           {"next header " + std::to_string(plain.protocol()), with_extension_headers(plain, headers), reason});
     }
@@ -222,7 +222,7 @@ TEST_P(ExtensionHeader, NoErrorOrResetAnswersAPacketWithSome) {
   };
   refused(tcp(link, {source, 40000, service, 81}, kSyn));
   refused(udp(link, {source, 40000, service, 81}));
-  refused(ip_packet(link, source, service, kSctp, Bytes(12)));
+  refused(ip_packet(link, source, service, kExperiment, Bytes(12)));
   refused(tcp(link, {source, 40000, service, 80}, kSyn).set_hops(1));
 }
 

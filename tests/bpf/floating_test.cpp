@@ -105,7 +105,7 @@ TEST_P(Floating, OtherIcmpAndOtherProtocolsAreNamed) {
     EXPECT_EQ(receive(icmp(kInbound, client, address, type, 0, Bytes(36, 0x45))).reason, SLUICE_REASON_ICMP_ERROR);
   }
   for (const std::uint8_t protocol :
-       pick<Bytes>({0, 2, 4, 41, 47, 50, 132, 255}, {1, 2, 4, 41, 47, 50, 51, 59, 132, 255})) {
+       pick<Bytes>({0, 2, 4, 41, 47, 50, 136, 255}, {1, 2, 4, 41, 47, 50, 51, 59, 136, 255})) {
     const Frame frame = ip_packet(kInbound, client, address, protocol, Bytes(20));
     const Outcome outcome = receive(frame);
     EXPECT_EQ(outcome.reason, SLUICE_REASON_REFUSED_PROTOCOL) << +protocol;

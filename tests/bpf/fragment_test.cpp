@@ -126,7 +126,7 @@ TEST_P(Fragments, BetweenPodsEveryProtocolIsCarriedUnchanged) {
   std::vector<Frame> frames = {udp(link, tuple, Bytes(3000)), tcp(link, tuple, kAck, {.payload = Bytes(3000)}),
                                echo_request(link, client.address, server.address, 7, Bytes(3000)),
                                echo_reply(link, client.address, server.address, 7, Bytes(3000))};
-  for (const unsigned protocol : {kSctp, std::uint8_t{47}, std::uint8_t{50}, std::uint8_t{253}}) {
+  for (const unsigned protocol : {kExperiment, std::uint8_t{47}, std::uint8_t{50}}) {
     frames.push_back(
         ip_packet(link, client.address, server.address, static_cast<std::uint8_t>(protocol), Bytes(3000, 9)));
   }

@@ -29,7 +29,7 @@ class Isolation : public FamilyTest {
     if (protocol == protocol_in(family, kIcmp)) {
       body[0] = pick<std::uint8_t>(8, 128);
     } else if (is_extension_header(protocol)) {
-      body[0] = kSctp;
+      body[0] = kExperiment;
     } else {
       body[1] = body[3] = 80;
     }

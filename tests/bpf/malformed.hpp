@@ -48,7 +48,7 @@ class MalformedTest : public ProgramTest {
   }
   [[nodiscard]] Frame good_udp() const { return udp(link, {source, 40000, destination, 53}); }
   [[nodiscard]] Frame good_echo() const { return echo_request(link, source, destination, 77); }
-  [[nodiscard]] Frame good_sctp() const { return ip_packet(link, source, destination, kSctp, Bytes(12)); }
+  [[nodiscard]] Frame good_other() const { return ip_packet(link, source, destination, kExperiment, Bytes(12)); }
   static Frame changed(Frame frame, const Change& change) {
     change(frame);
     return frame;

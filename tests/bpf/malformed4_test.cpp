@@ -45,7 +45,7 @@ TEST_P(Malformed4, Fragments) {
       {"last", fragment(good_udp(), 0x0010), SLUICE_REASON_FRAGMENT_UNKNOWN},
       {"offset 1 of TCP, without a header", fragment(good_tcp(), 0x0001), SLUICE_REASON_FRAGMENT_TINY},
       {"offset at the end", fragment(good_udp(), 0x1fff), SLUICE_REASON_FRAGMENT_MALFORMED},
-      {"of an unknown protocol", fragment(good_sctp(), 0x0002), SLUICE_REASON_FRAGMENT_UNKNOWN},
+      {"of an unknown protocol", fragment(good_other(), 0x0002), SLUICE_REASON_FRAGMENT_UNKNOWN},
   });
   EXPECT_EQ(run(fragment(good_udp(), 0x8000)).reason, delivered()) << "the reserved bit makes no fragment";
   EXPECT_EQ(run(fragment(good_udp(), 0)).reason, delivered()) << "nor does its absence";

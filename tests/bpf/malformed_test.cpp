@@ -100,7 +100,7 @@ TEST_P(Malformed, Land) {
   const auto land = [&](Frame& f) { f.set_source(source).set_destination(source); };
   const auto reflected = [&](Frame& f) { f.set_source(destination).set_destination(destination); };
   std::vector<Case> cases;
-  for (const Frame& frame : {good_tcp(), good_udp(), good_echo(), good_sctp()}) {
+  for (const Frame& frame : {good_tcp(), good_udp(), good_echo(), good_other()}) {
     cases.push_back(
         {"land", repaired(frame, from == From::kPod ? Change(land) : Change(reflected)), SLUICE_REASON_LAND});
   }
@@ -158,7 +158,7 @@ TEST_P(MalformedFromPod, DropsSourcesThatAreNotThePods) {
   std::vector<Case> cases;
   for (const std::string& other : sources) {
     cases.push_back({"source " + other, sent_by(good_tcp(), other), SLUICE_REASON_SPOOFED_IP});
-    cases.push_back({"without a protocol, source " + other, sent_by(good_sctp(), other), SLUICE_REASON_SPOOFED_IP});
+    cases.push_back({"without a protocol, source " + other, sent_by(good_other(), other), SLUICE_REASON_SPOOFED_IP});
   }
   expect(cases);
 }
@@ -203,7 +203,7 @@ TEST_P(MalformedFromUplink, DropsSourcesThatCannotBe) {
                     "255.255.255.255", "192.0.2.2"},
                    {"::", "::1", "::2", "::203.0.113.9", "::ffff:0:0", "::ffff:203.0.113.9", "fe80::1",
                     "fe80::73:6cff:fe63:1", "febf::1", "ff00::", "ff02::1", "ff0e::1", "ffff::1", "192.0.2.2"})) {
-    for (const Frame& frame : {good_tcp(), good_udp(), good_echo(), good_sctp()}) {
+    for (const Frame& frame : {good_tcp(), good_udp(), good_echo(), good_other()}) {
       cases.push_back({"source " + martian, sent_by(frame, martian), SLUICE_REASON_MARTIAN});
     }
   }

@@ -29,7 +29,7 @@ TEST_P(PodToPod, EveryProtocolIsDeliveredUnchanged) {
   }
   for (unsigned number = 0; number < 256; ++number) {
     const auto protocol = static_cast<std::uint8_t>(number);
-    if (protocol == kTcp || protocol == kUdp || protocol == protocol_in(family, kIcmp)) continue;
+    if (protocol == kTcp || protocol == kUdp || protocol == kSctp || protocol == protocol_in(family, kIcmp)) continue;
     if (family == Family::kIpv6 && is_extension_header(protocol)) continue;
     frames.push_back(ip_packet(link, pod.address, neighbour.address, protocol, Bytes(12, 0xff)));
     frames.push_back(ip_packet(link, pod.address, neighbour.address, protocol, {}));

@@ -84,14 +84,14 @@ TEST_P(Route, BetweenPodsIsNoHop) {
 }
 
 TEST_P(Route, AServiceSaysWhichProtocolsItDoesNotCarry) {
-  for (const std::uint8_t protocol : {kSctp, std::uint8_t{47}, std::uint8_t{50}, std::uint8_t{253}}) {
+  for (const std::uint8_t protocol : {kExperiment, std::uint8_t{47}, std::uint8_t{50}}) {
     const Frame frame = ip_packet(client.to_router(), client.address, ip("172.16.1.1"), protocol, Bytes(24, 3));
     const Outcome outcome = send(client, frame);
     EXPECT_EQ(outcome.reason, SLUICE_REASON_REFUSED_PROTOCOL) << unsigned{protocol};
     EXPECT_EQ(outcome.frame, error(frame, ip("172.16.1.1"), pick<std::uint8_t>(3, 4), pick<std::uint8_t>(2, 1),
                                    pick<std::uint8_t>(0, 6)));
   }
-  const Frame frame = ip_packet(kInbound, ip("203.0.113.9"), ip("192.0.2.1"), kSctp, Bytes(24, 3));
+  const Frame frame = ip_packet(kInbound, ip("203.0.113.9"), ip("192.0.2.1"), kExperiment, Bytes(24, 3));
   EXPECT_EQ(receive(frame).reason, SLUICE_REASON_REFUSED_PROTOCOL);
 }
 

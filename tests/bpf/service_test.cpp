@@ -116,7 +116,7 @@ TEST_P(Service, OtherIcmpAndOtherProtocolsAreNamed) {
     const Frame frame = icmp(link, client.address, address, type, 0, Bytes(36, 0x45));
     EXPECT_EQ(send(client, frame).reason, SLUICE_REASON_ICMP_ERROR) << "type " << +type;
   }
-  for (const std::uint8_t protocol : pick<Bytes>({0, 2, 41, 47, 50, 132, 255}, {1, 2, 41, 47, 50, 51, 59, 132, 255})) {
+  for (const std::uint8_t protocol : pick<Bytes>({0, 2, 41, 47, 50, 136, 255}, {1, 2, 41, 47, 50, 51, 59, 136, 255})) {
     const Frame frame = ip_packet(link, client.address, address, protocol, Bytes(20));
     const Outcome outcome = send(client, frame);
     EXPECT_EQ(outcome.reason, SLUICE_REASON_REFUSED_PROTOCOL) << "protocol " << +protocol;

@@ -31,7 +31,7 @@ using Xdp4 = InIpv4<XdpTest>;
 TEST_P(Xdp, HandsFloatingIpsToTc) {
   EXPECT_EQ(run(good), SLUICE_REASON_XDP_TO_TC);
   EXPECT_EQ(run(udp(kInbound, {ip("203.0.113.9"), 1, ip("192.0.2.1"), 9})), SLUICE_REASON_XDP_TO_TC);
-  EXPECT_EQ(run(ip_packet(kInbound, ip("203.0.113.9"), ip("192.0.2.1"), kSctp, {})), SLUICE_REASON_XDP_TO_TC);
+  EXPECT_EQ(run(ip_packet(kInbound, ip("203.0.113.9"), ip("192.0.2.1"), kExperiment, {})), SLUICE_REASON_XDP_TO_TC);
   EXPECT_EQ(run(changed16(good, l4, 0)), SLUICE_REASON_XDP_TO_TC) << "ports are tc's to judge";
   EXPECT_TRUE(datapath.flows().empty());
 }

@@ -56,7 +56,7 @@ void add_port(CLI::App& app, const Shared& command, const std::string& help) {
 }
 
 void add_protocol(CLI::App& app, const Shared& command) {
-  add_parsed_option(app, "--protocol", "Only this protocol: tcp, udp, icmp or icmpv6", "PROTOCOL", parse_protocol,
+  add_parsed_option(app, "--protocol", "Only this protocol: tcp, udp, sctp, icmp or icmpv6", "PROTOCOL", parse_protocol,
                     [command](std::uint8_t protocol) { command->filters.protocol = protocol; });
 }
 

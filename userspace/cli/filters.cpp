@@ -54,10 +54,11 @@ Result<std::uint8_t> parse_protocol(std::string_view text) {
   std::ranges::transform(name, name.begin(), [](unsigned char letter) { return std::tolower(letter); });
   if (name == "tcp") return std::uint8_t{IPPROTO_TCP};
   if (name == "udp") return std::uint8_t{IPPROTO_UDP};
+  if (name == "sctp") return std::uint8_t{IPPROTO_SCTP};
   if (name == "icmp") return std::uint8_t{IPPROTO_ICMP};
   if (name == "icmpv6") return std::uint8_t{IPPROTO_ICMPV6};
   return fail(ErrorCode::kInvalid,
-              quoted(text) + " is not a protocol that flows and services have: write tcp, udp, icmp or icmpv6");
+              quoted(text) + " is not a protocol that flows and services have: write tcp, udp, sctp, icmp or icmpv6");
 }
 
 Result<ServiceFilter> parse_service(std::string_view text) {

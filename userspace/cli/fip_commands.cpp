@@ -104,7 +104,8 @@ ExitStatus show_list(const FipCommand& command, api::Client& client, const Strea
 
 bool shares_a_port(const v1::Service& one, const v1::Service& other) {
   const auto number = [](const v1::ServicePort& port) {
-    return std::pair(port.protocol() == v1::UDP ? v1::UDP : v1::TCP, port.port());
+    const bool unsaid = port.protocol() == v1::PROTOCOL_UNSPECIFIED;
+    return std::pair(unsaid ? v1::TCP : port.protocol(), port.port());
   };
   return std::ranges::any_of(one.ports(), [&](const v1::ServicePort& port) {
     return std::ranges::any_of(other.ports(),

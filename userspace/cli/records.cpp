@@ -47,6 +47,8 @@ std::string protocol_name(std::uint8_t protocol) {
       return "TCP";
     case IPPROTO_UDP:
       return "UDP";
+    case IPPROTO_SCTP:
+      return "SCTP";
     default:
       return unknown(protocol);
   }

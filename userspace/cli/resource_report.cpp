@@ -17,6 +17,7 @@ std::string labels_cell(const Labels& labels) {
 }
 
 std::string protocol_text(v1::Protocol protocol) {
+  if (protocol == v1::SCTP) return "SCTP";
   return protocol == v1::UDP ? "UDP" : "TCP";
 }
 

@@ -22,6 +22,7 @@ void put_text(Json& json, const char* field, const std::string& text) {
 
 void put_protocol(Json& json, v1::Protocol protocol) {
   if (protocol == v1::UDP) json["protocol"] = "UDP";
+  if (protocol == v1::SCTP) json["protocol"] = "SCTP";
 }
 
 void put_families(Json& json, const google::protobuf::RepeatedField<int>& families) {

@@ -69,7 +69,15 @@ std::string quoted(std::string_view text) {
 }
 
 std::string_view name(Protocol protocol) {
-  return protocol == Protocol::kTcp ? "TCP" : "UDP";
+  switch (protocol) {
+    case Protocol::kTcp:
+      return "TCP";
+    case Protocol::kUdp:
+      return "UDP";
+    case Protocol::kSctp:
+      return "SCTP";
+  }
+  return "?";
 }
 
 std::string_view name(Families families) {

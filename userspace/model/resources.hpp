@@ -55,8 +55,8 @@ inline bool has_ipv6(Families families) {
 std::string_view name(Families families);  ///< "", "IPv4", "IPv6", "IPv4, IPv6"
 
 /// Transport protocols that a service port can have; the values are the IP protocol numbers.
-enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17 };
-std::string_view name(Protocol protocol);  ///< "TCP", "UDP"
+enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17, kSctp = 132 };
+std::string_view name(Protocol protocol);  ///< "TCP", "UDP", "SCTP"
 
 /// Network: one tenant's private network. Every network may use the same CIDRs.
 struct Network {

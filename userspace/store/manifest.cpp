@@ -17,7 +17,7 @@ using model::Name;
 using model::printable;
 using model::quoted;
 
-constexpr std::array<std::string_view, 2> kProtocols = {"TCP", "UDP"};
+constexpr std::array<std::string_view, 3> kProtocols = {"TCP", "UDP", "SCTP"};
 constexpr std::array<std::string_view, 3> kAlgorithms = {"hash", "source", "random"};
 constexpr std::array<std::string_view, 3> kLaterAlgorithms = {"round_robin", "round-robin", "least_connections"};
 constexpr std::array<std::string_view, 2> kPodStates = {"running", "draining"};
@@ -171,7 +171,9 @@ void Reader::read_network(const Fields& fields, Context& context) {
 }
 
 model::Protocol Reader::read_protocol(const Fields& port_fields) {
-  return port_fields.choice("protocol", kProtocols) == "UDP" ? model::Protocol::kUdp : model::Protocol::kTcp;
+  const auto protocol = port_fields.choice("protocol", kProtocols);
+  if (protocol == "SCTP") return model::Protocol::kSctp;
+  return protocol == "UDP" ? model::Protocol::kUdp : model::Protocol::kTcp;
 }
 
 void Reader::read_pod_ports(const Fields& fields, const Context& context, model::Pod& pod) const {

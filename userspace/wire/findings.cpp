@@ -108,9 +108,10 @@ std::uint16_t read_port(const std::string& field, std::uint32_t number, Findings
 
 model::Protocol read_protocol(const std::string& field, v1::Protocol protocol, Findings& findings) {
   if (protocol == v1::UDP) return model::Protocol::kUdp;
+  if (protocol == v1::SCTP) return model::Protocol::kSctp;
   if (protocol != v1::TCP && protocol != v1::PROTOCOL_UNSPECIFIED) {
     const std::string number = std::to_string(static_cast<int>(protocol));
-    findings.add(field, number, "protocol " + number + " is unknown", "use TCP (6) or UDP (17)");
+    findings.add(field, number, "protocol " + number + " is unknown", "use TCP (6), UDP (17) or SCTP (132)");
   }
   return model::Protocol::kTcp;
 }
@@ -120,6 +121,7 @@ model::Name read_name(const std::string& network, const std::string& name) {
 }
 
 v1::Protocol to_message(model::Protocol protocol) {
+  if (protocol == model::Protocol::kSctp) return v1::SCTP;
   return protocol == model::Protocol::kUdp ? v1::UDP : v1::PROTOCOL_UNSPECIFIED;
 }
 

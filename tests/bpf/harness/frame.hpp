@@ -25,6 +25,7 @@ inline constexpr Mac kBroadcastMac = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 inline constexpr unsigned kFin = 1, kSyn = 2, kRst = 4, kPush = 8, kAck = 16;
 inline constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kSctp = 132, kIcmp6 = 58;
+inline constexpr std::uint8_t kExperiment = 253;  ///< nobody's protocol (RFC 3692)
 inline constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kDestinationOptions = 60;
 
 /// What a test names kIcmp is ICMPv6 where it speaks of IPv6; every other protocol is itself.

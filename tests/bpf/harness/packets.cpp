@@ -164,7 +164,7 @@ Frame translated(const Frame& input, const Link& link, const Tuple& tuple) {
   frame.set_mac(0, link.destination).set_mac(6, link.source);
   frame.set_source(tuple.source).set_destination(tuple.destination).set_hops(frame.hops() - 1U);
   const Transport transport = transport_of(frame);
-  if (transport.protocol == kTcp || transport.protocol == kUdp) {
+  if (transport.protocol == kTcp || transport.protocol == kUdp || transport.protocol == kSctp) {
     frame.set16(transport.begin, tuple.source_port).set16(transport.begin + 2, tuple.destination_port);
   }
   return frame.fix_checksums();

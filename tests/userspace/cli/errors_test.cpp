@@ -28,7 +28,7 @@ TEST(CommandLine, WhatIsWrongIsNamedWithTheRemedy) {
       {{"bpf", "ports", "--address", "172.16.0"}, "--address: '172.16.0' is not an IP address"},
       {{"bpf", "ports", "--service", "172.16.0.10:80"}, "--service"},
       {{"bpf", "flows", "--port", "65536"}, "--port: '65536' is not a port: write a number from 0 to 65535"},
-      {{"bpf", "flows", "--protocol", "sctp"}, "write tcp, udp, icmp or icmpv6"},
+      {{"bpf", "flows", "--protocol", "dccp"}, "write tcp, udp, sctp, icmp or icmpv6"},
       {{"bpf", "flows", "--service", "172.16.0.10"}, "write ADDRESS:PORT or ADDRESS:PORT/PROTOCOL"},
       {{"bpf", "flows", "--service", "172.16.0.10:http"}, "write ADDRESS:PORT or ADDRESS:PORT/PROTOCOL"},
       {{"bpf", "flows", "--service", "172.16.0.10:80/"}, "write ADDRESS:PORT or ADDRESS:PORT/PROTOCOL"},

@@ -72,14 +72,16 @@ state: draining
 ports:
   - {name: http, port: 8080}
   - {name: dns, port: 53, protocol: UDP}
+  - {name: s1, port: 36412, protocol: SCTP}
 )");
   const model::Pod& pod = manifest.state.pods.at({"shop", "web-1"});
   EXPECT_EQ(pod.labels, (model::Labels{{"app", "web"}, {"version", "1.10"}}));
   EXPECT_EQ(pod.address4, ip("172.16.3.4"));
   EXPECT_TRUE(pod.draining);
-  ASSERT_EQ(pod.ports.size(), 2U);
+  ASSERT_EQ(pod.ports.size(), 3U);
   EXPECT_EQ(pod.ports.at("http"), (model::NamedPort{8080, model::Protocol::kTcp}));
   EXPECT_EQ(pod.ports.at("dns"), (model::NamedPort{53, model::Protocol::kUdp}));
+  EXPECT_EQ(pod.ports.at("s1"), (model::NamedPort{36412, model::Protocol::kSctp}));
 }
 
 TEST(Manifest, TakesEveryFieldOfAService) {

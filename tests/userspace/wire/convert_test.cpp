@@ -40,7 +40,9 @@ class Maker {
   Ipv4 address() { return Ipv4{number(0xFFFFFFFF) + 1}; }
   std::optional<Ipv4> maybe_address() { return coin() ? std::optional(address()) : std::nullopt; }
   std::uint16_t port() { return static_cast<std::uint16_t>(number(65536)); }
-  model::Protocol protocol() { return coin() ? model::Protocol::kTcp : model::Protocol::kUdp; }
+  model::Protocol protocol() {
+    return coin() ? model::Protocol::kTcp : coin() ? model::Protocol::kUdp : model::Protocol::kSctp;
+  }
   model::Labels labels() {
     model::Labels made;
     for (std::uint32_t i = number(4); i > 0; i--) made[text()] = coin() ? text() : "";
