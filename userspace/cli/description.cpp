@@ -38,6 +38,7 @@ Json json_of(const v1::DescribeResponse& description) {
   json["attached"] = description.attached();
   json["device"] = description.device();
   json["mac"] = description.mac();
+  json["mtu"] = description.attached() ? Json(description.mtu()) : Json();
   json["netns_cookie"] = description.netns_cookie();
   json["backends"] = Json::array();
   for (const v1::BackendStatus& backend : description.backends()) {
@@ -105,6 +106,7 @@ void print_facts(const v1::DescribeResponse& description, std::ostream& out) {
         << "attached: " << (description.attached() ? "yes" : "no") << '\n'
         << "device: " << or_dash(printable(description.device())) << '\n'
         << "mac: " << or_dash(printable(description.mac())) << '\n'
+        << "mtu: " << (description.attached() ? std::to_string(description.mtu()) : "-") << '\n'
         << "namespace cookie: " << or_dash(printable(description.netns_cookie())) << '\n';
   } else if (resource.has_service()) {
     out << "address: " << or_dash(printable(resource.service().status().address4())) << '\n';
