@@ -247,9 +247,9 @@ def test_a_reload_changes_what_can_change_and_names_the_rest():
                         "floating_ip_pools": [{"name": "east", "prefixes": ["203.0.113.64/28"]}]}
         node.write_config()
         text = reload(node)
-        assert "changed=floating_ip_pools,timeouts,log_level" in text
+        assert "changed=floating_ip_pools,pod_mtu,timeouts,log_level" in text
         line = wait_until(lambda: re.search("event=reload_incomplete keys=(.*)", node.log.read_text()), "the warning")
-        assert line.group(1).startswith("pod_mtu,max_flows ") and "need a restart" in line.group(0)
+        assert line.group(1).startswith("max_flows ") and "need a restart" in line.group(0)
         assert node.status()["log_level"] == "debug" and node.status()["synced"]
         assert settings_of(node) != before, "the maps have the new timeout"
         wait_until(lambda: node.status()["synced"], "synced")

@@ -120,6 +120,7 @@ v1::DescribeResponse to_message(const node::Description& description) {
     message.set_device(description.attachment->device);
     message.set_netns_cookie(std::to_string(description.attachment->netns_cookie));
     message.set_mac(description.attachment->mac.text());
+    message.set_mtu(description.mtu);
   }
   for (const node::BackendReport& report : description.backends) {
     v1::BackendStatus& backend = *message.add_backends();
@@ -174,10 +175,12 @@ v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::stri
   store.set_manifests(status.store.manifests);
   store.set_refuses_writes(status.store.refuses_writes);
   for (const std::string& warning : status.warnings) message.add_warnings(warning);
+  message.set_pod_mtu(status.pod_mtu);
   for (const node::UplinkStatus& uplink : status.uplinks) {
     v1::UplinkStatus* added = message.add_uplinks();
     added->set_device(uplink.device);
     added->set_ifindex(uplink.ifindex);
+    added->set_mtu(uplink.mtu);
   }
   for (const node::PodStatus& pod : status.pods) {
     v1::NodePodStatus* added = message.add_pods();

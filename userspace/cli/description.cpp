@@ -38,6 +38,7 @@ Json json_of(const v1::DescribeResponse& description) {
   json["attached"] = description.attached();
   json["device"] = description.device();
   json["mac"] = description.mac();
+  json["mtu"] = description.attached() ? Json(description.mtu()) : Json();
   json["netns_cookie"] = description.netns_cookie();
   json["backends"] = Json::array();
   for (const v1::BackendStatus& backend : description.backends()) {
@@ -111,6 +112,7 @@ void print_facts(const v1::DescribeResponse& description, std::ostream& out) {
     out << "attached: " << (description.attached() ? "yes" : "no") << '\n'
         << "device: " << or_dash(printable(description.device())) << '\n'
         << "mac: " << or_dash(printable(description.mac())) << '\n'
+        << "mtu: " << (description.attached() ? std::to_string(description.mtu()) : "-") << '\n'
         << "namespace cookie: " << or_dash(printable(description.netns_cookie())) << '\n';
   } else if (resource.has_service()) {
     print_addresses(resource.service().status(), out);

@@ -156,6 +156,12 @@ void add_status_command(CLI::App& root, Invocation& invocation) {
       ->check(CLI::Range(64U, 1U << 24))
       ->needs(preflight)
       ->capture_default_str();
+  app.add_option("--mtu-reserve", command->preflight.mtu_reserve,
+                 "With --preflight: mtu_reserve of the configuration, to compare the uplinks' MTU with")
+      ->type_name("RESERVE")
+      ->check(CLI::IsMember({"none", "tunnel", "encryption"}))
+      ->needs(preflight)
+      ->capture_default_str();
   app.callback([command, &invocation] {
     invocation.run = [command](const Streams& streams) { return show_status(*command, streams); };
   });

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cli/records.hpp"
+#include "datapath/pod_mtu.hpp"
 #include "datapath/preflight.hpp"
 
 namespace sluice::cli {
@@ -45,7 +46,8 @@ ExitStatus run_preflight(const PreflightRequest& request, Format format, const S
   datapath::Options options;
   options.pin_root = request.pin_root;
   options.max_pairs = request.max_flows;
-  const std::vector<Check> checks = datapath::preflight(options, request.uplinks);
+  const std::vector<Check> checks =
+      datapath::preflight(options, request.uplinks, datapath::mtu_reserve(request.mtu_reserve));
   print(report_of(checks), format, streams.out);
   const auto failed = std::ranges::count(checks, Check::State::kFailed, &Check::state);
   if (failed == 0) return ExitStatus::kOk;

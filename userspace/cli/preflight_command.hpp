@@ -14,6 +14,7 @@ struct PreflightRequest {
   std::vector<std::string> uplinks;
   std::string pin_root = "/sys/fs/bpf/sluice";
   std::uint32_t max_flows = 262144;
+  std::string mtu_reserve = "none";
 };
 
 /// Runs the checks of datapath/preflight.hpp here, without the daemon. kNotFound if one failed.

@@ -23,6 +23,7 @@ Json status_json(const v1::GetStatusResponse& status) {
       {"last_reconcile_microseconds", status.last_reconcile_microseconds()},
       {"tcx", status.tcx()},
       {"log_level", status.log_level()},
+      {"pod_mtu", status.pod_mtu()},
       {"store",
        {{"uuid", status.store().uuid()},
         {"epoch", status.store().epoch()},
@@ -38,7 +39,9 @@ Json status_json(const v1::GetStatusResponse& status) {
   for (const std::string& warning : status.warnings()) json["warnings"].push_back(warning);
   for (const v1::UplinkStatus& uplink : status.uplinks()) {
     const bool present = uplink.ifindex() != 0;
-    json["uplinks"].push_back({{"device", uplink.device()}, {"ifindex", present ? Json(uplink.ifindex()) : Json()}});
+    json["uplinks"].push_back({{"device", uplink.device()},
+                               {"ifindex", present ? Json(uplink.ifindex()) : Json()},
+                               {"mtu", present ? Json(uplink.mtu()) : Json()}});
   }
   for (const v1::NodePodStatus& pod : status.pods()) {
     json["pods"].push_back({{"network", pod.network()},
@@ -76,16 +79,19 @@ void print_summary(const v1::GetStatusResponse& status, std::ostream& out) {
       << "reconciliations: " << status.reconciles() << " (last " << status.last_reconcile_microseconds() << " us, "
       << status.drifts() << " found foreign changes)\n"
       << "attachment:      " << (status.tcx() ? "tcx" : "clsact") << '\n'
-      << "log level:       " << or_dash(printable(status.log_level())) << '\n';
+      << "log level:       " << or_dash(printable(status.log_level())) << '\n'
+      << "pod MTU:         " << status.pod_mtu() << '\n';
   print_store(status.store(), out);
   for (const std::string& warning : status.warnings()) out << "warning:         " << printable(warning) << '\n';
 }
 
 Report uplinks_table(const v1::GetStatusResponse& status) {
   Report report;
-  report.columns = {{"UPLINK"}, {"IFINDEX", Align::kRight}};
+  report.columns = {{"UPLINK"}, {"IFINDEX", Align::kRight}, {"MTU", Align::kRight}};
   for (const v1::UplinkStatus& uplink : status.uplinks()) {
-    report.rows.push_back({uplink.device(), uplink.ifindex() != 0 ? std::to_string(uplink.ifindex()) : "missing"});
+    const bool present = uplink.ifindex() != 0;
+    report.rows.push_back({uplink.device(), present ? std::to_string(uplink.ifindex()) : "missing",
+                           present ? std::to_string(uplink.mtu()) : "-"});
   }
   return report;
 }

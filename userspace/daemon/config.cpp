@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "daemon/config_api.hpp"
+#include "datapath/pod_mtu.hpp"
 #include "model/names.hpp"
 #include "store/fields.hpp"
 #include "store/manifest.hpp"
@@ -142,9 +143,12 @@ void read_prefix(const store::Fields& fields, std::string& prefix) {
   }
 }
 
-void read_mtu(const store::Fields& fields, std::uint32_t& mtu) {
+void read_mtu(const store::Fields& fields, node::MtuPolicy& policy) {
   if (const auto value = fields.text("pod_mtu"); value && *value != "auto") {
-    read_number(fields, "pod_mtu", 576, 65535, mtu);
+    read_number(fields, "pod_mtu", datapath::kSmallestPodMtu, datapath::kLargestPodMtu, policy.fixed);
+  }
+  if (const auto reserve = fields.choice("mtu_reserve", datapath::kMtuReserveNames)) {
+    policy.reserve = datapath::mtu_reserve(*reserve);
   }
 }
 
@@ -206,6 +210,7 @@ const store::FieldNames& known_keys() {
                                                   "uplinks",
                                                   "device_prefix",
                                                   "pod_mtu",
+                                                  "mtu_reserve",
                                                   "max_flows",
                                                   "backend_arena",
                                                   "ring_arena",
@@ -232,7 +237,7 @@ void read_config(const store::Fields& fields, const store::Context& context, Con
   read_path(fields, "pin_root", false, config.pin_root);
   read_uplinks(fields, context, config.node.uplinks);
   read_prefix(fields, config.node.device_prefix);
-  read_mtu(fields, config.node.pod_mtu);
+  read_mtu(fields, config.node.mtu);
   read_sizes(fields, config.node);
   read_timeouts(fields, context, config.node.limits.max_pairs, config.node.settings);
   if (const auto level = fields.choice("log_level", kLevels)) config.log_level = *level;

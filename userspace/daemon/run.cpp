@@ -233,6 +233,10 @@ void reload(const std::filesystem::path& file, Config& running, node::Node& node
   if (found.has_live("timeouts") || found.has_live("sweep") || found.has_live("refusals_per_second")) {
     node.change_settings(running.node.settings);
   }
+  if (found.has_live("pod_mtu") || found.has_live("mtu_reserve")) {
+    running.node.mtu = read->node.mtu;
+    node.change_mtu(running.node.mtu);
+  }
   node.reload();
   spdlog::info("event=reloaded changed={}", joined(found.live));
   if (!found.needs_restart.empty()) {

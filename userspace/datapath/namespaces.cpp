@@ -12,7 +12,10 @@
 
 #include <cerrno>
 #include <fstream>
+#include <sstream>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace sluice::datapath {
 namespace {
@@ -84,6 +87,46 @@ Result<std::uint64_t> netns_cookie(const UniqueFd& netns) {
   });
   if (!read) return std::unexpected(read.error());
   return cookie;
+}
+
+namespace {
+
+/// Where namespaces may be found: those that have a name (ip netns add, container engines), as this mount namespace
+/// sees them, then those of processes.
+std::vector<std::filesystem::path> netns_paths() {
+  std::vector<std::filesystem::path> paths;
+  std::ifstream mounts("/proc/self/mountinfo");
+  for (std::string line; std::getline(mounts, line);) {
+    if (line.find(" - nsfs ") == std::string::npos) continue;
+    std::istringstream fields(line);
+    std::string skipped, point;
+    fields >> skipped >> skipped >> skipped >> skipped >> point;
+    paths.emplace_back(point);
+  }
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") == std::string::npos) paths.push_back(entry.path() / "ns" / "net");
+  }
+  return paths;
+}
+
+}  // namespace
+
+std::map<std::uint64_t, UniqueFd> find_netns(const std::set<std::uint64_t>& cookies) {
+  std::map<std::uint64_t, UniqueFd> found;
+  if (cookies.empty()) return found;
+  std::set<std::pair<dev_t, ino_t>> seen;
+  for (const auto& path : netns_paths()) {
+    if (found.size() == cookies.size()) break;
+    struct stat place{};
+    if (stat(path.c_str(), &place) != 0 || !seen.emplace(place.st_dev, place.st_ino).second) continue;
+    auto netns = open_netns(path);
+    if (!netns) continue;  // of another kind, or gone
+    const auto cookie = netns_cookie(*netns);
+    if (cookie && cookies.contains(*cookie)) found.emplace(*cookie, std::move(*netns));
+  }
+  return found;
 }
 
 Result<std::string> boot_id() {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 
 #include "base/fd.hpp"
@@ -22,6 +24,9 @@ Result<bool> is_own_netns(const UniqueFd& netns);
 /// Runs `work` on a short-lived thread inside the namespace. Sockets that it opens stay in that namespace; the
 /// caller's thread never leaves its own.
 Status run_in_netns(const UniqueFd& netns, const std::function<Status()>& work);
+/// Open descriptors of the namespaces with these cookies, as far as they have a name or a process. A descriptor keeps
+/// its namespace alive: close it soon, or pods never end.
+std::map<std::uint64_t, UniqueFd> find_netns(const std::set<std::uint64_t>& cookies);
 /// /proc/sys/kernel/random/boot_id
 Result<std::string> boot_id();
 

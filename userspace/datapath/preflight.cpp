@@ -96,7 +96,8 @@ Check check_firewall(const Result<std::vector<FirewallChain>>& chains) {
 
 }  // namespace
 
-std::vector<Check> preflight(const Options& options, const std::vector<std::string>& uplinks) {
+std::vector<Check> preflight(const Options& options, const std::vector<std::string>& uplinks,
+                             std::uint32_t mtu_reserve) {
   std::vector<Check> checks;
   const std::string release = kernel_release();
   checks.push_back(from_status("kernel", check_release(release), "Linux " + release));
@@ -111,7 +112,7 @@ std::vector<Check> preflight(const Options& options, const std::vector<std::stri
   checks.push_back(check_memory(options));
   const auto chains = firewall_chains();
   checks.push_back(check_firewall(chains));
-  for (const std::string& device : uplinks) check_uplink(device, chains, checks);
+  for (const std::string& device : uplinks) check_uplink(device, mtu_reserve, chains, checks);
   return checks;
 }
 

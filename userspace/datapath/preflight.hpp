@@ -2,6 +2,7 @@
 // What the operator should know about this node before sluiced runs on it. Reads only.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -23,7 +24,9 @@ struct Check {
 };
 
 /// Checks kernel, privileges, bpffs, JIT, memory against the sizes of `options`, the firewall's hooks, and of every
-/// uplink: existence, MTU, foreign XDP and tc programs, XDP queues, firewall hooks, and LRO.
-std::vector<Check> preflight(const Options& options, const std::vector<std::string>& uplinks);
+/// uplink: existence, MTU (less the bytes of `mtu_reserve`), foreign XDP and tc programs, XDP queues, firewall hooks,
+/// and LRO.
+std::vector<Check> preflight(const Options& options, const std::vector<std::string>& uplinks,
+                             std::uint32_t mtu_reserve = 0);
 
 }  // namespace sluice::datapath

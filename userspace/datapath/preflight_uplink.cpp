@@ -11,6 +11,7 @@
 
 #include "datapath/hooks.hpp"
 #include "datapath/links.hpp"
+#include "datapath/pod_mtu.hpp"
 #include "datapath/uplink_facts.hpp"
 
 namespace sluice::datapath {
@@ -20,8 +21,6 @@ using State = Check::State;
 
 // Native XDP without fragments support takes one page less headroom and the skb tail.
 constexpr std::uint32_t kLargestXdpMtu = 3506;
-// What a pod's interface has unless pod_mtu says otherwise.
-constexpr std::uint32_t kPodMtu = 1500;
 
 Check check_xdp(const std::string& name, std::uint32_t ifindex) {
   auto program = xdp_program(ifindex);
@@ -89,13 +88,17 @@ Check check_lro(const std::string& name, const std::string& device) {
           "ethtool -K " + device + " lro off"};
 }
 
-Check check_mtu(const std::string& name, std::uint32_t mtu) {
-  if (mtu < kPodMtu) {
+Check check_mtu(const std::string& name, std::uint32_t mtu, std::uint32_t reserve) {
+  if (mtu < kSmallestPodMtu + reserve) {
     return {name + ": mtu", State::kWarning,
-            fmt::format("MTU {} is below {}, the MTU of pods: large packets of theirs are lost here", mtu, kPodMtu),
-            fmt::format("raise it, or set pod_mtu: {} in the configuration", mtu)};
+            fmt::format("MTU {} is below {}, the least that pods have, and {} of mtu_reserve: pods are told that large "
+                        "packets do not fit, and IPv6 stops at them",
+                        mtu, kSmallestPodMtu, reserve),
+            fmt::format("raise it to {} or more", kSmallestPodMtu + reserve)};
   }
-  if (mtu <= kLargestXdpMtu) return {name + ": mtu", State::kOk, fmt::format("MTU {}", mtu), ""};
+  if (mtu <= kLargestXdpMtu) {
+    return {name + ": mtu", State::kOk, fmt::format("MTU {}, which leaves pods {}", mtu, mtu - reserve), ""};
+  }
   return {name + ": mtu", State::kWarning,
           fmt::format("MTU {} is above {}, which most drivers allow with native XDP", mtu, kLargestXdpMtu),
           "nothing while xdp is off or generic; otherwise lower the MTU"};
@@ -103,8 +106,8 @@ Check check_mtu(const std::string& name, std::uint32_t mtu) {
 
 }  // namespace
 
-void check_uplink(const std::string& device, const Result<std::vector<FirewallChain>>& chains,
-                  std::vector<Check>& checks) {
+void check_uplink(const std::string& device, std::uint32_t mtu_reserve,
+                  const Result<std::vector<FirewallChain>>& chains, std::vector<Check>& checks) {
   const std::string name = "uplink " + device;
   auto link = find_link(device);
   if (!link) {
@@ -125,7 +128,7 @@ void check_uplink(const std::string& device, const Result<std::vector<FirewallCh
   checks.push_back(check_tc(name, found.ifindex, Direction::kEgress));
   checks.push_back(check_firewall(name, device, chains));
   checks.push_back(check_lro(name, device));
-  checks.push_back(check_mtu(name, found.mtu));
+  checks.push_back(check_mtu(name, found.mtu, mtu_reserve));
 }
 
 }  // namespace sluice::datapath

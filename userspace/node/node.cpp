@@ -28,7 +28,7 @@ Node::Node(EventLoop& loop, Parts parts, Options options)
       options_(std::move(options)),
       reconciler_(*parts_.datapath),
       book_(*parts_.records, *parts_.datapath, *parts_.devices),
-      uplinks_(*parts_.datapath, options_.uplinks, options_.pod_mtu) {
+      uplinks_(*parts_.datapath, options_.uplinks, options_.mtu) {
   options_.settings = complete(options_.settings, *parts_.records, options_.limits);
 }
 
@@ -57,6 +57,7 @@ Status Node::start() {
     }
   }
   if (auto checked = check_mark(); !checked) return checked;
+  follow_mtu();
   if (auto followed = follow_manifests(); !followed) return followed;
   if (take_updates()) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
   finish_later();
@@ -143,9 +144,17 @@ void Node::reload() {
 }
 
 void Node::change_settings(const sluice_settings& settings) {
+  const std::uint32_t floor = options_.settings.smallest_mtu;
   options_.settings = complete(settings, *parts_.records, options_.limits);
+  options_.settings.smallest_mtu = floor;
   input_changed();
   if (desired_) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
+}
+
+void Node::change_mtu(const MtuPolicy& policy) {
+  options_.mtu = policy;
+  uplinks_.change_policy(policy);
+  follow_mtu();
 }
 
 void Node::change_pools(const std::vector<model::Pool>& pools) {
@@ -386,6 +395,7 @@ void Node::verify() {
   attach_programs_again();
   const bool uplinks = refresh_uplinks();
   if (ended || uplinks) static_cast<void>(reconcile());
+  follow_mtu();
   finish_later();
   if (!desired_ || !synced_ || !hold_.empty()) return;  // a retry is under way and reads back by itself
   const std::uint64_t drifts = reconciler_.counters().drifts;

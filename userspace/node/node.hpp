@@ -83,6 +83,8 @@ class Node {
   void reload();
   /// Timeouts, sweep and refusals from now on; the maps get them at once, or as soon as they can be written.
   void change_settings(const sluice_settings& settings);
+  /// How the MTU of pods is chosen from now on; those that are attached get it at once.
+  void change_mtu(const MtuPolicy& policy);
   /// Where floating IPs are allocated from; those that exist stay. reload() afterwards judges the manifests anew.
   void change_pools(const std::vector<model::Pool>& pools);
 
@@ -100,6 +102,8 @@ class Node {
   bool check_attachments();
   bool refresh_uplinks();
   void attach_programs_again();
+  void follow_mtu();
+  void set_smallest_mtu(std::uint32_t mtu);
   bool read_manifests();
   bool take_updates();
   void take_in(store::Update update);
@@ -179,6 +183,7 @@ class Node {
   bool mark_due_ = false;    ///< the maps hold something else than their mark says
   std::string hold_;         ///< why no map is written although there is a state: another store's maps
   std::string state_error_;  ///< what is wrong with the manifests
+  std::string mtu_problem_;  ///< why a pod's device does not have the MTU that it should have
   std::string map_error_;    ///< why the maps do not hold desired_
   bool read_again_ = false;  ///< the manifests could not be taken for a reason that may go by itself
   bool links_lost_ = false;  ///< what has changed about devices could not be read

@@ -65,7 +65,11 @@ void Node::describe_in_network(const model::Key& key, Description& description) 
   } else {
     const auto pod = state.pods.find(key.name);
     if (pod == state.pods.end()) return;
-    if (const auto* attachment = book_.find(key.name)) description.attachment = *attachment;
+    if (const auto* attachment = book_.find(key.name)) {
+      description.attachment = *attachment;
+      const auto link = datapath::find_link(attachment->device);
+      if (link && *link) description.mtu = (*link)->mtu;
+    }
     each(state.services, [&](const model::Service& service) {
       if (model::matches(pod->second.labels, service.selector))
         add_backends(service, pod->second, description.backends);

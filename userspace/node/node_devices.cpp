@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
 
+#include "datapath/pod_mtu.hpp"
 #include "node/log.hpp"
 #include "node/node.hpp"
 
@@ -100,12 +102,14 @@ bool Node::follow_links() {
     retry_later();
     return false;
   }
-  bool uplinks = batch->resynced;
+  bool uplinks = batch->resynced, mtu = batch->resynced;
   std::vector<model::Name> gone;
   for (const datapath::LinkEvent& event : batch->events) {
     uplinks = uplinks || uplinks_.concerns(event.link);
+    mtu = mtu || uplinks_.concerns(event.link);
     const auto pod = book_.by_ifindex(event.link.ifindex);
     if (!pod) continue;
+    mtu = mtu || event.link.mtu != uplinks_.pod_mtu();
     if (event.kind == datapath::LinkEvent::Kind::kGone) {
       gone.push_back(*pod);
     } else if (auto renamed = book_.rename(*pod, event.link.name); !renamed) {
@@ -116,6 +120,7 @@ bool Node::follow_links() {
   bool changed = !gone.empty();
   if (batch->resynced && check_attachments()) changed = true;
   if (uplinks && refresh_uplinks()) changed = true;
+  if (mtu) follow_mtu();
   return changed;
 }
 
@@ -158,6 +163,37 @@ bool Node::refresh_uplinks() {
   }
   if (*refreshed) input_changed();
   return *refreshed;
+}
+
+/// The programs do not ask for the MTU of a device if a packet is no longer than this.
+void Node::set_smallest_mtu(std::uint32_t mtu) {
+  if (options_.settings.smallest_mtu == mtu) return;
+  options_.settings.smallest_mtu = mtu;
+  input_changed();
+  if (desired_) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
+}
+
+/// Gives pods' devices the MTU that the uplinks leave them. What the programs take for small enough is never more than
+/// the smallest device: it goes down before the devices do, and up after them.
+void Node::follow_mtu() {
+  if (!hold_.empty()) return;
+  const std::uint32_t mtu = uplinks_.pod_mtu();
+  const std::uint32_t smallest = std::min(mtu, uplinks_.smallest_mtu().value_or(mtu));
+  if (options_.settings.smallest_mtu > smallest) set_smallest_mtu(smallest);
+  std::map<std::uint32_t, std::uint64_t> pods;
+  for (const auto& [pod, attachment] : book_.all()) pods.emplace(attachment.ifindex, attachment.netns_cookie);
+  auto done = datapath::set_pod_mtus(pods, mtu);
+  if (!done) return set_error(mtu_problem_, "the MTU of pods: " + done.error().message, "mtu_failed");
+  if (done->changed != 0) spdlog::info("event=pod_mtu_changed mtu={} pods={}", mtu, done->changed);
+  std::string problem;
+  if (!done->failed.empty()) {
+    const auto& [ifindex, why] = *done->failed.begin();
+    const auto pod = book_.by_ifindex(ifindex);
+    problem = "the MTU of " + std::to_string(done->failed.size()) + " pods is not " + std::to_string(mtu) + ", " +
+              (pod ? pod->text() : std::to_string(ifindex)) + ": " + why + "; attach them anew";
+  }
+  set_error(mtu_problem_, problem, "mtu_failed");
+  set_smallest_mtu(done->smallest == 0 ? smallest : std::min(smallest, done->smallest));
 }
 
 /// Without its program a pod's packets would enter the host's own stack: nobody else may take it away for long.

@@ -171,7 +171,7 @@ Result<datapath::PodDevice> Node::device_of(const AttachRequest& request) {
                              .address = addresses->second.v4,
                              .cidr = network->second.cidr4,
                              .router = network->second.router(),
-                             .mtu = options_.pod_mtu,
+                             .mtu = uplinks_.pod_mtu(),
                              .address6 = addresses->second.v6,
                              .cidr6 = network->second.cidr6.value_or(Cidr6{})};
 }
@@ -183,7 +183,7 @@ AttachReply Node::reply_of(const model::Name& pod, const model::Attachment& atta
           .prefix_length6 = network.cidr6.value_or(Cidr6{}).length,
           .mac = attachment.mac,
           .router = network.router(),
-          .mtu = options_.pod_mtu,
+          .mtu = uplinks_.pod_mtu(),
           .device = attachment.device};
 }
 
@@ -213,12 +213,14 @@ NodeStatus Node::status_now() const {
                   .manifests = parts_.manifests ? parts_.manifests->path().string() : "",
                   .refuses_writes = refuses_changes()};
   status.warnings = uplinks_.problems();
+  if (!mtu_problem_.empty()) status.warnings.push_back(mtu_problem_);
+  status.pod_mtu = uplinks_.pod_mtu();
   for (const auto& [service, why] : reconciler_.left_out()) status.warnings.push_back(why + " (it is left out)");
   status.counters = reconciler_.counters();
   status.services = service_status();
   status.tcx = parts_.datapath->uses_tcx();
   for (const UplinkConfig& uplink : uplinks_.wanted()) {
-    status.uplinks.push_back({uplink.device, uplinks_.ifindex_of(uplink.device)});
+    status.uplinks.push_back({uplink.device, uplinks_.ifindex_of(uplink.device), uplinks_.mtu_of(uplink.device)});
   }
   if (!desired_) return status;
   for (const auto& [name, pod] : desired_->state.pods) {

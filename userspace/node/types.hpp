@@ -24,7 +24,7 @@ namespace sluice::node {
 struct Options {
   std::vector<UplinkConfig> uplinks;
   std::string device_prefix = "slc";
-  std::uint32_t pod_mtu = 1500;
+  MtuPolicy mtu;
   compile::Limits limits;
   /// Timeouts, sweep and refusals; the secret, max_pairs and shared_pairs are filled in.
   sluice_settings settings{};
@@ -70,6 +70,7 @@ struct ServiceStatus {
 struct UplinkStatus {
   std::string device;
   std::uint32_t ifindex = 0;  ///< 0: missing
+  std::uint32_t mtu = 0;      ///< 0 likewise
 };
 
 struct StoreStatus {
@@ -96,6 +97,7 @@ struct BackendReport {
 struct Description {
   store::Stored stored;
   std::optional<model::Attachment> attachment;  ///< of a pod
+  std::uint32_t mtu = 0;                        ///< of an attached pod
   std::vector<BackendReport> backends;          ///< of a service, of a pod
   std::vector<model::Name> users;               ///< services bound to a floating IP
   std::uint32_t pods = 0;                       ///< of a network
@@ -113,6 +115,7 @@ struct NodeStatus {
   std::vector<PodStatus> pods;
   std::vector<ServiceStatus> services;
   std::vector<UplinkStatus> uplinks;
+  std::uint32_t pod_mtu = 0;  ///< of the devices of attached pods
   bool tcx = false;
   StoreStatus store;
 };

@@ -6,12 +6,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "datapath/pod_mtu.hpp"
 #include "node/log.hpp"
 
 namespace sluice::node {
 
-Uplinks::Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted, std::uint32_t pod_mtu)
-    : datapath_(datapath), wanted_(std::move(wanted)), pod_mtu_(pod_mtu) {
+Uplinks::Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted, const MtuPolicy& policy)
+    : datapath_(datapath), wanted_(std::move(wanted)), policy_(policy) {
   for (const UplinkConfig& uplink : wanted_) devices_[uplink.device];
 }
 
@@ -60,8 +61,8 @@ void Uplinks::refresh(const UplinkConfig& wanted, const datapath::LinkInfo* link
     }
     device.ifindex = link->ifindex;
     device.mac = link->mac;
-    if (device.mtu != link->mtu && link->mtu < pod_mtu_) {
-      spdlog::warn("event=uplink_mtu device={} mtu={} pod_mtu={}", link->name, link->mtu, pod_mtu_);
+    if (device.mtu != 0 && device.mtu != link->mtu) {
+      spdlog::info("event=uplink_mtu device={} mtu={} before={}", link->name, link->mtu, device.mtu);
     }
     device.mtu = link->mtu;
   } else {
@@ -86,9 +87,12 @@ std::vector<std::string> Uplinks::problems() const {
   std::vector<std::string> found;
   for (const auto& [name, device] : devices_) {
     if (!device.problem.empty()) found.push_back(device.problem);
-    if (device.ifindex != 0 && device.mtu < pod_mtu_) {
+    if (device.ifindex != 0 && device.mtu < pod_mtu() + policy_.reserve) {
       found.push_back("uplink " + name + ": its MTU " + std::to_string(device.mtu) + " is below the pods' " +
-                      std::to_string(pod_mtu_) + ", large packets are lost; raise it, or set pod_mtu");
+                      std::to_string(pod_mtu()) +
+                      (policy_.reserve == 0 ? "" : " and the " + std::to_string(policy_.reserve) + " of mtu_reserve") +
+                      ", pods are told that large packets do not fit; raise it" +
+                      (policy_.fixed ? ", or set pod_mtu: auto" : ""));
     }
   }
   return found;
@@ -100,6 +104,25 @@ bool Uplinks::concerns(const datapath::LinkInfo& link) const {
 
 bool Uplinks::holds(std::uint32_t ifindex) const {
   return std::ranges::any_of(devices_, [ifindex](const auto& entry) { return entry.second.ifindex == ifindex; });
+}
+
+std::uint32_t Uplinks::mtu_of(const std::string& device) const {
+  const auto found = devices_.find(device);
+  return found == devices_.end() ? 0 : found->second.mtu;
+}
+
+std::optional<std::uint32_t> Uplinks::smallest_mtu() const {
+  std::optional<std::uint32_t> smallest;
+  for (const auto& [name, device] : devices_) {
+    if (device.ifindex != 0) smallest = std::min(smallest.value_or(device.mtu), device.mtu);
+  }
+  return smallest;
+}
+
+std::uint32_t Uplinks::pod_mtu() const {
+  if (policy_.fixed) return *policy_.fixed;
+  const std::uint32_t path = std::min(smallest_mtu().value_or(datapath::kUsualMtu), datapath::kLargestPodMtu);
+  return std::max(path, datapath::kSmallestPodMtu + policy_.reserve) - policy_.reserve;
 }
 
 std::uint32_t Uplinks::ifindex_of(const std::string& device) const {

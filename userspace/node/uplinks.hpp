@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,17 @@ struct UplinkConfig {
   auto operator<=>(const UplinkConfig&) const = default;
 };
 
+/// How the MTU of pods is chosen (docs/config.md).
+struct MtuPolicy {
+  std::optional<std::uint32_t> fixed;  ///< nothing: what the uplinks leave
+  std::uint32_t reserve = 0;           ///< bytes by which a packet may grow on its way
+  auto operator<=>(const MtuPolicy&) const = default;
+};
+
 class Uplinks {
  public:
   /// The datapath must outlive it.
-  Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted, std::uint32_t pod_mtu);
+  Uplinks(datapath::Datapath& datapath, std::vector<UplinkConfig> wanted, const MtuPolicy& policy);
 
   /// Attaches to every configured device that is there, also to one whose program somebody has removed, and lets go of
   /// those that are not there any more. True if current() has changed. What is wrong with a device is not fatal:
@@ -39,6 +47,14 @@ class Uplinks {
   [[nodiscard]] const std::vector<UplinkConfig>& wanted() const { return wanted_; }
   /// The index of a configured device that works; 0: it does not.
   [[nodiscard]] std::uint32_t ifindex_of(const std::string& device) const;
+  /// Its MTU; 0 likewise.
+  [[nodiscard]] std::uint32_t mtu_of(const std::string& device) const;
+
+  void change_policy(const MtuPolicy& policy) { policy_ = policy; }
+  /// The MTU that pods' devices are to have with the uplinks as they are.
+  [[nodiscard]] std::uint32_t pod_mtu() const;
+  /// The smallest of the uplinks that work; nothing if none does.
+  [[nodiscard]] std::optional<std::uint32_t> smallest_mtu() const;
 
  private:
   struct Device {
@@ -52,7 +68,7 @@ class Uplinks {
 
   datapath::Datapath& datapath_;
   std::vector<UplinkConfig> wanted_;
-  std::uint32_t pod_mtu_;
+  MtuPolicy policy_;
   std::map<std::string, Device> devices_;
   std::vector<compile::Uplink> current_;
 };

@@ -156,6 +156,7 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
   node_.status.set_last_reconcile_microseconds(789);
   node_.status.set_tcx(true);
   node_.status.set_log_level("info");
+  node_.status.set_pod_mtu(1430);
   node_.status.mutable_store()->set_uuid("c0ffee");
   node_.status.mutable_store()->set_epoch(3);
   node_.status.mutable_store()->set_revision(14);
@@ -163,6 +164,10 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
   node_.status.mutable_store()->set_refuses_writes("the store is of another node");
   node_.status.add_warnings("uplink eth9: no such device");
   node_.status.add_uplinks()->set_device("eth9");
+  v1::UplinkStatus& uplink = *node_.status.add_uplinks();
+  uplink.set_device("eth0");
+  uplink.set_ifindex(2);
+  uplink.set_mtu(1500);
   v1::NodePodStatus& pod = *node_.status.add_pods();
   pod.set_network("shop");
   pod.set_name("web-1");
@@ -187,12 +192,14 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
             "reconciliations: 6 (last 789 us, 2 found foreign changes)\n"
             "attachment:      tcx\n"
             "log level:       info\n"
+            "pod MTU:         1430\n"
             "store:           revision 14, epoch 3, c0ffee\n"
             "refuses writes:  the store is of another node\n"
             "warning:         uplink eth9: no such device\n"
             "\n"
-            "UPLINK  IFINDEX\n"
-            "eth9    missing\n"
+            "UPLINK  IFINDEX   MTU\n"
+            "eth9    missing     -\n"
+            "eth0          2  1500\n"
             "\n"
             "POD         ADDRESS     ATTACHED  DEVICE\n"
             "shop/web-1  172.16.0.2  yes       slc1\n"
@@ -212,6 +219,7 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
       {"last_reconcile_microseconds", 789},
       {"tcx", true},
       {"log_level", "info"},
+      {"pod_mtu", 1430},
       {"store",
        {{"uuid", "c0ffee"},
         {"epoch", 3},
@@ -220,7 +228,9 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
         {"manifests", ""},
         {"refuses_writes", "the store is of another node"}}},
       {"warnings", {"uplink eth9: no such device"}},
-      {"uplinks", {{{"device", "eth9"}, {"ifindex", nullptr}}}},
+      {"uplinks",
+       {{{"device", "eth9"}, {"ifindex", nullptr}, {"mtu", nullptr}},
+        {{"device", "eth0"}, {"ifindex", 2}, {"mtu", 1500}}}},
       {"pods",
        {{{"network", "shop"}, {"name", "web-1"}, {"address", "172.16.0.2"}, {"attached", true}, {"device", "slc1"}}}},
       {"services",

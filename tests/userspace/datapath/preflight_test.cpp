@@ -146,10 +146,16 @@ TEST_F(Preflight, ComparesTheQueuesWithWhatNativeXdpNeeds) {
 }
 
 TEST_F(Preflight, WarnsOfAnUplinkThatIsTooSmallForPods) {
-  ASSERT_EQ(shell("ip link set uplink0 mtu 1400"), "");
-  const Check small = find("uplink uplink0: mtu");
-  EXPECT_EQ(small.state, Check::State::kWarning);
-  EXPECT_NE(small.remedy.find("pod_mtu: 1400"), std::string::npos) << small.remedy;
+  const auto look = [this](std::uint32_t reserve) {
+    return find(preflight(options(), {"uplink0"}, reserve), "uplink uplink0: mtu");
+  };
+  ASSERT_EQ(shell("ip link set uplink0 mtu 1350"), "");
+  EXPECT_EQ(look(70).state, Check::State::kOk);
+  EXPECT_TRUE(has(look(70), "leaves pods 1280"));
+  EXPECT_EQ(look(71).state, Check::State::kWarning);
+  EXPECT_NE(look(71).remedy.find("raise it to 1351"), std::string::npos) << look(71).remedy;
+  ASSERT_EQ(shell("ip link set uplink0 mtu 1279"), "");
+  EXPECT_EQ(look(0).state, Check::State::kWarning);
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------

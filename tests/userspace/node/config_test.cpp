@@ -55,7 +55,7 @@ TEST(Config, NeedsNothingAndFillsInTheRest) {
   const node::Options& node = config->node;
   EXPECT_TRUE(node.uplinks.empty());
   EXPECT_EQ(node.device_prefix, "slc");
-  EXPECT_EQ(node.pod_mtu, 1500U);
+  EXPECT_EQ(node.mtu, node::MtuPolicy{}) << "what the uplinks leave";
   EXPECT_EQ(node.limits.max_pairs, 262144U);
   EXPECT_EQ(node.limits.backend_arena, 1048576U);
   EXPECT_EQ(node.limits.ring_arena, 262144U);
@@ -97,6 +97,7 @@ uplinks:
   - {device: bond0.7}
 device_prefix: abc
 pod_mtu: 9000
+mtu_reserve: encryption
 max_flows: 4096
 backend_arena: 1000
 ring_arena: 2000
@@ -137,7 +138,8 @@ fault_injection_percent: 10
   EXPECT_EQ(node.uplinks[0], (node::UplinkConfig{"eth0", datapath::XdpMode::kNative}));
   EXPECT_EQ(node.uplinks[1], (node::UplinkConfig{"bond0.7", datapath::XdpMode::kOff}));
   EXPECT_EQ(node.device_prefix, "abc");
-  EXPECT_EQ(node.pod_mtu, 9000U);
+  EXPECT_EQ(node.mtu.fixed, 9000U);
+  EXPECT_EQ(node.mtu.reserve, 150U);
   EXPECT_EQ(node.limits.max_pairs, 4096U);
   EXPECT_EQ(node.limits.backend_arena, 1000U);
   EXPECT_EQ(node.limits.ring_arena, 2000U);
@@ -193,7 +195,8 @@ TEST(Config, RefusesValuesOutOfTheirRange) {
   expect_refused("slots_per_backend: 31\n", "slots_per_backend");
   expect_refused("slots_per_backend: 1001\n", "slots_per_backend");
   expect_refused("refusals_per_second: many\n", "refusals_per_second");
-  expect_refused("pod_mtu: 575\n", "pod_mtu");
+  expect_refused("pod_mtu: 1279\n", "pod_mtu");
+  expect_refused("mtu_reserve: some\n", "mtu_reserve");
   expect_refused("pod_mtu: 65536\n", "pod_mtu");
   expect_refused("sweep: {pairs: 0}\n", "sweep.pairs");
   expect_refused("sweep: {interval: 0ms}\n", "sweep.interval");

@@ -26,7 +26,8 @@ Differences from_nothing_to(const std::string& text) {
 
 TEST(Reload, FindsNoDifferenceWhereTheValuesAreTheSame) {
   const Differences found = from_nothing_to(
-      "log_level: info\ntimeouts: {icmp: 30s}\nsocket: /run/sluice/sluice.sock\nmax_flows: 262144\npod_mtu: auto\n");
+      "log_level: info\ntimeouts: {icmp: 30s}\nsocket: /run/sluice/sluice.sock\nmax_flows: 262144\npod_mtu: auto\n"
+      "mtu_reserve: none\n");
   EXPECT_EQ(found.live, Names{});
   EXPECT_EQ(found.needs_restart, Names{});
 }
@@ -34,8 +35,9 @@ TEST(Reload, FindsNoDifferenceWhereTheValuesAreTheSame) {
 TEST(Reload, TellsWhatCanChangeWhileTheDaemonRuns) {
   const Differences found = from_nothing_to(
       "log_level: warn\nrefusals_per_second: 5\ntimeouts: {udp_new: 9s}\nsweep: {interval: 1s}\n"
-      "floating_ip_pools: [{name: east, prefixes: [203.0.113.0/28]}]\n");
-  EXPECT_EQ(found.live, (Names{"floating_ip_pools", "refusals_per_second", "timeouts", "sweep", "log_level"}));
+      "floating_ip_pools: [{name: east, prefixes: [203.0.113.0/28]}]\npod_mtu: 9000\nmtu_reserve: tunnel\n");
+  EXPECT_EQ(found.live, (Names{"floating_ip_pools", "pod_mtu", "mtu_reserve", "refusals_per_second", "timeouts",
+                               "sweep", "log_level"}));
   EXPECT_EQ(found.needs_restart, Names{});
 }
 
@@ -45,9 +47,9 @@ TEST(Reload, NoticesEveryOtherKey) {
       {"socket_mode", "\"0640\""},     {"read_only_socket", "none"},    {"read_only_group", "nogroup"},
       {"audit_log", "/srv/audit.log"}, {"max_connections", "100"},      {"max_connections_per_user", "10"},
       {"max_watches", "300"},          {"max_watches_per_user", "10"},  {"pin_root", "/sys/fs/bpf/other"},
-      {"uplinks", "[{device: eth0}]"}, {"device_prefix", "abc"},        {"pod_mtu", "9000"},
-      {"backend_arena", "1000"},       {"ring_arena", "2000"},          {"slots_per_backend", "32"},
-      {"force_clsact", "true"},        {"fault_injection_percent", "1"}};
+      {"uplinks", "[{device: eth0}]"}, {"device_prefix", "abc"},        {"backend_arena", "1000"},
+      {"ring_arena", "2000"},          {"slots_per_backend", "32"},     {"force_clsact", "true"},
+      {"fault_injection_percent", "1"}};
   for (const auto& [key, value] : others) {
     const Differences found = from_nothing_to(key + ": " + value + "\n");
     EXPECT_EQ(found.needs_restart, Names{key});
