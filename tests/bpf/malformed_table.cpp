@@ -103,14 +103,29 @@ Classes header_classes() {
                        with_ip_options(t.good_udp(), {7, 7, 4, 0, 0, 0, 0, 0}),
                        with_ip_options(t.good_tcp(), {0x83, 7, 4, 172, 16, 0, 20, 0})};
        }},
-      {"IP header", "IPv4: a fragment", ipv4(SLUICE_REASON_FRAGMENT),
-       [](const Spoiled& t) {
-         Frames frames = t.repaired(t.goods(), [](Frame& f) { f.set16(kIp + 6, 0x2000); });
-         frames.push_back(t.good_tcp().set16(kIp + 6, 0x0001).fix_checksums());
-         return frames;
-       }},
-      {"IP header", "IPv6: a fragment header, also an atomic one", ipv6(SLUICE_REASON_FRAGMENT),
-       [](const Spoiled& t) { return t.behind({{kFragment, {0, 0, 0, 1, 2, 3, 4}}}); }},
+  };
+}
+
+/// A piece of each frame as if it began at `begin`, a multiple of 8, and were the last one.
+Frames last_pieces(const Spoiled& t, const Frames& frames, std::uint16_t begin) {
+  if (!t.six()) {
+    return t.repaired(frames, [begin](Frame& f) { f.set16(kIp + 6, static_cast<std::uint16_t>(begin / 8)); });
+  }
+  const auto high = static_cast<std::uint8_t>(begin >> 8);
+  const auto low = static_cast<std::uint8_t>(begin);
+  Frames pieces;
+  for (const Frame& frame : frames) pieces.push_back(with_extension_headers(frame, {{kFragment, {0, high, low, 1, 2, 3, 4}}}));
+  return pieces;
+}
+
+Classes fragment_classes() {
+  return {
+      {"Fragments", "a later one whose first one has not passed", everywhere(SLUICE_REASON_FRAGMENT_UNKNOWN),
+       [](const Spoiled& t) { return last_pieces(t, t.goods(), 2048); }},
+      {"Fragments", "one that would end beyond the longest packet", everywhere(SLUICE_REASON_FRAGMENT_MALFORMED),
+       [](const Spoiled& t) { return last_pieces(t, t.goods(), 65528); }},
+      {"Fragments", "TCP: a later one that would lie in the transport header", everywhere(SLUICE_REASON_FRAGMENT_TINY),
+       [](const Spoiled& t) { return last_pieces(t, {t.good_tcp()}, 8); }},
   };
 }
 
@@ -403,8 +418,6 @@ sluice_reason Reasons::by_xdp(Family family) const {
     case SLUICE_REASON_MARTIAN:
     case SLUICE_REASON_LAND:
       return later;
-    case SLUICE_REASON_FRAGMENT:
-      return family == Family::kIpv4 ? later : SLUICE_REASON_XDP_TO_TC;
     default:
       return SLUICE_REASON_XDP_TO_TC;
   }
@@ -447,7 +460,7 @@ const std::vector<MalformedClass>& malformed_classes() {
   static const Classes classes = [] {
     Classes made;
     for (const Classes& part :
-         {ethernet_classes(), header_classes(), extension_classes(), address_classes(), transport_classes(),
+         {ethernet_classes(), header_classes(), fragment_classes(), extension_classes(), address_classes(), transport_classes(),
           quote_classes(), arp_classes(), discovery_classes(), kept_classes()}) {
       made.insert(made.end(), part.begin(), part.end());
     }

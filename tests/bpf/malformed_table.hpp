@@ -22,7 +22,7 @@ class Spoiled : public MalformedTest {
   using MalformedTest::addressed;
   using MalformedTest::destination;
   using MalformedTest::good_echo;
-  using MalformedTest::good_sctp;
+  using MalformedTest::good_other;
   using MalformedTest::good_tcp;
   using MalformedTest::good_udp;
   using MalformedTest::ip;
@@ -35,7 +35,7 @@ class Spoiled : public MalformedTest {
 
   [[nodiscard]] bool six() const { return family == Family::kIpv6; }
   [[nodiscard]] bool from_pod() const { return from == From::kPod; }
-  [[nodiscard]] Frames goods() const { return {good_tcp(), good_udp(), good_echo(), good_sctp()}; }
+  [[nodiscard]] Frames goods() const { return {good_tcp(), good_udp(), good_echo(), good_other()}; }
   [[nodiscard]] static Frames all(Frames frames, const Change& change);
   [[nodiscard]] static Frames repaired(Frames frames, const Change& change);
   /// Every good packet from each of these senders.

@@ -130,7 +130,7 @@ TEST_F(NodeMtu, IsPutRightWhenTheHostsEndChangesAndAtAStart) {
     shell("ip link set " + device + " mtu 1400");
     EXPECT_TRUE(eventually([&] { return host_has(device, "1500"); }));
   }
-  pod.run("ip link set eth0 mtu 1200");
+  static_cast<void>(pod.run("ip link set eth0 mtu 1200"));
   const auto node = start();
   EXPECT_TRUE(pod.has_mtu("1500"));
   EXPECT_TRUE(host_has(device, "1500"));
