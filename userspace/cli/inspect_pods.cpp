@@ -49,8 +49,8 @@ void add_port(Report& report, const sluice_port& port, bool current) {
       {"delivery", delivery_name(port.delivery)},
   });
   report.rows.push_back({std::to_string(port.self), or_dash(device), port_kind_name(port.kind),
-                         std::to_string(port.network), or_dash(address), or_dash(prefix), or_dash(router),
-                         or_dash(address6), mac_text(port.mac), ref_text(port.endpoint), validity(current),
+                         std::to_string(port.network), addresses_cell(address, address6), or_dash(prefix),
+                         or_dash(router), mac_text(port.mac), ref_text(port.endpoint), validity(current),
                          or_dash(prefix6), or_dash(router6), std::to_string(port.network_slot),
                          delivery_name(port.delivery)});
   report.matched++;
@@ -123,7 +123,6 @@ Result<Report> inspect_ports(const PinnedMaps& maps, const Filters& filters) {
                  {"ADDRESS"},
                  {"CIDR"},
                  {"ROUTER"},
-                 {"ADDRESS6"},
                  {"MAC"},
                  {"POD"},
                  {"VALID"},

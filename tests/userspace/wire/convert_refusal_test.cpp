@@ -16,7 +16,7 @@ struct Wrong {
   std::string value;
 };
 
-const auto kUnknownProtocol = static_cast<v1::Protocol>(132);
+const auto kUnknownProtocol = static_cast<v1::Protocol>(133);
 
 v1::Pod& pod(v1::Resource& message) {
   message.mutable_pod()->set_network("shop");
@@ -48,7 +48,7 @@ const std::vector<Wrong>& table() {
        std::string(80, '1') + "..."},
       {[](auto& m) { pod(m).add_ports()->set_port(65536); }, "pod shop/web-1", "ports[0].port", "65536"},
       {[](auto& m) { pod(m).add_ports()->set_protocol(kUnknownProtocol); }, "pod shop/web-1", "ports[0].protocol",
-       "132"},
+       "133"},
       {[](auto& m) { pod(m).add_ports()->set_name("web"), pod(m).add_ports()->set_name("web"); }, "pod shop/web-1",
        "ports[1].name", "web"},
       {[](auto& m) { pod(m).set_weight(65537); }, "pod shop/web-1", "weight", "65537"},
@@ -58,7 +58,7 @@ const std::vector<Wrong>& table() {
       {[](auto& m) { service(m).add_ports()->set_target_port(70001); }, "service shop/web", "ports[0].target_port",
        "70001"},
       {[](auto& m) { service(m).add_ports()->set_protocol(kUnknownProtocol); }, "service shop/web", "ports[0].protocol",
-       "132"},
+       "133"},
       {[](auto& m) { service(m).set_algorithm(static_cast<v1::Algorithm>(77)); }, "service shop/web", "algorithm",
        "77"},
       {[](auto& m) { m.mutable_floating_ip()->set_address("public"); }, "floating IP ", "address", "public"},
