@@ -114,7 +114,8 @@ Frames last_pieces(const Spoiled& t, const Frames& frames, std::uint16_t begin) 
   const auto high = static_cast<std::uint8_t>(begin >> 8);
   const auto low = static_cast<std::uint8_t>(begin);
   Frames pieces;
-  for (const Frame& frame : frames) pieces.push_back(with_extension_headers(frame, {{kFragment, {0, high, low, 1, 2, 3, 4}}}));
+  for (const Frame& frame : frames)
+    pieces.push_back(with_extension_headers(frame, {{kFragment, {0, high, low, 1, 2, 3, 4}}}));
   return pieces;
 }
 
@@ -460,8 +461,8 @@ const std::vector<MalformedClass>& malformed_classes() {
   static const Classes classes = [] {
     Classes made;
     for (const Classes& part :
-         {ethernet_classes(), header_classes(), fragment_classes(), extension_classes(), address_classes(), transport_classes(),
-          quote_classes(), arp_classes(), discovery_classes(), kept_classes()}) {
+         {ethernet_classes(), header_classes(), fragment_classes(), extension_classes(), address_classes(),
+          transport_classes(), quote_classes(), arp_classes(), discovery_classes(), kept_classes()}) {
       made.insert(made.end(), part.begin(), part.end());
     }
     return made;

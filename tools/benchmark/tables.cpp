@@ -32,7 +32,7 @@ Result<Tables> Tables::load(const std::string& file, std::uint32_t max_pairs, Fa
   const std::uint32_t pairs4 = family == Family::kIpv4 ? max_pairs : kOtherFamily;
   const std::uint32_t pairs6 = family == Family::kIpv6 ? max_pairs : kOtherFamily;
   const std::pair<const char*, std::uint32_t> sizes[] = {
-      {"flows4", 2 * pairs4},    {"flows6", 2 * pairs6},    {"pair_keys6", pairs6}, {"pairs", max_pairs},
+      {"flows4", 2 * pairs4},    {"flows6", 2 * pairs6},  {"pair_keys6", pairs6}, {"pairs", max_pairs},
       {"pairs_free", max_pairs}, {"backends", kBackends}, {"rings", kRingBlocks}};
   for (const auto& [name, entries] : sizes) {
     bpf_map* map = bpf_object__find_map_by_name(object.get(), name);

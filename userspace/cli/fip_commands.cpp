@@ -53,8 +53,7 @@ ExitStatus allocate(const FipCommand& command, api::Client& client, const Stream
   if (response) {
     for (const v1::Outcome& outcome : response->outcomes()) {
       if (!outcome.after().has_floating_ip()) continue;
-      streams.out << model::describe(command.key()) << ' '
-                  << addresses_of(outcome.after())
+      streams.out << model::describe(command.key()) << ' ' << addresses_of(outcome.after())
                   << (command.options.dry_run ? " (dry run)\n" : "\n");
     }
     return check_applied(*response, command.options, streams);
@@ -62,10 +61,8 @@ ExitStatus allocate(const FipCommand& command, api::Client& client, const Stream
   if (response.error().code != ErrorCode::kAborted) return complain_about_call(streams, response.error());
   const auto held = client.get(wire::to_message(command.key()));
   if (!held) return complain_about_call(streams, response.error());
-  return complain(
-      streams,
-      model::describe(command.key()) + " exists already, with the address " + addresses_of(*held),
-      ExitStatus::kRefused);
+  return complain(streams, model::describe(command.key()) + " exists already, with the address " + addresses_of(*held),
+                  ExitStatus::kRefused);
 }
 
 std::vector<std::string> users_of(const std::string& name, const std::vector<v1::Resource>& services) {
@@ -90,8 +87,8 @@ ExitStatus show_list(const FipCommand& command, api::Client& client, const Strea
     if (command.dangling && !users.empty()) continue;
     std::string text;
     for (const std::string& user : users) text += (text.empty() ? "" : ",") + user;
-    report.rows.push_back({floating_ip.name(), addresses_of(resource),
-                           or_dash(floating_ip.status().pool()), or_dash(text)});
+    report.rows.push_back(
+        {floating_ip.name(), addresses_of(resource), or_dash(floating_ip.status().pool()), or_dash(text)});
     report.document["floating_ips"].push_back({{"name", floating_ip.name()},
                                                {"address", floating_ip.status().address()},
                                                {"address6", floating_ip.status().address6()},

@@ -145,9 +145,8 @@ bool matches_flow(const Filters& filters, const Flow& flow) {
 /// `--service` means the flows that this service port made: by its current generation, or, for flows that outlived
 /// it, by the destination that the client used.
 bool made_by_service(const Tables& tables, const Filters& filters, const Flow& flow) {
-  const bool current = std::ranges::any_of(tables.selected, [&](const Frontend& frontend) {
-    return compile::BytesEqual{}(frontend.ref, flow.frontend);
-  });
+  const bool current = std::ranges::any_of(
+      tables.selected, [&](const Frontend& frontend) { return compile::BytesEqual{}(frontend.ref, flow.frontend); });
   if (current) return true;
   const bool is_forward = flow.role == SLUICE_FLOW_FORWARD;
   return matches(*filters.service, is_forward ? flow.destination : flow.new_source,
@@ -203,8 +202,7 @@ std::string validity_of(const Flow& flow, const Generations& generations) {
   return parts.empty() ? validity(true) : validity(false) + "(" + joined(parts) + ")";
 }
 
-void add_row(Report& report, const Tables& tables, const Pair& pair, const Flow& flow,
-             const std::string& pair_state) {
+void add_row(Report& report, const Tables& tables, const Pair& pair, const Flow& flow, const std::string& pair_state) {
   report.rows.push_back({std::to_string(pair.index),
                          flow.role == SLUICE_FLOW_FORWARD ? "forward" : "reverse",
                          std::to_string(flow.network),

@@ -92,9 +92,8 @@ Status add_endpoints(const PinnedMaps& maps, const char* map, const Filters& fil
                      Report& report) {
   auto endpoints = maps.read_hash<Key, Endpoint>(map);
   if (!endpoints) return std::unexpected(endpoints.error());
-  std::ranges::sort(*endpoints, {}, [](const auto& record) {
-    return std::tuple(record.first.network, ip_of(record.first.address));
-  });
+  std::ranges::sort(*endpoints, {},
+                    [](const auto& record) { return std::tuple(record.first.network, ip_of(record.first.address)); });
   for (const auto& [key, endpoint] : *endpoints) {
     if (!matches_endpoint(filters, endpoint)) continue;
     add_endpoint(report, endpoint, generations.endpoint_is_current(endpoint.ref));
@@ -157,7 +156,8 @@ Result<Report> inspect_endpoints(const PinnedMaps& maps, const Filters& filters)
                 0,
                 {}};
   report.document["endpoints"] = Json::array();
-  Status added = add_endpoints<sluice_endpoint4_key, sluice_endpoint4>(maps, "endpoints4", filters, *generations, report);
+  Status added =
+      add_endpoints<sluice_endpoint4_key, sluice_endpoint4>(maps, "endpoints4", filters, *generations, report);
   if (added) {
     added = add_endpoints<sluice_endpoint6_key, sluice_endpoint6>(maps, "endpoints6", filters, *generations, report);
   }

@@ -34,9 +34,10 @@ void add_frontend(Report& report, const Frontend& frontend, bool current) {
   });
   report.rows.push_back(
       {std::to_string(frontend.network), endpoint_text(frontend.address, frontend.port),
-       protocol_name(frontend.protocol), std::to_string(frontend.backend_network), ref_text(frontend.ref), validity(current),
-       algorithm_name(frontend.algorithm), std::to_string(frontend.backend_count), std::to_string(frontend.ready_count),
-       std::to_string(frontend.backend_base), frontend.ring_size == 0 ? "-" : std::to_string(frontend.ring_size),
+       protocol_name(frontend.protocol), std::to_string(frontend.backend_network), ref_text(frontend.ref),
+       validity(current), algorithm_name(frontend.algorithm), std::to_string(frontend.backend_count),
+       std::to_string(frontend.ready_count), std::to_string(frontend.backend_base),
+       frontend.ring_size == 0 ? "-" : std::to_string(frontend.ring_size),
        frontend.ring_size == 0 ? "-" : std::to_string(frontend.ring_base), text_of(frontend.router),
        std::to_string(frontend.network_slot), hex_text(frontend.owner, 8), hex_text(frontend.fingerprint, 16)});
   report.matched++;
@@ -65,11 +66,10 @@ bool matches_backend(const Filters& filters, const sluice_backend& backend, User
   if (filters.address && *filters.address != ip_of(backend)) return false;
   if (filters.port && *filters.port != from_wire(backend.port)) return false;
   if (filters.slot && *filters.slot != backend.endpoint.slot) return false;
-  return !filters.service ||
-         std::any_of(first, last, [&](const auto& user) {
-           const Frontend& frontend = *user.second;
-           return matches(*filters.service, frontend.address, frontend.port, frontend.protocol);
-         });
+  return !filters.service || std::any_of(first, last, [&](const auto& user) {
+    const Frontend& frontend = *user.second;
+    return matches(*filters.service, frontend.address, frontend.port, frontend.protocol);
+  });
 }
 
 std::string frontend_text(const Frontend& frontend) {

@@ -29,13 +29,13 @@ struct PodCommand {
 Report report_of_attachment(const model::Name& pod, const v1::AttachPodResponse& response) {
   Report report;
   report.columns = {{"POD"}, {"ADDRESS"}, {"ROUTER"}, {"MAC"}, {"MTU", Column::Align::kRight}, {"DEVICE"}};
-  report.document = {{"network", pod.network},           {"name", pod.name},
-                     {"address", response.address4()},   {"router", response.router4()},
-                     {"address6", response.address6()},  {"mac", response.mac()},
-                     {"mtu", response.mtu()},            {"device", response.device()}};
+  report.document = {{"network", pod.network},          {"name", pod.name},
+                     {"address", response.address4()},  {"router", response.router4()},
+                     {"address6", response.address6()}, {"mac", response.mac()},
+                     {"mtu", response.mtu()},           {"device", response.device()}};
   report.rows.push_back({pod.text(), addresses_cell(response.address4(), response.address6()),
-                         response.router4().empty() ? "-" : response.router4(), response.mac(), std::to_string(response.mtu()),
-                         response.device()});
+                         response.router4().empty() ? "-" : response.router4(), response.mac(),
+                         std::to_string(response.mtu()), response.device()});
   return report;
 }
 

@@ -50,7 +50,7 @@ std::string mac_text(const __u8 (&mac)[6]);
 std::string prefix_text(__be32 address, __be32 mask);
 /// "172.16.0.2:80", "[fd00::2]:80"; the port in host order.
 std::string endpoint_text(const IpAddress& address, std::uint16_t port);
-std::string hex_text(std::uint64_t value, int digits);   ///< "0x00ab", with that many digits
+std::string hex_text(std::uint64_t value, int digits);  ///< "0x00ab", with that many digits
 /// "slot/generation", or "-" for {0, 0}.
 std::string ref_text(const sluice_ref& ref);
 Json ref_json(const sluice_ref& ref);

@@ -71,22 +71,26 @@ Cells cells_of(const v1::Resource& resource) {
   }
   if (resource.has_pod()) {
     const v1::Pod& pod = resource.pod();
-    return {addresses_cell(pod.status().address4(), pod.status().address6()), pod.state() == v1::DRAINING ? "draining" : "running",
-            std::to_string(pod.has_weight() ? pod.weight() : 1U), or_dash(pod_ports_text(pod)),
-            labels_cell(pod.labels())};
+    return {addresses_cell(pod.status().address4(), pod.status().address6()),
+            pod.state() == v1::DRAINING ? "draining" : "running", std::to_string(pod.has_weight() ? pod.weight() : 1U),
+            or_dash(pod_ports_text(pod)), labels_cell(pod.labels())};
   }
   if (resource.has_service()) {
     const v1::Service& service = resource.service();
     const std::string algorithm = service.algorithm() == v1::SOURCE   ? "source"
                                   : service.algorithm() == v1::RANDOM ? "random"
                                                                       : "hash";
-    return {addresses_cell(service.status().address4(), service.status().address6()), ports_text(service),
-            or_dash(service.floating_ip()),       algorithm,
-            labels_cell(service.selector()),      labels_cell(service.labels())};
+    return {addresses_cell(service.status().address4(), service.status().address6()),
+            ports_text(service),
+            or_dash(service.floating_ip()),
+            algorithm,
+            labels_cell(service.selector()),
+            labels_cell(service.labels())};
   }
   if (resource.has_floating_ip()) {
     const v1::FloatingIPStatus& status = resource.floating_ip().status();
-    return {addresses_cell(status.address(), status.address6()), or_dash(status.pool()), labels_cell(resource.floating_ip().labels())};
+    return {addresses_cell(status.address(), status.address6()), or_dash(status.pool()),
+            labels_cell(resource.floating_ip().labels())};
   }
   return {or_dash(resource.node().underlay4()), or_dash(resource.node().public_key()),
           labels_cell(resource.node().labels())};

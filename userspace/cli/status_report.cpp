@@ -100,8 +100,8 @@ Report pods_table(const v1::GetStatusResponse& status) {
   Report report;
   report.columns = {{"POD"}, {"ADDRESS"}, {"ATTACHED"}, {"DEVICE"}};
   for (const v1::NodePodStatus& pod : status.pods()) {
-    report.rows.push_back({pod.network() + "/" + pod.name(), addresses_cell(pod.address4(), pod.address6()), pod.attached() ? "yes" : "no",
-                           or_dash(pod.device())});
+    report.rows.push_back({pod.network() + "/" + pod.name(), addresses_cell(pod.address4(), pod.address6()),
+                           pod.attached() ? "yes" : "no", or_dash(pod.device())});
   }
   return report;
 }
@@ -110,9 +110,9 @@ Report services_table(const v1::GetStatusResponse& status) {
   Report report;
   report.columns = {{"SERVICE"}, {"ADDRESS"}, {"FLOATING-IP"}, {"BACKENDS", Align::kRight}, {"READY", Align::kRight}};
   for (const v1::NodeServiceStatus& service : status.services()) {
-    report.rows.push_back({service.network() + "/" + service.name(), addresses_cell(service.address4(), service.address6()),
-                           or_dash(service.floating_ip()), std::to_string(service.backends()),
-                           std::to_string(service.ready())});
+    report.rows.push_back({service.network() + "/" + service.name(),
+                           addresses_cell(service.address4(), service.address6()), or_dash(service.floating_ip()),
+                           std::to_string(service.backends()), std::to_string(service.ready())});
   }
   return report;
 }

@@ -74,7 +74,8 @@ bool Builder::goes_on(std::uint32_t network, const PodView& view, const sluice_r
     if (!F::of(view.addresses)) return;
     const auto now = pod_endpoint<F>(network, *F::of(view.addresses), view.attachment);
     const auto* before = find_record(previous_.*F::kEndpoints, now.self);
-    same = same && before != nullptr && is_pod(*before) && BytesEqual{}(before->ref, ref) && same_attachment(*before, now);
+    same =
+        same && before != nullptr && is_pod(*before) && BytesEqual{}(before->ref, ref) && same_attachment(*before, now);
   });
   return same;
 }

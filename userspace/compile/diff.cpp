@@ -144,9 +144,7 @@ class Regions {
 
 using Span = std::pair<std::uint32_t, std::uint32_t>;
 constexpr auto backends_of = [](const auto& frontend) { return Span{frontend.backend_base, frontend.backend_count}; };
-constexpr auto ring_of = [](const auto& frontend) {
-  return Span{frontend.ring_base, ring_blocks(frontend.ring_size)};
-};
+constexpr auto ring_of = [](const auto& frontend) { return Span{frontend.ring_base, ring_blocks(frontend.ring_size)}; };
 
 bool is_zero(const auto& value) {
   return same(value, std::remove_cvref_t<decltype(value)>{});

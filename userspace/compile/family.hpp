@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What differs between the records of the two families. Whatever makes, compares or finds records is written once, for a
-// family F. Private to this folder.
+// What differs between the records of the two families. Whatever makes, compares or finds records is written once, for
+// a family F. Private to this folder.
 #pragma once
 
 #include <bit>

@@ -81,8 +81,8 @@ void read_prefix(const store::Fields& item, const store::YamlNode& node, unsigne
   if (!prefix) {
     item.problem("prefixes", prefix.error().message);
   } else if (!model::is_unicast(prefix->first()) || prefix->length < shortest) {
-    item.problem("prefixes", prefix->text() + " is no range of public addresses of /" + std::to_string(shortest) +
-                                 " or longer");
+    item.problem("prefixes",
+                 prefix->text() + " is no range of public addresses of /" + std::to_string(shortest) + " or longer");
   } else {
     prefixes.push_back(*prefix);
   }

@@ -54,8 +54,9 @@ class PodDevices {
 
   /// Gives the namespace behind `netns` (an open nsfs descriptor) an interface: MAC, MTU, addresses, up, default
   /// routes; IPv6 addresses at once, without duplicate address detection, and none that the kernel chooses itself. On
-  /// failure nothing is left behind. kExists if the namespace has an interface of that name or a default route, kInvalid
-  /// if it is the node's own namespace, kPrecondition if an IPv6 address is asked for and the namespace has no IPv6.
+  /// failure nothing is left behind. kExists if the namespace has an interface of that name or a default route,
+  /// kInvalid if it is the node's own namespace, kPrecondition if an IPv6 address is asked for and the namespace has no
+  /// IPv6.
   virtual Result<model::Attachment> attach(const UniqueFd& netns, const PodDevice& device) = 0;
   /// Removes the pair and its link pin; fine if it is gone already. Waits for RCU: 20 to 70 ms.
   virtual Status detach(const model::Attachment& attachment) = 0;

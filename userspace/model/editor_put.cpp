@@ -366,10 +366,9 @@ bool Editor::floating_ip_exists(const Service& service, const Addresses& address
     const auto holder = world_.bindings_.find({*service.floating_ip, port.protocol, port.port});
     if (holder == world_.bindings_.end() || holder->second == service.name) continue;
     const std::string number = std::to_string(port.port) + "/" + std::string(name(port.protocol));
-    problem(
-        ErrorCode::kExists, key, "ports", number,
-        number + " on floating IP " + floating.text() + " is taken by " + describe_service(holder->second),
-        "choose another port or floating IP");
+    problem(ErrorCode::kExists, key, "ports", number,
+            number + " on floating IP " + floating.text() + " is taken by " + describe_service(holder->second),
+            "choose another port or floating IP");
     free = false;
   }
   return free;
@@ -391,7 +390,8 @@ std::optional<Ipv4> Editor::next_address(Kind kind, const Network& network) {
     } else {
       at = at == lowest ? highest : at - 1;
     }
-    if (at == network.router().value || book.holders.contains(at) || asked_.contains({network.name, Ipv4{at}})) continue;
+    if (at == network.router().value || book.holders.contains(at) || asked_.contains({network.name, Ipv4{at}}))
+      continue;
     on_undo([name = network.name, before = book.cursors](World& world) { world.books_.at(name).cursors = before; });
     cursor = at;
     transaction_->cursor_networks_.insert(network.name);

@@ -29,21 +29,23 @@ class Problems {
 
 /// 0/8, 127/8, multicast and everything above it: no host has such an address.
 bool is_unicast(Ipv4 address);
-/// Not ::/96 (unspecified, loopback, IPv4-compatible), ::ffff:0:0/96, fe80::/10 and ff00::/8: what the datapath takes for
-/// a pod's, a service's or a floating IP's.
+/// Not ::/96 (unspecified, loopback, IPv4-compatible), ::ffff:0:0/96, fe80::/10 and ff00::/8: what the datapath takes
+/// for a pod's, a service's or a floating IP's.
 bool is_unicast(Ipv6 address);
 /// What a pod or service says of its families against the addresses that it asks for.
 template <typename Resource>
 void check_families(const std::string& resource, const Resource& value, Problems& problems) {
   if (value.address4 && !has_ipv4(value.families)) {
-    problems.add(ErrorCode::kInvalid, resource, "address4",
-                 value.address4->text() + " is asked for, but families is IPv6 alone; add IPv4 or leave the address out",
-                 value.address4->text());
+    problems.add(
+        ErrorCode::kInvalid, resource, "address4",
+        value.address4->text() + " is asked for, but families is IPv6 alone; add IPv4 or leave the address out",
+        value.address4->text());
   }
   if (value.address6 && !has_ipv6(value.families)) {
-    problems.add(ErrorCode::kInvalid, resource, "address6",
-                 value.address6->text() + " is asked for, but families is IPv4 alone; add IPv6 or leave the address out",
-                 value.address6->text());
+    problems.add(
+        ErrorCode::kInvalid, resource, "address6",
+        value.address6->text() + " is asked for, but families is IPv4 alone; add IPv6 or leave the address out",
+        value.address6->text());
   }
   if (value.address6 && !is_unicast(*value.address6)) {
     problems.add(ErrorCode::kInvalid, resource, "address6",

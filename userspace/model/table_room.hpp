@@ -78,8 +78,8 @@ class TableRoom {
     std::map<Name, Service> services;  ///< those that it touches
     TableElements replaced;            ///< what goes when the change is done, and not before
   };
-  /// `state` and `assignments` are those after the change. Costs what the change touches: its services, and those that select a pod
-  /// whose labels, ports or weight have changed, with all of their backends.
+  /// `state` and `assignments` are those after the change. Costs what the change touches: its services, and those that
+  /// select a pod whose labels, ports or weight have changed, with all of their backends.
   Step take(const State& state, const Assignments& assignments, const Change& change);
   /// `state` is still the one after the change.
   void take_back(const State& state, const Change& change, Step step);

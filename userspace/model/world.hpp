@@ -183,8 +183,8 @@ class World {
   std::map<std::string, std::set<Name>> users_;     ///< by floating IP's name; not only of those that exist
   std::map<Ipv4, std::string> floating_addresses_;  ///< to names
   std::map<Ipv6, std::string> floating_addresses6_;
-  std::uint64_t guaranteed_ = 0;                    ///< flow pairs, of all networks
-  std::optional<TableRoom> room_;                   ///< of state_; made when it is needed
+  std::uint64_t guaranteed_ = 0;   ///< flow pairs, of all networks
+  std::optional<TableRoom> room_;  ///< of state_; made when it is needed
 };
 
 }  // namespace sluice::model

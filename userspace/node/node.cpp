@@ -239,8 +239,8 @@ void Node::forget_void_attachments() {
   for (const auto& [pod, cause] : ended) take(pod, cause);
 }
 
-/// The maps say with what the interface was made, also after a restart with other manifests: its addresses may be others
-/// with the same MAC.
+/// The maps say with what the interface was made, also after a restart with other manifests: its addresses may be
+/// others with the same MAC.
 bool Node::has_old_network(const model::Name& pod, const model::Attachment& attachment) const {
   const auto port = reconciler_.actual().ports.find(attachment.ifindex);
   if (!reconciler_.known() || port == reconciler_.actual().ports.end()) return false;

@@ -245,8 +245,7 @@ std::vector<ServiceStatus> Node::service_status() const {
         network == desired_->assignments.network_ids.end()) {
       continue;
     }
-    ServiceStatus status{
-        .name = name, .addresses = addresses->second, .floating_ip = service.floating_ip.value_or("")};
+    ServiceStatus status{.name = name, .addresses = addresses->second, .floating_ip = service.floating_ip.value_or("")};
     if (!service.ports.empty()) {
       const auto counts =
           compile::backends_of(reconciler_.actual(), network->second, addresses->second, service.ports.front());

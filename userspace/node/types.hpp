@@ -86,7 +86,7 @@ struct StoreStatus {
 struct BackendReport {
   model::Name service;
   model::Name pod;
-  std::string port;  ///< of the service, "80/TCP"
+  std::string port;            ///< of the service, "80/TCP"
   model::Addresses addresses;  ///< those by which the service reaches the pod
   std::uint16_t target_port = 0;
   std::uint16_t weight = 1;

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <utility>
 #include <numeric>
+#include <utility>
 
 #include "model/names.hpp"
 
@@ -218,7 +218,8 @@ model::Families Fields::families(std::string_view field) const {
   for (const YamlNode& item : node->items) {
     const bool known = item.kind == YamlNode::Kind::kScalar && (item.text == "IPv4" || item.text == "IPv6");
     if (!known || std::exchange(item.text == "IPv4" ? four : six, true)) {
-      const std::string shown = item.kind == YamlNode::Kind::kScalar ? quoted(item.text) : std::string(describe(item.kind));
+      const std::string shown =
+          item.kind == YamlNode::Kind::kScalar ? quoted(item.text) : std::string(describe(item.kind));
       problem(field, shown + (known ? " stands twice" : " is no family") + std::string(kRemedy));
       return model::Families::kAll;
     }

@@ -16,7 +16,8 @@ Result<std::unique_ptr<Repository>> Repository::open(std::unique_ptr<KeyValues> 
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return fail_errno("eventfd");
   // What a store has given out it gives again: the seed is the store's.
-  if (capacity.ula_seed) std::memcpy(capacity.ula_seed->data(), key_values->identity().uuid.data(), sizeof(model::UlaSeed));
+  if (capacity.ula_seed)
+    std::memcpy(capacity.ula_seed->data(), key_values->identity().uuid.data(), sizeof(model::UlaSeed));
   std::unique_ptr<Repository> repository(new Repository(std::move(key_values), std::move(capacity), std::move(wake)));
   if (Status loaded = repository->load(); !loaded) return fail_in("store", loaded);
   return repository;
@@ -68,7 +69,8 @@ Status Repository::load() {
       auto stored = decode(*pair);
       if (!stored) return std::unexpected(stored.error());
       const wire::Assigned& assigned = stored->assigned;
-      const Status put = world.restore(stored->resource, assigned.addresses, assigned.network_id, assigned.network_slot);
+      const Status put =
+          world.restore(stored->resource, assigned.addresses, assigned.network_id, assigned.network_slot);
       if (!put) return put;
       versions[model::key_of(stored->resource)] = {assigned.created, assigned.modified, assigned.created_seconds};
     }

@@ -209,7 +209,8 @@ Result<Assigned> assigned_of(const v1::Resource& message) {
     whole = read_kept_addresses(model::describe_pod({pod.network(), pod.name()}), pod.status(), assigned);
   } else if (message.has_service()) {
     const v1::Service& service = message.service();
-    whole = read_kept_addresses(model::describe_service({service.network(), service.name()}), service.status(), assigned);
+    whole =
+        read_kept_addresses(model::describe_service({service.network(), service.name()}), service.status(), assigned);
   } else if (message.kind_case() == v1::Resource::KIND_NOT_SET) {
     whole = fail(ErrorCode::kInvalid, "resource: kind: is missing; the record is damaged: restore a backup");
   }

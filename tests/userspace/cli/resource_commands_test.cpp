@@ -80,7 +80,8 @@ TEST_F(ResourceCommands, GetShowsATableOfAKindByAnyOfItsNames) {
       run({"get", "svc", "-o", "wide"}).out,
       "SERVICE   ADDRESS     PORTS                       FLOATING-IP  ALGORITHM  SELECTOR  LABELS  REVISION  AGE\n"
       "shop/web  172.16.0.2  80/TCP->http,443/TCP->8443  public       source     app=web   -              7  -\n");
-  EXPECT_EQ(run({"get", "net"}).out, "NETWORK  CIDR         CIDR6  DOMAIN    AGE\nshop     10.0.0.0/16  -      internal  -\n");
+  EXPECT_EQ(run({"get", "net"}).out,
+            "NETWORK  CIDR         CIDR6  DOMAIN    AGE\nshop     10.0.0.0/16  -      internal  -\n");
   EXPECT_EQ(run({"get", "pods", "-o", "name"}).out, "shop/web-1\n");
 }
 

@@ -113,7 +113,9 @@ TEST(RandomHistory, TakesOfEmptyTablesWhatTheWorldCounts) {
     model::TableElements taken{.service_port_slots = tables.frontends4.size() + tables.frontends6.size()};
     for (const auto& [base, count] : backends) taken.backends += count;
     for (const auto& [base, count] : rings) taken.ring_blocks += count;
-    ASSERT_EQ(model::TableRoom(table_sizes(random.world.limits), random.world.state, random.world.assignments).sum(), taken) << "change " << i;
+    ASSERT_EQ(model::TableRoom(table_sizes(random.world.limits), random.world.state, random.world.assignments).sum(),
+              taken)
+        << "change " << i;
     with_rings += rings.empty() ? 0 : 1;
   }
   EXPECT_GT(with_rings, 100U);

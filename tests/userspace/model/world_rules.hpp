@@ -33,7 +33,9 @@ class WorldRules : public testing::Test {
     EXPECT_EQ(error.details[0].remedy, detail.remedy);
     EXPECT_EQ(picture(world_), before);
   }
-  Ipv4 address_of(const std::string& floating_ip) { return world_.state().floating_ips.at(floating_ip).address.value(); }
+  Ipv4 address_of(const std::string& floating_ip) {
+    return world_.state().floating_ips.at(floating_ip).address.value();
+  }
 
   World world_{Capacity{
       10'000,

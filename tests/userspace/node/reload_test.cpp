@@ -99,7 +99,8 @@ TEST(ConfigDocumentation, TablesListEveryKeyAndNoOther) {
   }
   EXPECT_EQ(documented, all_keys()) << "docs/config.md";
   const Differences live = from_nothing_to(
-      "log_level: warn\npod_mtu: 1400\nmtu_reserve: tunnel\nrefusals_per_second: 5\ntimeouts: {udp_new: 9s}\nsweep: {interval: 1s}\n"
+      "log_level: warn\npod_mtu: 1400\nmtu_reserve: tunnel\nrefusals_per_second: 5\ntimeouts: {udp_new: 9s}\nsweep: "
+      "{interval: 1s}\n"
       "floating_ip_pools: [{name: east, prefixes: [203.0.113.0/28]}]\n");
   EXPECT_EQ(reloadable, std::set<std::string>(live.live.begin(), live.live.end())) << "marks of docs/config.md";
 }

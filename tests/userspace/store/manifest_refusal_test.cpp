@@ -147,7 +147,8 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Later, Refused,
     testing::Values(
-        Case{"Router6", kNetwork + "router6: fd00::1\n", "f.yaml:3: network n: router6: is not supported yet; remove it"},
+        Case{"Router6", kNetwork + "router6: fd00::1\n",
+             "f.yaml:3: network n: router6: is not supported yet; remove it"},
         Case{"Encryption", kNetwork + "encryption: required\n",
              "f.yaml:3: network n: encryption: is not supported yet; remove it"},
         Case{"NodeOfAPod", kPod + "node: a\n", "f.yaml:3: pod default/a: node: is not supported yet; remove it"},

@@ -118,7 +118,8 @@ class RepositoryCrash : public testing::Test {
   void check_addresses(const Update& whole, std::uint64_t step) {
     EXPECT_EQ(whole.state.pods.size(), std::min<std::uint64_t>(step, kPods));
     std::set<Ipv4> given;
-    for (const auto& [name, address] : whole.assignments.service_addresses) EXPECT_TRUE(given.insert(*address.v4).second);
+    for (const auto& [name, address] : whole.assignments.service_addresses)
+      EXPECT_TRUE(given.insert(*address.v4).second);
     for (const auto& [name, address] : whole.assignments.pod_addresses) {
       EXPECT_TRUE(given.insert(*address.v4).second) << address.text() << " was handed out twice";
       const auto said = addresses_.emplace(name.name, *address.v4).first;
