@@ -135,6 +135,8 @@ OUTLINE int select_backend(struct __sk_buff* skb, PACKET* p, CHOICE* choice) {
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
     return p->entry == SLUICE_ENTRY_FROM_POD ? refuse(skb, p) : drop(p, SLUICE_REASON_NO_CONNECTION);
   if (p->protocol == IPPROTO_SCTP && !p->sctp_init) return drop(p, SLUICE_REASON_NO_CONNECTION);
+  /* Its flow might change a port, which no fragment survives (is_uncountable), so it had better not be made. */
+  if (p->protocol == IPPROTO_SCTP && p->fragment) return drop(p, SLUICE_REASON_FRAGMENT);
   if (!choice->ready_count) return refuse(skb, p);
   __u32 local = select_local(p, choice);
   if (local == NO_LOCAL) return refuse(skb, p);

@@ -52,6 +52,15 @@ inline std::uint32_t ones_sum(const Bytes& bytes, std::size_t from, std::size_t 
   }
   return sum;
 }
+/// RFC 9260 appendix A, bit by bit: of the SCTP packet from `l4` to `end`, whose checksum counts as 0.
+inline std::uint32_t sctp_crc(const Bytes& bytes, std::size_t l4, std::size_t end) {
+  std::uint32_t crc = ~0U;
+  for (std::size_t at = l4; at < end; ++at) {
+    crc ^= at >= l4 + 8 && at < l4 + 12 ? 0U : bytes.at(at);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78U : 0U);
+  }
+  return ~crc;
+}
 /// RFC 1624, equation 3: what `checksum` becomes when the 16-bit word `before` becomes `after`.
 inline std::uint16_t updated(std::uint16_t checksum, std::uint16_t before, std::uint16_t after) {
   return static_cast<std::uint16_t>(~ones_add(ones_add(~checksum & 65535, ~before & 65535), after));

@@ -14,7 +14,7 @@ namespace {
 
 constexpr Family kFamilies[] = {Family::kIpv4, Family::kIpv6};
 constexpr std::uint32_t kUsualMtu = 1500;
-constexpr std::uint8_t kProtocols[] = {bpftest::kTcp, bpftest::kUdp, bpftest::kIcmp};
+constexpr std::uint8_t kProtocols[] = {bpftest::kTcp, bpftest::kUdp, bpftest::kIcmp, bpftest::kSctp};
 const char* const kStrangers[] = {"172.16.0.1",      "172.16.0.99", "172.16.255.255", "172.16.0.0", "10.0.0.1",
                                   "255.255.255.255", "224.0.0.1",   "9.9.9.9",        "0.0.0.0"};
 
@@ -160,7 +160,8 @@ void Configuration::add_services(Random& random, const bpftest::Network& network
 void Configuration::add_service(Random& random, const bpftest::Network& network, const bpftest::Address& address,
                                 std::uint8_t protocol, bool floating) {
   const std::uint16_t port = protocol == bpftest::kIcmp ? 0 : any_of(random, kServicePorts);
-  const auto target_port = static_cast<std::uint16_t>(protocol == bpftest::kIcmp ? 0 : 8080 + below(random, 2));
+  auto target_port = static_cast<std::uint16_t>(protocol == bpftest::kIcmp ? 0 : 8080 + below(random, 2));
+  if (protocol == bpftest::kSctp && chance(random, 50)) target_port = port;  // else no fragment passes
   std::vector<bpftest::Target> targets;
   for (const bpftest::Pod& pod : pods_) {
     const bool fits = pod.network.id == network.id && !pod.in(address.family()).none();

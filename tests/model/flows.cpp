@@ -29,6 +29,7 @@ bool hairpin(const Parsed& packet, const Backend& backend) {
 void Model::track(const Parsed& packet, Flow& flow) {
   flow.packets += 1;
   flow.bytes += packet.frame->size();
+  if (packet.later()) return;
   if (packet.tuple.protocol != kTcp) {
     if (flow.forward) return;
     flow.state |= SLUICE_STATE_ESTABLISHED;
@@ -66,9 +67,13 @@ std::optional<Verdict> Model::hit(Parsed& packet) {
     erase_pair(packet.tuple);
     return std::nullopt;
   }
+  if (packet.later() && (packet.hops <= 1 || too_long(packet, flow.ifindex))) return drop(SLUICE_REASON_FRAGMENT);
   if (packet.hops <= 1) return expire(packet);
   if (too_long(packet, flow.ifindex)) return too_big(packet, flow.ifindex);
   track(packet, flow);
+  const bool moved =
+      flow.new_source_port != packet.tuple.source_port || flow.new_destination_port != packet.tuple.destination_port;
+  if (packet.fragment && packet.tuple.protocol == kSctp && moved) return drop(SLUICE_REASON_FRAGMENT);
   const sluice_reason reason = flow.forward       ? SLUICE_REASON_TO_BACKEND
                                : flow.to_uplink() ? SLUICE_REASON_TO_UPLINK
                                                   : SLUICE_REASON_TO_CLIENT;

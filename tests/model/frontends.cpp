@@ -10,7 +10,8 @@ namespace model {
 
 const Frontend* Model::find_frontend(const Parsed& packet) const {
   const Tuple& tuple = packet.tuple;
-  if (tuple.protocol != kTcp && tuple.protocol != kUdp && !packet.echo_request()) return nullptr;
+  const bool with_ports = tuple.protocol == kTcp || tuple.protocol == kUdp || tuple.protocol == kSctp;
+  if (packet.later() || (!with_ports && !packet.echo_request())) return nullptr;
   auto found = tables.frontends.find({tuple.network, tuple.destination, tuple.destination_port, tuple.protocol});
   if (found != tables.frontends.end()) return &found->second;
   if (packet.uplink || packet.port->side(packet.v6).contains(tuple.destination)) return nullptr;
@@ -25,6 +26,7 @@ Verdict Model::miss(Parsed& packet, const Verdict& done) {
 }
 
 Verdict Model::to_floating(const Parsed& packet) const {
+  if (packet.later()) return drop(SLUICE_REASON_FRAGMENT);
   if (packet.echo_request()) return answer_echo(packet);
   if (packet.icmp()) return drop(SLUICE_REASON_ICMP_ERROR);
   if (packet.tuple.protocol == kTcp && !packet.opening()) return drop(SLUICE_REASON_NO_CONNECTION);
@@ -40,6 +42,7 @@ Verdict Model::to_address(const Parsed& packet) {
     if (!inside && packet.echo_request() && is_floating(tuple.destination)) return answer_echo(packet);
     return drop(inside ? SLUICE_REASON_NO_SUCH_ADDRESS : SLUICE_REASON_NO_EGRESS);
   }
+  if (packet.later() && found->second.holder != Holder::kPod) return drop(SLUICE_REASON_FRAGMENT);
   if (found->second.holder == Holder::kRouter) {
     return packet.echo_request() ? answer_echo(packet) : drop(SLUICE_REASON_ROUTER_CLOSED);
   }
@@ -76,6 +79,7 @@ Verdict Model::to_pod(const Parsed& packet, const Endpoint& endpoint) {
 Verdict Model::refuse(const Parsed& packet) const {
   const Tuple& tuple = packet.tuple;
   if (tuple.protocol == kTcp && (packet.flags & kRst) != 0) return drop(SLUICE_REASON_NO_CONNECTION);
+  if (tuple.protocol == kSctp && !packet.init) return drop(SLUICE_REASON_NO_CONNECTION);
   if (packet.icmp()) return drop(SLUICE_REASON_PROTOCOL);
   if (packet.has_extension_headers()) return drop(SLUICE_REASON_EXTENSION_HEADER);
   if (!tables.refusals_allowed) return drop(SLUICE_REASON_REFUSAL_LIMITED);
@@ -111,6 +115,7 @@ Verdict Model::too_big(const Parsed& packet, std::uint32_t ifindex) const {
 
 /// The packet, rewritten; whoever opens a connection across the border is told what both devices carry.
 Verdict Model::carried(const Parsed& packet, const Flow& flow, sluice_reason reason) const {
+  if (packet.later()) return rewritten_later(packet, flow, reason);
   const bool opens = packet.tuple.protocol == kTcp && (packet.flags & kSyn) != 0;
   if (!opens || !(packet.uplink || flow.to_uplink())) return rewritten(packet, flow, reason, 0);
   const std::uint32_t mtu = std::min(tables.mtus.at(packet.port->ifindex), tables.mtus.at(flow.ifindex));
@@ -118,6 +123,7 @@ Verdict Model::carried(const Parsed& packet, const Flow& flow, sluice_reason rea
 }
 
 Verdict Model::answer_echo(const Parsed& packet) const {
+  if (packet.fragment) return drop(SLUICE_REASON_FRAGMENT);
   return tables.refusals_allowed ? echo_answer(packet) : drop(SLUICE_REASON_REFUSAL_LIMITED);
 }
 
@@ -185,6 +191,8 @@ Verdict Model::select(Parsed& packet, const Frontend& frontend, const Verdict& d
   if (packet.tuple.protocol == kTcp && !packet.opening()) {
     return packet.uplink ? drop(SLUICE_REASON_NO_CONNECTION) : refuse(packet);
   }
+  if (packet.tuple.protocol == kSctp && !packet.init) return drop(SLUICE_REASON_NO_CONNECTION);
+  if (packet.tuple.protocol == kSctp && packet.fragment) return drop(SLUICE_REASON_FRAGMENT);
   const Choice choice = picked(packet, frontend, done);
   if (choice.backend != nullptr) {
     const std::uint32_t ifindex = device_of(*choice.backend);

@@ -19,8 +19,7 @@ sluice_reason uplink_shape(const Bytes& frame, bool v6) {
   if (reason != SLUICE_REASON_NONE) return reason;
   const Address source = read_address(frame, source_at(v6), v6);
   if (source == read_address(frame, destination_at(v6), v6)) return SLUICE_REASON_LAND;
-  if (martian_class(source)) return SLUICE_REASON_MARTIAN;
-  return !v6 && ipv4_fragment(frame) ? SLUICE_REASON_FRAGMENT : SLUICE_REASON_NONE;
+  return martian_class(source) ? SLUICE_REASON_MARTIAN : SLUICE_REASON_NONE;
 }
 
 bool broadcast(const Address& destination, const Side& side) {
@@ -118,6 +117,7 @@ Verdict Model::ip_from_pod(const Port& port, const Bytes& frame, bool v6, const 
   if (tuple.source == tuple.destination) return drop(SLUICE_REASON_LAND);
   reason = transport(packet);
   if (reason != SLUICE_REASON_NONE) return drop(reason);
+  if (auto verdict = fragment(packet, done)) return *verdict;
   if (auto verdict = hit(packet)) return *verdict;
   if (auto verdict = error(packet)) return *verdict;
   return miss(packet, done);
@@ -139,6 +139,8 @@ Verdict Model::from_uplink(std::uint32_t ifindex, const Bytes& frame, const Verd
   Parsed packet = parsed(frame, port, v6);
   reason = transport(packet);
   if (reason != SLUICE_REASON_NONE) return floating ? drop(reason) : foreign;
+  if (packet.fragment && !floating) return foreign;
+  if (auto verdict = fragment(packet, done)) return *verdict;
   if (auto verdict = hit(packet)) return *verdict;
   if (!floating) return foreign;
   if (is_floating(packet.tuple.source)) return drop(SLUICE_REASON_MARTIAN);

@@ -9,6 +9,7 @@
 #include <sluice/reasons.h>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -115,6 +116,25 @@ struct Verdict {
   sluice_reason reason = SLUICE_REASON_NONE;
   std::optional<Bytes> frame = {};     ///< none: the packet is gone, its bytes do not matter
   std::vector<std::size_t> sums = {};  ///< where checksums stand that were changed and not computed
+  std::size_t sctp_zero = 0;           ///< where a checksum of 0 stood that may have stayed; 0: nowhere
+};
+
+/// A fragmented datagram: network, source, destination, identification, in IPv4 the protocol.
+using DatagramKey = std::tuple<std::uint32_t, Address, Address, std::uint32_t, std::uint8_t>;
+
+using Time = std::chrono::steady_clock::time_point;
+/// When a program ran: not before, not after.
+struct Span {
+  Time from = {}, to = {};
+};
+
+struct Datagram {
+  std::uint16_t source_port = 0, destination_port = 0;
+  std::uint8_t protocol = 0;
+  bool tracked = false;
+  std::size_t end = 0;
+  bool gap = false, last = false;
+  Span seen = {};  ///< its last fragment
 };
 
 using NetworkAddress = std::pair<std::uint32_t, Address>;
@@ -141,6 +161,8 @@ class Model {
  public:
   Tables tables;
   std::map<Tuple, Flow> flows;
+  std::map<DatagramKey, Datagram> datagrams;
+  Span now;  ///< when the program ran whose result is looked at
 
   /// What must come of `frame`; `done` is what the program did, for the choices that are its own.
   Verdict from_pod(std::uint32_t ifindex, const Bytes& frame, const Verdict& done);
@@ -167,6 +189,11 @@ class Model {
   [[nodiscard]] Verdict discovery_from_pod(const Port& port, const Bytes& frame) const;
   [[nodiscard]] Verdict discovery_from_uplink(const Port& port, const Bytes& frame) const;
   [[nodiscard]] Verdict solicited(const Port& port, const Bytes& frame) const;
+  std::optional<Verdict> fragment(Parsed& packet, const Verdict& done);
+  sluice_reason begin_datagram(const Parsed& packet, const DatagramKey& key, const Verdict& done);
+  sluice_reason continue_datagram(Parsed& packet, const DatagramKey& key, const Verdict& done);
+  [[nodiscard]] bool remembered(const Datagram& datagram, bool program_knows) const;
+  [[nodiscard]] bool may_be_full(std::uint32_t network) const;
   std::optional<Verdict> hit(Parsed& packet);
   [[nodiscard]] std::optional<Verdict> error(const Parsed& packet) const;
   [[nodiscard]] std::optional<Verdict> error_of(const Parsed& packet, const Quote& quote) const;

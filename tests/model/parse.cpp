@@ -15,14 +15,20 @@ bool is_extension_header(std::uint8_t next) {
   return next == kHopByHop || next == kRouting || next == kFragment || next == kDestinationOptions;
 }
 
+/// Less than a whole header: a fragment would hide it in the next.
+sluice_reason cut_off(const Parsed& packet) {
+  return packet.fragment ? SLUICE_REASON_FRAGMENT_TINY : SLUICE_REASON_TRUNCATED;
+}
+
 sluice_reason tcp_header(Parsed& packet) {
   const Bytes& frame = *packet.frame;
   const std::size_t room = packet.end - packet.l4;
-  if (room < 20) return SLUICE_REASON_TRUNCATED;
+  if (room < 20) return cut_off(packet);
   const std::size_t offset = frame.at(packet.l4 + 12) / 16 * 4U;
   packet.flags = frame.at(packet.l4 + 13);
-  if (offset < 20 || offset > room) return SLUICE_REASON_BAD_L4_HEADER;
+  if (offset < 20) return SLUICE_REASON_BAD_L4_HEADER;
   if ((packet.flags & kSyn) != 0 && (packet.flags & (kFin | kRst)) != 0) return SLUICE_REASON_BAD_L4_HEADER;
+  if (offset > room) return packet.fragment ? SLUICE_REASON_FRAGMENT_TINY : SLUICE_REASON_BAD_L4_HEADER;
   packet.sequence = read32(frame, packet.l4 + 4);
   packet.acknowledgement = read32(frame, packet.l4 + 8);
   packet.payload = static_cast<std::uint32_t>(room - offset);
@@ -31,13 +37,22 @@ sluice_reason tcp_header(Parsed& packet) {
 
 sluice_reason udp_header(const Parsed& packet) {
   const std::size_t room = packet.end - packet.l4;
-  if (room < 8) return SLUICE_REASON_TRUNCATED;
+  if (room < 8) return cut_off(packet);
   const std::size_t length = read16(*packet.frame, packet.l4 + 4);
-  return length < 8 || length > room ? SLUICE_REASON_BAD_L4_HEADER : SLUICE_REASON_NONE;
+  const bool beyond = length > room && !packet.fragment;
+  return length < 8 || beyond ? SLUICE_REASON_BAD_L4_HEADER : SLUICE_REASON_NONE;
+}
+
+sluice_reason sctp_header(Parsed& packet) {
+  constexpr std::uint8_t kInit = 1;
+  const std::size_t room = packet.end - packet.l4;
+  if (room < 12) return cut_off(packet);
+  packet.init = room > 12 && read32(*packet.frame, packet.l4 + 4) == 0 && packet.frame->at(packet.l4 + 12) == kInit;
+  return SLUICE_REASON_NONE;
 }
 
 sluice_reason icmp_header(Parsed& packet) {
-  if (packet.end - packet.l4 < 8) return SLUICE_REASON_TRUNCATED;
+  if (packet.end - packet.l4 < 8) return cut_off(packet);
   packet.icmp_type = packet.frame->at(packet.l4);
   if (!packet.uplink && packet.has_extension_headers() && packet.icmp_type >= 133 && packet.icmp_type <= 137) {
     return SLUICE_REASON_SPOOFED_ND;
@@ -52,16 +67,60 @@ sluice_reason icmp_header(Parsed& packet) {
   return SLUICE_REASON_NONE;
 }
 
+/// The bytes behind `behind` are a fragment, with so many bytes of headers in front that count in the longest packet.
+sluice_reason note_fragment(Parsed& packet, const Fragment& fragment, std::size_t before) {
+  const std::size_t bytes = fragment.end - fragment.begin;
+  const std::size_t header = packet.tuple.protocol == kTcp ? 20 : packet.tuple.protocol == kSctp ? 12 : 0;
+  if (bytes == 0 || (fragment.more && bytes % 8 != 0)) return SLUICE_REASON_FRAGMENT_MALFORMED;
+  if (fragment.end + before > 65535) return SLUICE_REASON_FRAGMENT_MALFORMED;
+  if (fragment.begin != 0 && fragment.begin < header) return SLUICE_REASON_FRAGMENT_TINY;
+  packet.fragment = fragment;
+  return SLUICE_REASON_NONE;
+}
+
+sluice_reason ipv4_fragment(Parsed& packet) {
+  const unsigned field = read16(*packet.frame, kIp + 6);
+  if ((field & 0x3fff) == 0) return SLUICE_REASON_NONE;
+  const std::size_t begin = (field & 0x1fff) * 8U;
+  return note_fragment(packet,
+                       {.more = (field & 0x2000) != 0,
+                        .id = read16(*packet.frame, kIp + 4),
+                        .begin = begin,
+                        .end = begin + packet.end - packet.l4},
+                       20);
+}
+
+/// The fragment header at l4.
+sluice_reason ipv6_fragment(Parsed& packet) {
+  const unsigned field = read16(*packet.frame, packet.l4 + 2);
+  const std::size_t before = packet.l4 - kIp - 40;
+  const std::uint32_t id = read32(*packet.frame, packet.l4 + 4);
+  packet.tuple.protocol = packet.frame->at(packet.l4);
+  packet.l4 += 8;
+  if ((field & 0xfff9) == 0) return SLUICE_REASON_NONE;
+  const std::size_t begin = field & 0xfff8;
+  return note_fragment(
+      packet, {.more = (field & 1) != 0, .id = id, .begin = begin, .end = begin + packet.end - packet.l4}, before);
+}
+
 /// Moves l4 behind the extension headers, and names what stands there in the tuple.
 sluice_reason extension_headers(Parsed& packet) {
   const Bytes& frame = *packet.frame;
-  for (unsigned walked = 0; is_extension_header(packet.tuple.protocol); ++walked) {
+  bool seen = false;
+  for (unsigned walked = 0; is_extension_header(packet.tuple.protocol) && !packet.later(); ++walked) {
     const std::uint8_t kind = packet.tuple.protocol;
     if (walked == kMostExtensionHeaders) return SLUICE_REASON_EXTENSION_HEADER;
-    if (kind == kFragment) return SLUICE_REASON_FRAGMENT;
-    if (packet.end - packet.l4 < 8) return SLUICE_REASON_TRUNCATED;
+    if (packet.end - packet.l4 < 8) return cut_off(packet);
+    if (kind == kFragment) {
+      if (seen) return SLUICE_REASON_EXTENSION_HEADER;
+      seen = true;
+      const sluice_reason reason = ipv6_fragment(packet);
+      if (reason != SLUICE_REASON_NONE) return reason;
+      if (packet.l4 > kMostBytesBeforeTransport) return SLUICE_REASON_EXTENSION_HEADER;
+      continue;
+    }
     const std::size_t behind = packet.l4 + 8 + frame.at(packet.l4 + 1) * 8U;
-    if (behind > packet.end) return SLUICE_REASON_TRUNCATED;
+    if (behind > packet.end) return cut_off(packet);
     if (kind == kHopByHop && walked != 0) return SLUICE_REASON_EXTENSION_HEADER;
     if (kind == kRouting && frame.at(packet.l4 + 3) != 0) return SLUICE_REASON_EXTENSION_HEADER;
     packet.tuple.protocol = frame.at(packet.l4);
@@ -99,17 +158,19 @@ Parsed parsed(const Bytes& frame, const Port& port, bool v6) {
   return packet;
 }
 
-bool ipv4_fragment(const Bytes& frame) {
-  return (read16(frame, kIp + 6) & 0x3fff) != 0;
+bool is_icmp_error(const Parsed& packet) {
+  if (!packet.icmp()) return false;
+  if (packet.v6) return packet.icmp_type >= 1 && packet.icmp_type <= 4;
+  return packet.icmp_type == 3 || packet.icmp_type == 11 || packet.icmp_type == 12;
 }
 
 sluice_reason transport(Parsed& packet) {
-  if (!packet.v6 && ipv4_fragment(*packet.frame)) return SLUICE_REASON_FRAGMENT;
-  sluice_reason reason = packet.v6 ? extension_headers(packet) : SLUICE_REASON_NONE;
-  if (reason != SLUICE_REASON_NONE) return reason;
+  sluice_reason reason = packet.v6 ? extension_headers(packet) : ipv4_fragment(packet);
+  if (reason != SLUICE_REASON_NONE || packet.later()) return reason;
+  const std::uint8_t protocol = packet.tuple.protocol;
   if (packet.icmp()) return icmp_header(packet);
-  if (packet.tuple.protocol != kTcp && packet.tuple.protocol != kUdp) return SLUICE_REASON_NONE;
-  reason = packet.tuple.protocol == kTcp ? tcp_header(packet) : udp_header(packet);
+  if (protocol != kTcp && protocol != kUdp && protocol != kSctp) return SLUICE_REASON_NONE;
+  reason = protocol == kTcp ? tcp_header(packet) : protocol == kUdp ? udp_header(packet) : sctp_header(packet);
   if (reason != SLUICE_REASON_NONE) return reason;
   packet.tracked = true;
   packet.tuple.source_port = read16(*packet.frame, packet.l4);

@@ -8,7 +8,7 @@ namespace model {
 
 inline constexpr std::size_t kIp = 14;
 inline constexpr unsigned kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
-inline constexpr std::uint8_t kTcp = 6, kUdp = 17;
+inline constexpr std::uint8_t kTcp = 6, kUdp = 17, kSctp = 132;
 inline constexpr Mac kRouterMac = SLUICE_ROUTER_MAC;
 
 /// Where the families differ.
@@ -34,6 +34,13 @@ constexpr std::uint8_t echo_reply_of(bool v6) {
   return v6 ? 129 : 0;
 }
 
+/// A part of a datagram: its bytes behind the header that says so.
+struct Fragment {
+  bool more = false;
+  std::uint32_t id = 0;
+  std::size_t begin = 0, end = 0;
+};
+
 struct Parsed {
   const Bytes* frame = nullptr;
   const Port* port = nullptr;
@@ -46,10 +53,14 @@ struct Parsed {
   unsigned flags = 0;
   std::uint8_t hops = 0;
   std::uint8_t icmp_type = 0;
+  bool init = false;  ///< SCTP that asks for an association
+  std::optional<Fragment> fragment = {};
   std::uint32_t sequence = 0, acknowledgement = 0, payload = 0;
 
   [[nodiscard]] bool icmp() const { return tuple.protocol == icmp_of(v6); }
   [[nodiscard]] bool echo_request() const { return icmp() && tracked && icmp_type == echo_request_of(v6); }
+  /// A fragment without a transport header.
+  [[nodiscard]] bool later() const { return fragment && fragment->begin != 0; }
   /// TCP that opens a connection.
   [[nodiscard]] bool opening() const { return tuple.protocol == kTcp && (flags & (kSyn | kAck)) == kSyn; }
   [[nodiscard]] bool has_extension_headers() const { return v6 && l4 != kIp + header_size(true); }
@@ -61,7 +72,7 @@ sluice_reason header_shape(const Bytes& frame, bool v6);
 Parsed parsed(const Bytes& frame, const Port& port, bool v6);
 /// Fragments, extension headers, rows 15 and 16, and the fields that the later stages want.
 sluice_reason transport(Parsed& packet);
-bool ipv4_fragment(const Bytes& frame);
+bool is_icmp_error(const Parsed& packet);
 bool martian_class(const Address& address);
 /// ICMPv6 of type 133 to 137 directly behind the header.
 bool neighbour_discovery(const Bytes& frame);

@@ -7,12 +7,6 @@ namespace model {
 
 namespace {
 
-bool is_error(const Parsed& packet) {
-  if (!packet.icmp()) return false;
-  if (packet.v6) return packet.icmp_type >= 1 && packet.icmp_type <= 4;
-  return packet.icmp_type == 3 || packet.icmp_type == 11 || packet.icmp_type == 12;
-}
-
 /// The quoted header; none if it is not whole, not of this family, or of a fragment other than the first.
 std::optional<Quote> quoted_header(const Parsed& packet) {
   const Bytes& frame = *packet.frame;
@@ -42,7 +36,7 @@ bool read_ports(const Parsed& packet, Quote& quote) {
     if (type == echo_reply_of(packet.v6)) quote.tuple.destination_port = id;
     return type == echo_request_of(packet.v6) || type == echo_reply_of(packet.v6);
   }
-  if (quote.tuple.protocol != kTcp && quote.tuple.protocol != kUdp) return false;
+  if (quote.tuple.protocol != kTcp && quote.tuple.protocol != kUdp && quote.tuple.protocol != kSctp) return false;
   quote.tuple.source_port = read16(frame, quote.l4);
   quote.tuple.destination_port = read16(frame, quote.l4 + 2);
   return true;
@@ -51,7 +45,7 @@ bool read_ports(const Parsed& packet, Quote& quote) {
 }  // namespace
 
 std::optional<Verdict> Model::error(const Parsed& packet) const {
-  if (!is_error(packet)) return std::nullopt;
+  if (!is_icmp_error(packet)) return std::nullopt;
   std::optional<Quote> quote = quoted_header(packet);
   if (!quote || quote->tuple.source != packet.tuple.destination) return drop(SLUICE_REASON_FOREIGN_QUOTE);
   if (!packet.uplink && quote->tuple.destination != packet.tuple.source) return drop(SLUICE_REASON_FOREIGN_QUOTE);

@@ -7,7 +7,7 @@ namespace model {
 
 namespace {
 
-struct Span {
+struct Range {
   std::size_t from, to;
 };
 
@@ -25,9 +25,9 @@ class Edit {
     write_mac(bytes_, 6, kRouterMac);
   }
   /// The checksum at `at` follows what has changed in `covered`.
-  void sum(std::size_t at, const std::vector<Span>& covered) {
+  void sum(std::size_t at, const std::vector<Range>& covered) {
     std::uint16_t value = read16(before_, at);
-    for (const Span& span : covered) {
+    for (const Range& span : covered) {
       for (std::size_t word = span.from; word < span.to; word += 2) {
         if (word != at) value = updated(value, word_of(before_, word, span.to), word_of(bytes_, word, span.to));
       }
@@ -36,9 +36,10 @@ class Edit {
     sums_.push_back(at);
   }
   /// A UDP checksum: 0 says that there is none and stays; what comes out as 0 is written as its other form.
-  void udp_sum(std::size_t at, const std::vector<Span>& covered) {
+  void udp_sum(std::size_t at, const std::vector<Range>& covered) {
     if (read16(before_, at) == 0) return;
     sum(at, covered);
+    sums_.pop_back();  // it never is 0, be it right or wrong
     if (read16(bytes_, at) == 0) write16(bytes_, at, 0xffff);
   }
   /// The transport checksum of a packet (or of a quote of one) whose header is at `ip`, if it lies before `end`.
@@ -46,11 +47,18 @@ class Edit {
   void transport_sum(std::size_t ip, std::size_t l4, std::size_t end, bool v6, std::uint8_t protocol,
                      std::size_t options = 0) {
     const std::size_t addresses = ip + (v6 ? 8 : 12);
-    std::vector<Span> covered = {{addresses, addresses + (v6 ? 32 : 8)}, {l4, l4 + 4}};
+    std::vector<Range> covered = {{addresses, addresses + (v6 ? 32 : 8)}, {l4, l4 + 4}};
     if (options != 0) covered.push_back({l4 + 20, options});
     if (protocol == kTcp && l4 + 18 <= end) sum(l4 + 16, covered);
     if (protocol == kUdp) udp_sum(l4 + 6, covered);
     if (v6 && protocol == icmp_of(true)) sum(l4 + 2, {covered[0]});
+  }
+  /// SCTP's CRC32c over the packet from `l4` to `end`: right if it was, else as wrong as it was.
+  void sctp_sum(std::size_t l4, std::size_t end) {
+    if (read32(before_, l4) == read32(bytes_, l4)) return;
+    const std::uint32_t change = sctp_crc(before_, l4, end) ^ sctp_crc(bytes_, l4, end);
+    for (std::size_t i = 0; i < 4; ++i) bytes_.at(l4 + 8 + i) ^= static_cast<std::uint8_t>(change >> 8 * i & 255);
+    if (read32(before_, l4 + 8) == 0) sctp_zero_ = l4 + 8;
   }
   /// No MSS option of the TCP header at `l4` names more than `most`. Gives where the options end.
   std::size_t clamp_segments(std::size_t l4, std::uint32_t most) {
@@ -67,7 +75,7 @@ class Edit {
     }
     return end;
   }
-  [[nodiscard]] Verdict done(sluice_reason reason) const { return {reason, bytes_, sums_}; }
+  [[nodiscard]] Verdict done(sluice_reason reason) const { return {reason, bytes_, sums_, sctp_zero_}; }
 
  private:
   static std::uint16_t word_of(const Bytes& bytes, std::size_t at, std::size_t end) {
@@ -77,6 +85,7 @@ class Edit {
   const Bytes& before_;
   Bytes bytes_;
   std::vector<std::size_t> sums_;
+  std::size_t sctp_zero_ = 0;
 };
 
 }  // namespace
@@ -92,6 +101,17 @@ Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason, 
   edit.hop(hops_at(packet.v6));
   const std::size_t options = most == 0 ? 0 : edit.clamp_segments(packet.l4, most);
   edit.transport_sum(kIp, packet.l4, packet.end, packet.v6, packet.tuple.protocol, options);
+  if (packet.tuple.protocol == kSctp) edit.sctp_sum(packet.l4, packet.end);
+  if (!packet.v6) edit.sum(kIp + 10, {{kIp, kIp + 20}});
+  edit.link(flow);
+  return edit.done(reason);
+}
+
+Verdict rewritten_later(const Parsed& packet, const Flow& flow, sluice_reason reason) {
+  Edit edit(*packet.frame);
+  edit.address(source_at(packet.v6), flow.new_source);
+  edit.address(destination_at(packet.v6), flow.new_destination);
+  edit.hop(hops_at(packet.v6));
   if (!packet.v6) edit.sum(kIp + 10, {{kIp, kIp + 20}});
   edit.link(flow);
   return edit.done(reason);
@@ -114,7 +134,7 @@ Verdict translated_error(const Parsed& packet, const Quote& quote, const Flow& f
   if (packet.tuple.source == quote.tuple.destination) edit.address(source_at(v6), flow.new_source);
   edit.address(destination_at(v6), flow.new_destination);
   edit.hop(hops_at(v6));
-  std::vector<Span> covered = {{packet.l4, packet.end}};
+  std::vector<Range> covered = {{packet.l4, packet.end}};
   if (v6) covered.push_back({source_at(true), source_at(true) + 32});
   edit.sum(packet.l4 + 2, covered);
   if (!v6) edit.sum(kIp + 10, {{kIp, kIp + 20}});

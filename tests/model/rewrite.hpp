@@ -10,6 +10,9 @@ namespace model {
 /// name; 0: any.
 Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason, std::uint32_t most);
 
+/// The same for a fragment without a transport header.
+Verdict rewritten_later(const Parsed& packet, const Flow& flow, sluice_reason reason);
+
 /// What an ICMP error quotes, by offsets in its frame.
 struct Quote {
   std::size_t ip = 0;  ///< the quoted header

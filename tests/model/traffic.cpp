@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <iterator>
 
+#include "bytes.hpp"
 #include "harness/devices.hpp"
+#include "harness/fragments.hpp"
 
 namespace model {
 
@@ -102,7 +104,11 @@ Traffic::Sender Traffic::sender_of(const Tuple& tuple) {
 
 Frame Traffic::transport(const Link& link, const bpftest::Address& source, const bpftest::Address& destination) {
   const bpftest::Tuple tuple{source, any_of(random_, kClientPorts), destination, any_of(random_, kServicePorts)};
-  switch (below(random_, 12)) {
+  switch (below(random_, 14)) {
+    case 12:
+      return sctp(link, tuple, true);
+    case 13:
+      return sctp(link, tuple, chance(random_, 50));
     case 0:
     case 1:
       return bpftest::echo_request(link, source, destination, static_cast<std::uint16_t>(below(random_, 4)));
@@ -152,6 +158,30 @@ Frame Traffic::tcp_of(const Link& link, const bpftest::Tuple& ends, const Flow& 
       {.sequence = sequence, .acknowledgement = acknowledgement, .payload = noise(100), .options = tcp_options()});
 }
 
+/// With a right CRC as a rule; other chunks than INIT, and other tags, unless it is one.
+Frame Traffic::sctp(const Link& link, const bpftest::Tuple& tuple, bool init) {
+  bpftest::Bytes packet(12 + 4 + below(random_, 100), static_cast<std::uint8_t>(random_()));
+  write16(packet, 0, tuple.source_port);
+  write16(packet, 2, tuple.destination_port);
+  write32(packet, 4, init || chance(random_, 5) ? 0 : below(random_, ~0U));
+  packet[12] = static_cast<std::uint8_t>(init ? 1 : below(random_, 15));
+  if (chance(random_, 2)) packet.resize(12);  // no chunk at all
+  const std::uint32_t crc = chance(random_, 90) ? sctp_crc(packet, 0, packet.size()) : below(random_, ~0U);
+  for (std::size_t i = 0; i < 4; ++i) packet[8 + i] = static_cast<std::uint8_t>(crc >> 8 * i);
+  return bpftest::ip_packet(link, tuple.source, tuple.destination, bpftest::kSctp, packet);
+}
+
+/// Makes the checksum of a datagram, once it is translated, the one whose other form says that there is none.
+void Traffic::aim_at_zero(Frame& frame, const Flow& flow) {
+  const std::size_t l4 = frame.l4();
+  if (frame.size() < l4 + 10) return;
+  frame.set16(l4 + 8, 0).fix_checksums();
+  const bpftest::Tuple ends{from_model(flow.new_source), flow.new_source_port, from_model(flow.new_destination),
+                            flow.new_destination_port};
+  const Frame there = bpftest::translated(frame, {}, ends);
+  frame.set16(l4 + 8, there.get16(l4 + 6)).fix_checksums();
+}
+
 Packet Traffic::of_flow() {
   const auto& [tuple, flow] = *std::next(model_.flows.begin(), below(random_, model_.flows.size()));
   Sender sender = sender_of(tuple);
@@ -160,7 +190,10 @@ Packet Traffic::of_flow() {
     sender.packet.frame = tcp_of(sender.link, ends, flow);
   } else if (tuple.protocol == bpftest::kUdp) {
     sender.packet.frame = bpftest::udp(sender.link, ends, noise(100));
+    if (chance(random_, 10)) aim_at_zero(sender.packet.frame, flow);
     if (chance(random_, 20)) sender.packet.frame.set16(sender.packet.frame.l4() + 6, 0);
+  } else if (tuple.protocol == bpftest::kSctp) {
+    sender.packet.frame = sctp(sender.link, ends, chance(random_, 10));
   } else if (ends.destination_port == 0) {
     sender.packet.frame = bpftest::echo_request(sender.link, ends.source, ends.destination, ends.source_port);
   } else {
@@ -179,6 +212,7 @@ Frame Traffic::quoted_of(const Tuple& tuple) {
     if (chance(random_, 30)) frame.set16(frame.l4() + 6, 0);
     return frame;
   }
+  if (tuple.protocol == bpftest::kSctp) return sctp(link, ends, chance(random_, 30));
   if (ends.destination_port == 0) return bpftest::echo_request(link, ends.source, ends.destination, ends.source_port);
   return bpftest::echo_reply(link, ends.source, ends.destination, ends.destination_port);
 }
@@ -307,15 +341,83 @@ Packet Traffic::replayed() {
   return packet;
 }
 
+/// Many datagrams of one sender that stay unfinished, more than are remembered.
+void Traffic::flood() {
+  const bool uplink = chance(random_, 40);
+  const bool v6 = chance(random_, 50);
+  const Sender sender = uplink ? internet(v6) : pod(v6);
+  const bpftest::Address& to = destination(is_v6(sender.address), uplink);
+  const bpftest::Tuple ends{sender.address, any_of(random_, kClientPorts), to, any_of(random_, kServicePorts)};
+  for (int i = 0; i < 80; ++i) {
+    Packet packet = sender.packet;
+    packet.frame = bpftest::fragment(bpftest::udp(sender.link, ends, bpftest::Bytes(24)), below(random_, ~0U), 0, 16);
+    pieces_.push_back(packet);
+  }
+}
+
+/// A packet of any kind in pieces: mostly as its sender makes them, at times as nobody should.
+void Traffic::divide(const Packet& packet) {
+  // Few, so that datagrams meet.
+  const std::uint32_t id = chance(random_, 80) ? below(random_, 6) : below(random_, ~0U);
+  const Frame whole = bpftest::divisible(packet.frame, id);
+  const std::size_t length = whole.size() - whole.l4();
+  const std::size_t unit = 8 * (chance(random_, 15) ? 1 : 2 + below(random_, 5));
+  std::vector<Packet> pieces;
+  for (std::size_t begin = 0; begin < length; begin += unit) {
+    std::size_t from = begin, to = std::min(begin + unit, length);
+    if (begin >= 8 && chance(random_, 4)) from -= 8;
+    if (chance(random_, 4)) to = std::min(to + 8, length);
+    if (chance(random_, 2)) to -= 1 + below(random_, to - from);
+    if (from == to) continue;
+    Packet piece = packet;
+    piece.frame = bpftest::fragment(whole, chance(random_, 97) ? id : id ^ 1, from, to);
+    if (chance(random_, 95)) pieces.push_back(piece);
+    if (chance(random_, 4)) pieces.push_back(piece);
+    if (chance(random_, 1)) {  // as if there were much more before it
+      piece.frame = bpftest::fragment(whole, id, from, to);
+      const bool v6 = piece.frame.family() == Family::kIpv6;
+      const std::uint32_t offset = 8 * (8170 + below(random_, 22));
+      const std::size_t at = v6 ? bpftest::kL46 + 2 : bpftest::kIp + 6;
+      piece.frame.set16(at,
+                        v6 ? offset | (chance(random_, 50) ? 1 : 0) : offset / 8 | (chance(random_, 50) ? 0x2000 : 0));
+      pieces.push_back({packet.entry, packet.ifindex, piece.frame.fix_checksums()});
+    }
+  }
+  if (pieces.size() > 1 && chance(random_, 15)) std::swap(pieces.front(), pieces[below(random_, pieces.size())]);
+  if (chance(random_, 5)) std::ranges::shuffle(pieces, random_);
+  std::ranges::copy(pieces, std::back_inserter(pieces_));
+}
+
+Packet Traffic::fragment() {
+  if (pieces_.empty() && chance(random_, 1)) flood();
+  if (pieces_.empty()) {
+    Packet packet = model_.flows.empty() || chance(random_, 40) ? any_opening() : of_flow();
+    if (packet.frame.family() == Family::kIpv6 && chance(random_, 10)) packet.frame = with_headers(packet.frame);
+    divide(packet);
+  }
+  if (pieces_.empty()) return any_opening();
+  Packet piece = pieces_.front();
+  pieces_.pop_front();
+  return piece;
+}
+
 Packet Traffic::next() {
-  const std::uint32_t what = below(random_, 100);
-  Packet packet = what < 38 && !model_.flows.empty() ? of_flow()
-                  : what < 70                        ? any_opening()
-                  : what < 82                        ? error()
-                  : what < 86                        ? question()
-                  : what < 91                        ? discovery()
-                  : what < 92                        ? dhcp()
-                                                     : replayed();
+  if (!pieces_.empty() && chance(random_, 70)) {
+    Packet piece = fragment();
+    if (chance(random_, 15)) decorate(piece);
+    sent_.push_back(piece);
+    if (sent_.size() > kReplayed) sent_.pop_front();
+    return piece;
+  }
+  const std::uint32_t what = below(random_, 105);
+  Packet packet = what >= 100                          ? fragment()
+                  : what < 38 && !model_.flows.empty() ? of_flow()
+                  : what < 70                          ? any_opening()
+                  : what < 82                          ? error()
+                  : what < 86                          ? question()
+                  : what < 91                          ? discovery()
+                  : what < 92                          ? dhcp()
+                                                       : replayed();
   decorate(packet);
   sent_.push_back(packet);
   if (sent_.size() > kReplayed) sent_.pop_front();

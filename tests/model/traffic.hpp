@@ -38,7 +38,12 @@ class Traffic {
   Packet opening(Sender sender, const bpftest::Address& destination);
   bpftest::Frame transport(const bpftest::Link& link, const bpftest::Address& source,
                            const bpftest::Address& destination);
+  bpftest::Frame sctp(const bpftest::Link& link, const bpftest::Tuple& tuple, bool init);
+  void aim_at_zero(bpftest::Frame& frame, const Flow& flow);
   Packet of_flow();
+  void divide(const Packet& packet);
+  void flood();
+  Packet fragment();
   bpftest::Frame tcp_of(const bpftest::Link& link, const bpftest::Tuple& ends, const Flow& flow);
   Packet error();
   bpftest::Frame quoted_of(const Tuple& tuple);
@@ -60,6 +65,7 @@ class Traffic {
   const Configuration& configuration_;
   const Model& model_;
   std::deque<Packet> sent_;
+  std::deque<Packet> pieces_;  ///< of divided packets, to be sent
 };
 
 }  // namespace model
