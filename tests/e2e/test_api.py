@@ -68,14 +68,14 @@ def test_a_set_is_applied_whole_or_not_at_all(node):
 
 
 def test_a_service_that_the_maps_have_no_room_for_is_refused_with_what_to_change():
-    with Node(settings={"backend_arena": 64}) as node:
+    with Node(settings={"backend_arena": 128}) as node:
         node.start()
         many = [manifests.document("Pod", network="red", name=f"many-{n}", labels={"app": "many"}) for n in range(20)]
         node.put(manifests.join(manifests.network("red"), *many, manifests.service("red/one", "many", [manifests.port(80)])))
         before = everything(node)
         done = node.put(manifests.join(manifests.service("red/two", "many", [manifests.port(80)])), check=False)
         assert done.returncode == 7, done
-        for word in ("service red/two", "40 backend elements", "80", "64", "backend_arena"):
+        for word in ("service red/two", "80 backend elements", "160", "128", "backend_arena"):
             assert word in done.stderr, (word, done.stderr)
         with client.Client(node.config["socket"]) as caller, pytest.raises(grpc.RpcError) as refused:
             caller.apply(*[caller.pod(f"red/more-{n}", labels={"app": "many"}) for n in range(5)])

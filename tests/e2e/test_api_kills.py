@@ -145,7 +145,7 @@ def test_every_acknowledged_write_is_there_and_no_set_is_half_applied():
         assert {name: labels for name, labels in folded.items() if labels is not None} == present, "the watch has a gap"
 
         status = node.wait_synced()
-        addresses = [row["address"].split("/")[0] for row in status["pods"]]
+        addresses = [row[family] for row in status["pods"] for family in ("address", "address6")]
         assert len(set(addresses)) == len(addresses), "an address was handed out twice"
         in_maps = {row["address"] for row in node.bpf("endpoints") if row["kind"].startswith("pod")}
         assert in_maps == set(addresses), "maps and store differ"

@@ -64,7 +64,8 @@ class Prober(threading.Thread):
 def test_a_floating_ip_from_allocation_to_release(node):
     address = node.ctl("fip", "allocate", "vip", "--pool", "public").strip().split()[-1]
     assert ipaddress.ip_address(address) in ipaddress.ip_network(POOL)
-    assert floating(node, "vip") == {"name": "vip", "address": address, "pool": "public", "services": []}
+    assert floating(node, "vip") == {"name": "vip", "address": address, "address6": "", "pool": "public",
+                                     "services": []}
     assert "vip" in node.ctl("fip", "list", "--dangling")
     assert node.ctl("fip", "allocate", "vip", "--pool", "public", check=False).returncode == 7
     with pytest.raises(OSError):

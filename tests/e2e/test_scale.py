@@ -46,7 +46,7 @@ def test_a_thousand_services_and_three_thousand_pods_with_three_hundred_attached
             assert by_address[address]["kind"] == "pod_peer", by_address[address]
             assert bool(by_address[address]["ifindex"]) == row["attached"]
         frontends = [row for row in node.bpf("frontends") if row["port"] == 80]
-        assert len(frontends) == SERVICES
+        assert len(frontends) == 2 * SERVICES, "one of each family"
         ready = {row["address"]: row["ready_count"] for row in frontends}
         for row in status["services"]:
             number = int(row["name"][1:])
