@@ -118,7 +118,7 @@ def test_arp_gives_the_peers_real_mac_of_the_own_tenant(node):
     ("Ether()/IP(src='172.16.200.1',dst='172.16.0.11')/UDP(sport=1,dport=2)", "spoofed_ip"),
     ("Ether()/IP(src='172.16.0.1',dst='172.16.0.11')/UDP(sport=1,dport=2)", "spoofed_ip"),
     ("Ether()/ARP(op=2,psrc='172.16.0.12',pdst='172.16.0.11')", "spoofed_arp"),
-    ("Ether(src=get_if_hwaddr('eth0'))/IPv6(dst='fe80::1')/ICMPv6ND_NA()", "no_family"),
+    ("Ether(src=get_if_hwaddr('eth0'))/IPv6(dst='fe80::1')/ICMPv6ND_NA()", "spoofed_nd"),
     ("Ether()/Dot1Q(vlan=5)/IP(src='172.16.0.10',dst='172.16.0.11')/UDP(sport=1,dport=2)", "vlan"),
     ("Ether()/IP(src='172.16.0.10',dst='198.51.100.2')/UDP(sport=1,dport=2)", "no_egress"),
     ("Ether()/IP(src='172.16.0.10',dst='172.16.0.1')/UDP(sport=1,dport=53)", "router_closed"),
