@@ -258,10 +258,10 @@ class Node:
         temporary.write_text(text)
         os.replace(temporary, self.manifests / name)
 
-    def apply_and_wait(self, text, name="main.yaml"):
+    def apply_and_wait(self, text, name="main.yaml", timeout=15.0):
         before = self.status()["revision"]
         self.apply(text, name)
-        return wait_until(lambda: self._newer(before), "the new manifests are applied")
+        return wait_until(lambda: self._newer(before), "the new manifests are applied", timeout)
 
     def _newer(self, revision):
         status = self.status()

@@ -78,7 +78,7 @@ def test_a_thousand_services_and_three_thousand_pods_with_three_hundred_attached
 def test_one_in_ten_map_writes_failing_still_reaches_the_declared_state():
     def services(count, backends):
         return manifests.join(
-            manifests.network("big"),
+            manifests.network("big", families=["IPv4"]),  # half the writes: an attempt ends at its first failure
             *(manifests.service(f"big/s{n}", f"a{n % 5}", [manifests.port(80 + n)], address4=f"172.16.200.{n + 1}")
               for n in range(count)),
             *(manifests.pod(f"big/p{n}", f"a{n % 5}") for n in range(backends)),
@@ -90,7 +90,7 @@ def test_one_in_ten_map_writes_failing_still_reaches_the_declared_state():
         traffic.serve(node, "big/p0", "big/p1")
         node.attach("big/client")
         for count, backends in ((60, 80), (20, 100), (50, 30), (40, 60)):
-            node.apply_and_wait(services(count, backends))
+            node.apply_and_wait(services(count, backends), timeout=90)
         status = node.wait_synced(60)
         assert status["write_failures"] > 0, "no fault was injected"
         assert traffic.ask_tcp(node.pods["big/client"], "172.16.200.1", 80)[0] == "big/p0"
