@@ -42,6 +42,8 @@ function(sluice_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;USES;LINK;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE sluice_options GTest::gtest GTest::gtest_main ${ARG_LINK})
+  # What a test spends in its own code is little beside the time that optimizing it takes.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1 -g1>)
   foreach(folder ${ARG_USES})
     target_link_libraries(${name} PRIVATE sluice_${folder})
   endforeach()

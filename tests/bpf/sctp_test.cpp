@@ -170,6 +170,18 @@ TEST_P(Sctp, FragmentsPassWherePortsStay) {
   EXPECT_EQ(send(client, fragment(kept, 3, 8, 200)).reason, SLUICE_REASON_FRAGMENT_TINY);
 }
 
+TEST_P(Sctp, AnInitInFragmentsOpensNoFlow) {
+  const Tuple staying{client.address, 40000, ip("172.16.1.2"), 36412}, public_there{outside, 40000, floating, 9899};
+  const Bytes parameters(387, 3);
+  for (const Frame& piece : fragments(divisible(sctp(client.to_router(), staying, 0, kInit, parameters), 1), 1, 200)) {
+    EXPECT_EQ(send(client, piece).reason, SLUICE_REASON_FRAGMENT);
+  }
+  for (const Frame& piece : fragments(divisible(sctp(kInbound, public_there, 0, kInit, parameters), 2), 2, 200)) {
+    EXPECT_EQ(receive(piece).reason, SLUICE_REASON_FRAGMENT);
+  }
+  EXPECT_TRUE(datapath.flows().empty());
+}
+
 TEST_P(Sctp, AnErrorAboutAPacketIsTranslatedWithItsQuote) {
   ASSERT_EQ(send(client, init()).reason, SLUICE_REASON_TO_BACKEND);
   const Frame received = summed(translated(init(), to_pod(server), behind));

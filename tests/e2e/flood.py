@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A flood from a device: packets that open a flow each, sent as fast as one process can, until standard input closes.
+"""A flood from a device: packets that open a flow or a fragmented datagram each, sent as fast as one process can, until
+standard input closes.
 
 Says "ready" when all frames are built, begins at the first line of standard input, and at the end says how many packets
 it has sent and in how many seconds.
@@ -16,6 +17,7 @@ import sys
 import time
 
 ETHERNET, IP, TCP, UDP = 14, 20, socket.IPPROTO_TCP, socket.IPPROTO_UDP
+MORE_FRAGMENTS = 0x2000
 POOL = 40000   # different frames; more than the flows that any table of a test holds
 BURST = 256    # packets between two looks at standard input
 
@@ -41,10 +43,11 @@ def transport(protocol, addresses, source_port, port, number):
     return header[:at] + struct.pack("!H", value) + header[at + 2:] + payload
 
 
-def frame(link, protocol, source, destination, port, choice):
+def frame(link, protocol, flags, source, destination, port, choice):
     addresses = source + destination
     inner = transport(protocol, addresses, choice.randrange(1024, 65536), port, choice.getrandbits(32))
-    header = struct.pack("!BBHHHBBH", 0x45, 0, IP + len(inner), choice.getrandbits(16), 0, 64, protocol, 0) + addresses
+    header = struct.pack("!BBHHHBBH", 0x45, 0, IP + len(inner), choice.getrandbits(16), flags, 64, protocol,
+                         0) + addresses
     header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
     return link + b"\x08\x00" + header + inner
 
@@ -60,7 +63,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", required=True)
     parser.add_argument("--to-mac", required=True)
-    parser.add_argument("--protocol", choices=["tcp", "udp"], required=True)
+    parser.add_argument("--protocol", choices=["tcp", "udp", "udp-fragments"], required=True)
     parser.add_argument("--source", required=True)
     parser.add_argument("--one-source", action="store_true")
     parser.add_argument("--destination", required=True)
@@ -72,9 +75,10 @@ def main():
     link = bytes.fromhex(arguments.to_mac.replace(":", "")) + own_mac
     choice = random.Random(os.urandom(8))
     protocol = TCP if arguments.protocol == "tcp" else UDP
+    flags = MORE_FRAGMENTS if arguments.protocol == "udp-fragments" else 0  # of datagrams that never get on
     destination = socket.inet_aton(arguments.destination)
     each = sources(arguments, choice)
-    pool = [frame(link, protocol, next(each), destination, arguments.port, choice) for _ in range(POOL)]
+    pool = [frame(link, protocol, flags, next(each), destination, arguments.port, choice) for _ in range(POOL)]
     print("ready", flush=True)
     sys.stdin.readline()
     sent, began, send = 0, time.monotonic(), channel.send

@@ -9,11 +9,16 @@ All the while
 * red's pods reach their service as before, as long as only the cap of half-open flows is reached, which holds for what
   comes from outside and is not answered. New connections from outside to red may fail: they compete with the flood.
 After it red's new connections work again as soon as its flows have expired.
+
+A flood may also begin datagrams in fragments and never go on with them. Then blue's long datagrams arrive all the while,
+those of red do not and are counted under fragment_table_full, and after it red's do, too.
 """
 
 import contextlib
 import dataclasses
+import functools
 import json
+import os
 import subprocess
 import threading
 import time
@@ -34,6 +39,7 @@ SECONDS = 3        # how long a flood lasts
 TIMEOUTS = {"tcp_half_open": "2s", "tcp_closing": "2s", "tcp_closed": "1s", "tcp_reset": "500ms", "udp_new": "2s",
             "udp_stream": "2s", "icmp": "2s"}
 SWEEP = {"interval": "10ms", "pairs": 1024, "delete_grace": "200ms"}
+FRAGMENTS_FORGOTTEN = 2  # SLUICE_FRAGMENT_LIFETIME
 EXPIRED = 2 + 0.2 + 0.1  # the longest of these timeouts, the grace and a round of the sweep: red is free again
 
 
@@ -45,6 +51,7 @@ class Flood:
     sender: list            # options of flood.py
     from_pod: bool = False
     red_opens: bool = False  # red's pods open new connections meanwhile
+    fragments: bool = False
 
     def start(self, node):
         space, device, mac = node.internet, "wan0", uplink_mac(node)
@@ -68,6 +75,10 @@ FLOODS = [
     Flood("UDP from outside, answered", "network_cap", "from_uplink", outside("udp", SERVER)),
     Flood("SYN from a pod", "network_cap", "from_pod", inside("tcp", SERVER), from_pod=True),
     Flood("UDP from a pod", "network_cap", "from_pod", inside("udp", SERVER), from_pod=True),
+    Flood("fragments from outside", "fragment_table_full", "from_uplink", outside("udp-fragments", SERVER), red_opens=True,
+          fragments=True),
+    Flood("fragments from a pod", "fragment_table_full", "from_pod", inside("udp-fragments", SERVER), from_pod=True,
+          red_opens=True, fragments=True),
 ]
 
 
@@ -123,13 +134,32 @@ def live(node):
         each.stop()
 
 
+def opening(node, tenant, inside_it, timeout=10):
+    """Asks over a new connection of the tenant's, from a pod or from outside; who has answered."""
+    return traffic.ask_tcp(*way(node, tenant, inside_it), SERVER, timeout=timeout)[0]
+
+
+def long_datagram(node, tenant, inside_it, tries=5):
+    """The same with a datagram in fragments. A flood fills queues of the kernel's, so a loss is no failure yet."""
+    for left in reversed(range(tries)):
+        try:
+            return traffic.ask_udp(*way(node, tenant, inside_it), SERVER, os.urandom(3000), timeout=1)[0]
+        except TimeoutError:
+            if not left:
+                raise
+
+
+def way(node, tenant, inside_it):
+    return (node.pods[f"{tenant}/client"], VIP) if inside_it else (node.internet, FLOATING[tenant])
+
+
 class Openings:
     """New connections one after the other, until stop(): how many, and what became of those that failed."""
 
-    def __init__(self, namespace, address, name):
+    def __init__(self, node, tenant, inside_it, ask=opening):
         self.made, self.failures = 0, []
-        self._ask = lambda: traffic.ask_tcp(namespace, address, SERVER, timeout=10)
-        self._name = name
+        self._ask = functools.partial(ask, node, tenant, inside_it)
+        self._name = f"{tenant}/web"
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -137,7 +167,7 @@ class Openings:
     def _run(self):
         while not self._stopping.is_set():
             try:
-                name, _ = self._ask()
+                name = self._ask()
                 assert name == self._name, f"{name} answered"
                 self.made += 1
             except (OSError, AssertionError, ValueError) as error:
@@ -169,11 +199,10 @@ def flooding(flood, node):
         process.wait()
 
 
-def opens(node, tenant, inside_it):
-    """One new connection of the tenant's, at once."""
-    space, address = (node.pods[f"{tenant}/client"], VIP) if inside_it else (node.internet, FLOATING[tenant])
+def works(ask, node, tenant, inside_it, **settings):
+    """One try, at once."""
     try:
-        return traffic.ask_tcp(space, address, SERVER, timeout=0.5)[0] == f"{tenant}/web"
+        return ask(node, tenant, inside_it, **settings) == f"{tenant}/web"
     except OSError:
         return False
 
@@ -183,10 +212,12 @@ def test_a_flood_at_one_tenant_is_its_own_trouble_alone(node, live, flood):
     before = node.counters(flood.entry)
     with flooding(flood, node) as report:
         wait_until(lambda: node.counted(flood.reason, flood.entry) > before.get(flood.reason, 0), "the cap is reached")
-        openings = [Openings(node.pods["blue/client"], VIP, "blue/web"),
-                    Openings(node.internet, FLOATING["blue"], "blue/web")]
+        openings = [Openings(node, "blue", inside_it) for inside_it in (True, False)]
+        if flood.fragments:
+            openings += [Openings(node, "blue", inside_it, long_datagram) for inside_it in (True, False)]
+            assert not works(long_datagram, node, "red", flood.from_pod, tries=1), "red's table of fragments is not full"
         if flood.red_opens:
-            openings.append(Openings(node.pods["red/client"], VIP, "red/web"))
+            openings.append(Openings(node, "red", True))
         time.sleep(SECONDS)
         assert all(each.progressed() for each in live), "a live connection stands still"
         for each in openings:
@@ -206,8 +237,12 @@ def test_a_flood_at_one_tenant_is_its_own_trouble_alone(node, live, flood):
     assert refused > report["packets"] / 4
 
     for inside_it in (True, False):
-        wait_until(lambda: opens(node, "red", inside_it), "red's new connections work again", 10 * EXPIRED)
+        wait_until(lambda: works(opening, node, "red", inside_it, timeout=0.5), "red's new connections work again",
+                   10 * EXPIRED)
     assert time.monotonic() - ended < 4 * EXPIRED
+    if flood.fragments:
+        wait_until(lambda: works(long_datagram, node, "red", flood.from_pod, tries=1), "red's long datagrams pass again",
+                   10 * FRAGMENTS_FORGOTTEN)
     idle = 2 * sum(len(each.sockets) for each in live)  # records: two of each live connection
     wait_until(lambda: len(node.bpf("flows")) <= idle, "what the flood has opened has expired", 3 * EXPIRED)
     assert all(each.progressed() for each in live)

@@ -2,6 +2,7 @@
 """IPv6 with real stacks: what a network is given, how pods reach each other, services and floating IPs, and who does not."""
 
 import contextlib
+import json
 import socket
 import subprocess
 
@@ -214,6 +215,23 @@ def test_a_pod_does_not_speak_as_another(node):
     finally:
         six.run("ip", "addr", "del", "fd00:5::99/64", "dev", "eth0")
     assert node.counted("spoofed_ip") > before or node.counted("spoofed_nd") > 0
+
+
+def test_the_uplink_hears_who_asks_for_a_floating_ip(node):
+    """Network cards filter multicast, and the host's stack, which has none of the addresses, does not join for them."""
+    def joined():
+        rows = json.loads(node.namespace.run("ip", "-j", "maddr", "show", "dev", "uplink0"))[0]["maddr"]
+        return {row["link"][-8:] for row in rows if row.get("link", "").startswith("33:33:ff") and row.get("features") == "static"}
+
+    assert joined() == {"00:00:10"}
+    node.put('{kind: FloatingIP, name: other, address6: "2001:db8:f::ab:cdef"}')
+    wait_until(lambda: joined() == {"00:00:10", "ab:cd:ef"}, "the new address's group is joined")
+    node.kill()
+    node.namespace.run("ip", "maddr", "del", "33:33:ff:00:00:10", "dev", "uplink0")
+    node.start()
+    wait_until(lambda: joined() == {"00:00:10", "ab:cd:ef"}, "a lost group is joined again")
+    node.ctl("delete", "floatingip", "other")
+    wait_until(lambda: joined() == {"00:00:10"}, "the deleted address's group is left")
 
 
 def test_everything_goes_on_over_a_restart(node):

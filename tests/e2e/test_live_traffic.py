@@ -125,7 +125,7 @@ def test_kills_while_attached_backends_come_and_go_break_only_those_of_removed_p
 
     def churn():
         try:
-            for turn in itertools.takewhile(lambda turn: turn < 9 or kills < 9, itertools.count()):
+            for turn in itertools.takewhile(lambda turn: turn < 6 or kills < 6, itertools.count()):
                 name = f"red/extra-{turn}"
                 node.apply(manifest([*(f"web-{n}" for n in range(1, 5)), f"extra-{turn}"]))
                 attach_whatever_happens(node, name)

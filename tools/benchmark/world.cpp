@@ -47,7 +47,7 @@ constexpr std::uint32_t kClientSequence = 1000;
 constexpr std::uint32_t kServerSequence = 2000;
 
 constexpr std::uint32_t kRingSize = 1601;  // a prime >= 100 for each of 16 backends
-constexpr std::uint32_t kRingBlocks = (kRingSize + SLUICE_RING_BLOCK - 1) / SLUICE_RING_BLOCK;
+constexpr std::uint32_t kBlocksOfRing = (kRingSize + SLUICE_RING_BLOCK - 1) / SLUICE_RING_BLOCK;
 
 constexpr Mac kRouterMac{SLUICE_ROUTER_MAC};
 constexpr Mac kUplinkMac{{0x02, 0xaa, 0, 0, 0, 1}};
@@ -212,7 +212,7 @@ Status World::write_frontend(std::uint32_t index, std::uint32_t network, const A
     record.backend_count = shape_.backends;
     record.ready_count = shape_.backends;
     record.ring_size = ring_size;
-    record.ring_base = index * kRingBlocks;
+    record.ring_base = index * kBlocksOfRing;
     record.network_slot = kNetworkSlot;
     if constexpr (std::is_same_v<Names, Names4>) {
       record.router4 = kRouter.wire();
@@ -247,12 +247,12 @@ Status World::write_backends(std::uint32_t base, std::uint16_t target_port) cons
 
 // Every backend in turn: what a ring holds does not change what it costs to look at.
 Status World::write_ring(std::uint32_t index) const {
-  for (std::uint32_t number = 0; number < kRingBlocks; ++number) {
+  for (std::uint32_t number = 0; number < kBlocksOfRing; ++number) {
     sluice_ring_block block{};
     for (std::uint32_t slot = 0; slot < SLUICE_RING_BLOCK; ++slot) {
       block.entries[slot] = static_cast<__u16>((number * SLUICE_RING_BLOCK + slot) % shape_.backends);
     }
-    if (auto put = tables_.put("rings", index * kRingBlocks + number, block); !put) return put;
+    if (auto put = tables_.put("rings", index * kBlocksOfRing + number, block); !put) return put;
   }
   return {};
 }

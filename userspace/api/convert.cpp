@@ -14,11 +14,11 @@ namespace {
 
 constexpr std::size_t kLongestName = 63;    // RFC 1123, a DNS label
 constexpr std::size_t kLongestPath = 4096;  // PATH_MAX
-constexpr std::size_t kShown = 80;          // of a wrong value, in a message
+constexpr std::size_t kShownBytes = 80;     // of a wrong value, in a message
 
 std::string shown(std::string_view value) {
-  if (value.size() <= kShown) return "\"" + std::string(value) + "\"";
-  return "\"" + std::string(value.substr(0, kShown)) + "...\" (" + std::to_string(value.size()) + " bytes)";
+  if (value.size() <= kShownBytes) return "\"" + std::string(value) + "\"";
+  return "\"" + std::string(value.substr(0, kShownBytes)) + "...\" (" + std::to_string(value.size()) + " bytes)";
 }
 
 Status check_name(std::string_view field, const std::string& value) {
@@ -87,7 +87,7 @@ Status check_store(const v1::StoreIdentity& expected, const store::Identity& pre
     return std::unexpected(std::move(error));
   };
   if (!expected.uuid().empty() && expected.uuid() != uuid) {
-    const std::string value = model::printable(expected.uuid().substr(0, kShown));
+    const std::string value = model::printable(expected.uuid().substr(0, kShownBytes));
     return refuse("store.uuid", value, "the daemon's is " + uuid + ", not " + value);
   }
   if (expected.epoch() != 0 && expected.epoch() != present.epoch) {

@@ -70,7 +70,7 @@ grpc::Status NodeApi::SetLogLevel(grpc::ServerContext* context, const v1::SetLog
     return answer(context, "SetLogLevel", model::printable(level), may);
   if (std::ranges::find(kLevels, level) == kLevels.end()) {
     Error error{ErrorCode::kInvalid,
-                "log level: level: " + model::quoted(level) + " is unknown; choose debug, info, warn or error"};
+                "log level: level: " + model::in_quotes(level) + " is unknown; choose debug, info, warn or error"};
     error.details.push_back({"log level", "level", level, "is unknown", "choose debug, info, warn or error"});
     return answer(context, "SetLogLevel", model::printable(level), std::unexpected(std::move(error)));
   }

@@ -12,16 +12,8 @@
 #include "wire/convert.hpp"
 
 namespace sluice::api {
-namespace {
-
-// Of one response; so much of each watch is in memory, and one event may be larger.
-constexpr std::size_t kBatch = 256;
-constexpr std::size_t kBatchBytes = 256UL * 1024;
-
-constexpr std::array<model::Kind, 5> kKinds{model::Kind::kNetwork, model::Kind::kFloatingIp, model::Kind::kNode,
-                                            model::Kind::kPod, model::Kind::kService};
-
-struct Filter {
+/// What a watch shows.
+struct WatchFilter {
   std::set<model::Kind> kinds;
   std::string network;
 
@@ -32,8 +24,17 @@ struct Filter {
   }
 };
 
-Result<Filter> filter_of(const v1::WatchRequest& request) {
-  Filter filter{.kinds = {}, .network = request.network()};
+namespace {
+
+// Of one response; so much of each watch is in memory, and one event may be larger.
+constexpr std::size_t kBatch = 256;
+constexpr std::size_t kBatchBytes = 256UL * 1024;
+
+constexpr std::array<model::Kind, 5> kKinds{model::Kind::kNetwork, model::Kind::kFloatingIp, model::Kind::kNode,
+                                            model::Kind::kPod, model::Kind::kService};
+
+Result<WatchFilter> filter_of(const v1::WatchRequest& request) {
+  WatchFilter filter{.kinds = {}, .network = request.network()};
   for (const int kind : request.kinds()) {
     auto wanted = wire::to_model(static_cast<v1::Kind>(kind));
     if (!wanted) return std::unexpected(wanted.error());
@@ -72,7 +73,7 @@ Result<v1::WatchEvent> event_of(const store::Event& event, const model::Key& key
 class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>,
                               public std::enable_shared_from_this<WatchHub::Watch> {
  public:
-  Watch(WatchHub& hub, grpc::CallbackServerContext& context, const Peer& peer, Filter filter, std::uint64_t after,
+  Watch(WatchHub& hub, grpc::CallbackServerContext& context, const Peer& peer, WatchFilter filter, std::uint64_t after,
         bool snapshot)
       : hub_(hub),
         context_(context),
@@ -200,7 +201,7 @@ class WatchHub::Watch final : public grpc::ServerWriteReactor<v1::WatchResponse>
   WatchHub& hub_;
   grpc::CallbackServerContext& context_;
   const Peer peer_;
-  const Filter filter_;
+  const WatchFilter filter_;
   const v1::StoreIdentity store_;
   std::shared_ptr<Watch> self_;
   std::mutex mutex_;                       ///< guards what follows
@@ -281,7 +282,7 @@ Status WatchHub::check_room(const Peer& peer) const {
 grpc::ServerWriteReactor<v1::WatchResponse>* WatchHub::open(grpc::CallbackServerContext& context,
                                                             const v1::WatchRequest& request, const Peer& peer) {
   auto filter = filter_of(request);
-  auto watch = std::make_shared<Watch>(*this, context, peer, filter ? *filter : Filter{}, request.after_revision(),
+  auto watch = std::make_shared<Watch>(*this, context, peer, filter ? *filter : WatchFilter{}, request.after_revision(),
                                        request.snapshot());
   watch->hold(watch);
   const Status same_store = request.snapshot() ? Status() : check_store(request.store(), repository_.identity());

@@ -11,8 +11,8 @@
 namespace sluice::cli {
 namespace {
 
+using model::in_quotes;
 using model::Kind;
-using model::quoted;
 
 struct KindWord {
   std::string_view word;
@@ -49,8 +49,8 @@ std::string lower(std::string_view text) {
 /// A name that the daemon could not have is a wrong argument, and never part of a message to it.
 Status check_label(std::string_view what, const std::string& text) {
   if (model::is_dns_label(text)) return {};
-  return fail(ErrorCode::kInvalid,
-              quoted(text) + " is not the name of a " + std::string(what) + ": " + std::string(model::kDnsLabelRule));
+  return fail(ErrorCode::kInvalid, in_quotes(text) + " is not the name of a " + std::string(what) + ": " +
+                                       std::string(model::kDnsLabelRule));
 }
 
 Result<model::Name> parse_name(std::string_view what, std::string_view text, std::string_view example) {
@@ -84,7 +84,7 @@ std::vector<std::string_view> kind_words() {
 Result<Kind> parse_kind(std::string_view text) {
   const auto found = std::ranges::find(kWords, lower(text), &KindWord::word);
   if (found != kWords.end()) return found->kind;
-  std::string message = quoted(text) + " is no kind of resource";
+  std::string message = in_quotes(text) + " is no kind of resource";
   if (const auto best = store::nearest(text, kind_words())) {
     message += "; did you mean '" + std::string(*best) + "'?";
   } else {
@@ -103,7 +103,7 @@ Result<model::Name> parse_service_name(std::string_view text) {
 
 Status check_network_option(Kind kind, const std::string& network) {
   if (network.empty() || model::is_in_network(kind)) return {};
-  return fail(ErrorCode::kInvalid, plural(kind) + " are in no network: leave out --network " + quoted(network));
+  return fail(ErrorCode::kInvalid, plural(kind) + " are in no network: leave out --network " + in_quotes(network));
 }
 
 Result<model::Key> parse_key(Kind kind, std::string_view text, const std::string& network) {
@@ -115,7 +115,8 @@ Result<model::Key> parse_key(Kind kind, std::string_view text, const std::string
       key.name = {std::string(text.substr(0, slash)), std::string(text.substr(slash + 1))};
     }
     if (!network.empty() && key.name.network != network) {
-      return fail(ErrorCode::kInvalid, quoted(text) + " is not in the network " + quoted(network) + " of --network");
+      return fail(ErrorCode::kInvalid,
+                  in_quotes(text) + " is not in the network " + in_quotes(network) + " of --network");
     }
     if (const Status good = check_label("network", key.name.network); !good) return std::unexpected(good.error());
   }
@@ -133,11 +134,11 @@ Result<model::Labels> parse_labels(std::string_view text) {
     const std::size_t equals = part.find('=');
     const std::string_view key = part.substr(0, equals);
     if (equals == std::string_view::npos || !model::is_label_key(key)) {
-      return fail(ErrorCode::kInvalid, quoted(part) + " is no label: write KEY=VALUE, several parted by ','");
+      return fail(ErrorCode::kInvalid, in_quotes(part) + " is no label: write KEY=VALUE, several parted by ','");
     }
     const std::string value(part.substr(equals + 1));
     if (!labels.emplace(key, value).second) {
-      return fail(ErrorCode::kInvalid, "the label " + quoted(key) + " stands twice");
+      return fail(ErrorCode::kInvalid, "the label " + in_quotes(key) + " stands twice");
     }
     if (comma == std::string_view::npos) return labels;
     text.remove_prefix(comma + 1);

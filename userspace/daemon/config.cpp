@@ -71,7 +71,7 @@ void read_duration(const store::Fields& fields, const DurationField& field, slui
   if (!duration) {
     fields.problem(field.name, duration.error().message);
   } else if (*duration < field.lowest || *duration > field.highest) {
-    fields.problem(field.name, model::quoted(*value) + " is not between " + text_of(field.lowest) + " and " +
+    fields.problem(field.name, model::in_quotes(*value) + " is not between " + text_of(field.lowest) + " and " +
                                    text_of(field.highest));
   } else {
     settings.*field.target = static_cast<__u64>(duration->count());
@@ -88,7 +88,7 @@ void read_path(const store::Fields& fields, std::string_view name, bool required
   const auto value = fields.text(name, required);
   if (!value) return;
   if (!value->starts_with('/') || value->size() > 4095 || value->find('\0') != std::string::npos) {
-    fields.problem(name, model::quoted(*value) + " is not an absolute path");
+    fields.problem(name, model::in_quotes(*value) + " is not an absolute path");
   } else {
     target = *value;
   }
@@ -120,9 +120,9 @@ void read_uplinks(const store::Fields& fields, const store::Context& context,
     const auto mode = item.choice("xdp", kModes);
     if (!device) continue;
     if (!is_device_name(*device)) {
-      item.problem("device", model::quoted(*device) + " is no device name of 1 to 15 characters, e.g. eth0");
+      item.problem("device", model::in_quotes(*device) + " is no device name of 1 to 15 characters, e.g. eth0");
     } else if (!seen.insert(*device).second) {
-      item.problem("device", model::quoted(*device) + " stands twice; remove one", ErrorCode::kExists);
+      item.problem("device", model::in_quotes(*device) + " stands twice; remove one", ErrorCode::kExists);
     } else {
       const auto index = mode ? static_cast<std::size_t>(std::ranges::find(kModes, *mode) - kModes.begin()) : 0;
       uplinks.push_back({*device, kValues[index]});
@@ -137,7 +137,7 @@ void read_prefix(const store::Fields& fields, std::string& prefix) {
       std::ranges::all_of(*value, [](const char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
   if (value->empty() || value->size() > 7 || !plain || value->front() <= '9') {
     fields.problem("device_prefix",
-                   model::quoted(*value) + " must be 1 to 7 characters a-z and 0-9, with a letter first, e.g. slc");
+                   model::in_quotes(*value) + " must be 1 to 7 characters a-z and 0-9, with a letter first, e.g. slc");
   } else {
     prefix = *value;
   }
@@ -263,7 +263,7 @@ Result<nanoseconds> parse_duration(std::string_view text) {
     }
   }
   return fail(ErrorCode::kInvalid,
-              model::quoted(text) + " is no duration; write a whole number and ms, s, m or h, e.g. 30s");
+              model::in_quotes(text) + " is no duration; write a whole number and ms, s, m or h, e.g. 30s");
 }
 
 std::vector<std::string> config_keys() {

@@ -29,8 +29,8 @@ std::optional<Id> id_of(const store::Fields& fields, std::string_view field, std
   Id id = 0;
   const auto [stop, error] = std::from_chars(name->data(), name->data() + name->size(), id);
   if (error == std::errc{} && stop == name->data() + name->size() && !name->empty()) return id;
-  fields.problem(field,
-                 model::quoted(*name) + " is no " + std::string(what) + " of this machine; make it, or name another");
+  fields.problem(
+      field, model::in_quotes(*name) + " is no " + std::string(what) + " of this machine; make it, or name another");
   return std::nullopt;
 }
 
@@ -67,7 +67,7 @@ void read_mode(const store::Fields& fields, mode_t& mode) {
   const auto [stop, error] = std::from_chars(value->data(), value->data() + value->size(), number, kOctal);
   const bool whole = error == std::errc{} && stop == value->data() + value->size() && !value->empty();
   if (!whole || number > 0777 || (number & 0007) != 0 || (number & 0600) != 0600) {
-    fields.problem("socket_mode", model::quoted(*value) + " is no mode of a socket; use 0600, or 0660 for a group");
+    fields.problem("socket_mode", model::in_quotes(*value) + " is no mode of a socket; use 0600, or 0660 for a group");
   } else {
     mode = number;
   }
@@ -167,9 +167,9 @@ void read_pools(const store::Fields& fields, const store::Context& context, std:
     model::Pool pool;
     pool.name = item.text("name", true).value_or("");
     if (!model::is_dns_label(pool.name)) {
-      item.problem("name", model::quoted(pool.name) + " is not a DNS label; " + std::string(model::kDnsLabelRule));
+      item.problem("name", model::in_quotes(pool.name) + " is not a DNS label; " + std::string(model::kDnsLabelRule));
     } else if (!names.insert(pool.name).second) {
-      item.problem("name", model::quoted(pool.name) + " stands twice; rename one", ErrorCode::kExists);
+      item.problem("name", model::in_quotes(pool.name) + " stands twice; rename one", ErrorCode::kExists);
     }
     read_pool(item, item.list("prefixes"), pool);
     for (const model::Pool& other : pools) {

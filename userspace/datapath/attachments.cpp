@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "datapath/hooks.hpp"
+#include "datapath/multicast.hpp"
 #include "datapath/namespaces.hpp"
 
 namespace sluice::datapath {
@@ -83,6 +84,11 @@ Status remove_record(const PinFolders& pins, const std::string& name) {
     if (auto detached = detach_link(link->get()); !detached) return fail_in(name, detached);
   }
   return remove_pin(path);
+}
+
+/// Of addresses that nobody answers for any more.
+Status leave_groups(const PinFolders& pins, std::uint32_t ifindex) {
+  return of_this_namespace(pins) ? follow_groups(ifindex, {}) : Status{};
 }
 
 }  // namespace
@@ -239,7 +245,7 @@ Status Attachments::detach_uplink(std::uint32_t ifindex) {
        {link_name("xdp", ifindex), link_name("uplink", ifindex), clsact_name("uplink", ifindex)}) {
     if (auto removed = remove(name); !removed) return removed;
   }
-  return {};
+  return leave_groups(pins_, ifindex);
 }
 
 Result<std::vector<std::uint32_t>> Attachments::attached() const {
@@ -260,6 +266,9 @@ Status Attachments::remove_all(const PinFolders& pins) {
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
     if (auto removed = remove_record(pins, name); !removed) return removed;
+    const auto record = parse_record(name);
+    if (!record || record->role != "uplink") continue;
+    if (auto left = leave_groups(pins, record->ifindex); !left) return left;
   }
   return {};
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/links.hpp"
 
-#include <linux/if.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <cerrno>

@@ -145,6 +145,13 @@ int NetlinkSocket::receive(const std::function<void(const nlmsghdr&)>& visit, bo
   }
 }
 
+ifinfomsg link_header(std::uint32_t ifindex) {
+  ifinfomsg header{};
+  header.ifi_family = AF_UNSPEC;
+  header.ifi_index = static_cast<int>(ifindex);
+  return header;
+}
+
 std::unexpected<Error> netlink_failure(std::string_view what, int error_number, const NetlinkSocket& socket) {
   auto failure = fail_errno(what, error_number);
   if (socket.explanation().empty()) return failure;

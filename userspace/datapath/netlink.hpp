@@ -80,6 +80,9 @@ class NetlinkSocket {
   std::string explanation_;
 };
 
+/// The header of a request about one device; 0: that the attributes name, or a new one.
+ifinfomsg link_header(std::uint32_t ifindex);
+
 /// A failed request as an error: what was tried, the kernel's number and its explanation.
 std::unexpected<Error> netlink_failure(std::string_view what, int error_number, const NetlinkSocket& socket);
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/pod_mtu.hpp"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -22,13 +20,6 @@ struct Pair {
   std::uint32_t peer = 0;                     ///< the other end's index in its own namespace
   std::optional<std::uint32_t> namespace_id;  ///< by which this namespace knows the other's
 };
-
-ifinfomsg header_of(std::uint32_t ifindex) {
-  ifinfomsg header{};
-  header.ifi_family = AF_UNSPEC;
-  header.ifi_index = static_cast<int>(ifindex);
-  return header;
-}
 
 std::optional<std::uint32_t> number(const nlmsghdr& message, int attribute) {
   const nlattr* found = nlmsg_find_attr(const_cast<nlmsghdr*>(&message), sizeof(ifinfomsg), attribute);
@@ -58,14 +49,14 @@ std::optional<std::uint32_t> peer_mtu(NetlinkSocket& socket, const Pair& pair) {
   if (!pair.namespace_id || pair.peer == 0) return std::nullopt;
   std::optional<std::uint32_t> mtu;
   NetlinkMessage request(RTM_GETLINK, 0);
-  request.header(header_of(pair.peer)).u32(IFLA_TARGET_NETNSID, *pair.namespace_id);
+  request.header(link_header(pair.peer)).u32(IFLA_TARGET_NETNSID, *pair.namespace_id);
   const auto take = [&mtu](const nlmsghdr& message) { mtu = number(message, IFLA_MTU); };
   return socket.query(request, take) == 0 ? mtu : std::nullopt;
 }
 
 Status set_mtu(NetlinkSocket& socket, std::uint32_t ifindex, std::uint32_t mtu) {
   NetlinkMessage message(RTM_NEWLINK, 0);
-  message.header(header_of(ifindex)).u32(IFLA_MTU, mtu);
+  message.header(link_header(ifindex)).u32(IFLA_MTU, mtu);
   const int error_number = socket.request(message);
   if (error_number != 0) return netlink_failure("set the MTU to " + std::to_string(mtu), error_number, socket);
   return {};

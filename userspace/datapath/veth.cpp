@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/veth.hpp"
 
-#include <linux/if.h>
 #include <linux/veth.h>
+#include <net/if.h>
 #include <sluice/abi.h>
 #include <sys/socket.h>
 
@@ -18,20 +18,11 @@ namespace {
 // enum in6_addr_gen_mode; <linux/if_link.h> has it under a name that clashes with C++ on some releases.
 constexpr std::uint8_t kAddrGenModeNone = 1;
 
-ifinfomsg link_header(std::uint32_t ifindex, bool up) {
-  ifinfomsg header{};
-  header.ifi_family = AF_UNSPEC;
-  header.ifi_index = static_cast<int>(ifindex);
-  header.ifi_flags = up ? unsigned{IFF_UP} : 0U;
-  header.ifi_change = up ? unsigned{IFF_UP} : 0U;
-  return header;
-}
-
 int disable_ipv6_autoconfiguration(NetlinkSocket& socket, std::uint32_t ifindex) {
   // Not in the request that makes the device (EAFNOSUPPORT), and not in the one that brings it up: the kernel
   // sets the flags first, and the link-local address would already be there.
   NetlinkMessage message(RTM_NEWLINK, 0);
-  message.header(link_header(ifindex, false));
+  message.header(link_header(ifindex));
   nlattr* families = message.begin(IFLA_AF_SPEC);
   nlattr* inet6 = message.begin(AF_INET6);
   message.u8(IFLA_INET6_ADDR_GEN_MODE, kAddrGenModeNone);
@@ -43,13 +34,15 @@ int disable_ipv6_autoconfiguration(NetlinkSocket& socket, std::uint32_t ifindex)
 
 int bring_up(NetlinkSocket& socket, std::uint32_t ifindex) {
   NetlinkMessage message(RTM_NEWLINK, 0);
-  message.header(link_header(ifindex, true));
+  ifinfomsg header = link_header(ifindex);
+  header.ifi_flags = header.ifi_change = IFF_UP;
+  message.header(header);
   return socket.request(message);
 }
 
 int find_ifindex(NetlinkSocket& socket, const std::string& name, std::uint32_t& ifindex) {
   NetlinkMessage message(RTM_GETLINK, 0);
-  message.header(link_header(0, false)).text(IFLA_IFNAME, name);
+  message.header(link_header(0)).text(IFLA_IFNAME, name);
   return socket.query(message, [&ifindex](const nlmsghdr& answer) {
     ifindex = static_cast<std::uint32_t>(static_cast<const ifinfomsg*>(nlmsg_data(&answer))->ifi_index);
   });
@@ -117,7 +110,6 @@ Ipv6 link_local(const Mac& mac) {
 /// The link-local address is what the pod's stack asks its neighbours from when no packet waits for the answer. Nobody
 /// else can have either address, so nothing is gained by a second of duplicate address detection.
 Status configure_ipv6(NetlinkSocket& socket, std::uint32_t ifindex, const PodDevice& device) {
-  constexpr Mac kRouterMac{SLUICE_ROUTER_MAC};
   constexpr std::uint8_t kLinkLocalPrefix = 64;
   const std::pair<Ipv6, std::uint8_t> addresses[] = {{link_local(device.mac), kLinkLocalPrefix},
                                                      {*device.address6, device.cidr6.length}};
@@ -131,7 +123,7 @@ Status configure_ipv6(NetlinkSocket& socket, std::uint32_t ifindex, const PodDev
     }
     if (error != 0) return netlink_failure("add address " + address.text() + " to " + device.interface, error, socket);
   }
-  const Ipv6 router = link_local(kRouterMac);
+  const Ipv6 router = Ipv6::from_wire(SLUICE_ROUTER_LINK_LOCAL);
   return route_failure(socket, add_default_route(socket, ifindex, AF_INET6, router.wire()), router.text());
 }
 
@@ -142,13 +134,13 @@ int create_pair(NetlinkSocket& socket, const std::string& host, std::uint32_t gr
   // Both MACs are given here: udev then neither renames the device nor gives it an address of its policy.
   constexpr std::array<unsigned char, 6> kHostMac = SLUICE_ROUTER_MAC;
   NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-  message.header(link_header(0, false)).text(IFLA_IFNAME, host).u32(IFLA_MTU, device.mtu);
+  message.header(link_header(0)).text(IFLA_IFNAME, host).u32(IFLA_MTU, device.mtu);
   message.bytes(IFLA_ADDRESS, kHostMac.data(), kHostMac.size()).u32(IFLA_GROUP, group);
   nlattr* info = message.begin(IFLA_LINKINFO);
   message.text(IFLA_INFO_KIND, "veth");
   nlattr* data = message.begin(IFLA_INFO_DATA);
   nlattr* peer = message.begin(VETH_INFO_PEER);
-  message.header(link_header(0, false)).text(IFLA_IFNAME, device.interface).u32(IFLA_MTU, device.mtu);
+  message.header(link_header(0)).text(IFLA_IFNAME, device.interface).u32(IFLA_MTU, device.mtu);
   message.bytes(IFLA_ADDRESS, device.mac.bytes.data(), device.mac.bytes.size());
   message.u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(netns.get()));
   message.end(peer);
@@ -159,7 +151,7 @@ int create_pair(NetlinkSocket& socket, const std::string& host, std::uint32_t gr
 
 Status delete_device(NetlinkSocket& socket, std::uint32_t ifindex) {
   NetlinkMessage message(RTM_DELLINK, 0);
-  message.header(link_header(ifindex, false));
+  message.header(link_header(ifindex));
   const int error_number = socket.request(message);
   if (error_number == 0 || error_number == ENODEV) return {};
   return netlink_failure("delete device " + std::to_string(ifindex), error_number, socket);
@@ -167,7 +159,7 @@ Status delete_device(NetlinkSocket& socket, std::uint32_t ifindex) {
 
 Status delete_device(NetlinkSocket& socket, const std::string& name) {
   NetlinkMessage message(RTM_DELLINK, 0);
-  message.header(link_header(0, false)).text(IFLA_IFNAME, name);
+  message.header(link_header(0)).text(IFLA_IFNAME, name);
   const int error_number = socket.request(message);
   if (error_number == 0 || error_number == ENODEV) return {};
   return netlink_failure("delete device " + name, error_number, socket);

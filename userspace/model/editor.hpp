@@ -76,8 +76,9 @@ class Editor {
   template <typename Resource>
   void put_in_network(const Resource& resource, bool with_static_address);
   bool network_exists(const Key& key, const std::string& network);
-  bool static_address_is_free(const Key& key, const Network& network, Ipv4 address);
-  bool static_address_is_free(const Key& key, const Network& network, Ipv6 address);
+  template <typename Address, typename Prefix, typename Holders, typename Place>
+  bool static_address_is_free(const Key& key, std::string_view field, const Network& network, Address address,
+                              const Prefix& prefix, const Holders& holders, const Place& place);
   template <typename Resource>
   std::optional<Families> families_of(const Key& key, const Resource& resource, const Network& network);
   template <typename Resource>

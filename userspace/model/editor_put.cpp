@@ -291,50 +291,28 @@ void Editor::put_node(const Node& node) {
 
 bool Editor::network_exists(const Key& key, const std::string& network) {
   if (world_.state_.networks.contains(network)) return true;
-  problem(ErrorCode::kNotFound, key, "network", network, quoted(network) + " does not exist",
+  problem(ErrorCode::kNotFound, key, "network", network, in_quotes(network) + " does not exist",
           "declare a Network of that name");
   return false;
 }
 
-bool Editor::static_address_is_free(const Key& key, const Network& network, Ipv4 address) {
-  const std::string place = " of network " + printable(network.name);
-  if (key.kind == Kind::kPod && !network.cidr4.contains(address)) {
-    problem(ErrorCode::kInvalid, key, "address4", address.text(),
-            address.text() + " is outside " + network.cidr4.text() + place, "choose an address inside it");
+/// `place`: under which `holders` has the address. A service may stand outside of the prefix.
+template <typename Address, typename Prefix, typename Holders, typename Place>
+bool Editor::static_address_is_free(const Key& key, std::string_view field, const Network& network, Address address,
+                                    const Prefix& prefix, const Holders& holders, const Place& place) {
+  const std::string of_network = " of network " + printable(network.name);
+  if (key.kind == Kind::kPod && !prefix.contains(address)) {
+    problem(ErrorCode::kInvalid, key, field, address.text(),
+            address.text() + " is outside " + prefix.text() + of_network, "choose an address inside it");
     return false;
   }
   if (const auto why = reserved(network, address)) {
-    problem(ErrorCode::kInvalid, key, "address4", address.text(),
-            address.text() + " is " + *why + place + " and reserved", "choose another address");
+    problem(ErrorCode::kInvalid, key, field, address.text(),
+            address.text() + " is " + *why + of_network + " and reserved", "choose another address");
     return false;
   }
-  const auto& holders = world_.books_.at(network.name).holders;
-  if (const auto holder = holders.find(address.value); holder != holders.end()) {
-    problem(ErrorCode::kExists, key, "address4", address.text(),
-            address.text() + " is taken by " +
-                describe(key_of_holder(network.name, holder->second.kind, holder->second.name)),
-            "choose another address");
-    return false;
-  }
-  return true;
-}
-
-/// As with IPv4. A service may stand outside of the prefix.
-bool Editor::static_address_is_free(const Key& key, const Network& network, Ipv6 address) {
-  const std::string place = " of network " + printable(network.name);
-  if (key.kind == Kind::kPod && !network.cidr6->contains(address)) {
-    problem(ErrorCode::kInvalid, key, "address6", address.text(),
-            address.text() + " is outside " + network.cidr6->text() + place, "choose an address inside it");
-    return false;
-  }
-  if (const auto why = reserved(network, address)) {
-    problem(ErrorCode::kInvalid, key, "address6", address.text(),
-            address.text() + " is " + *why + place + " and reserved", "choose another address");
-    return false;
-  }
-  const auto& holders = world_.books_.at(network.name).holders6;
-  if (const auto holder = holders.find(address); holder != holders.end()) {
-    problem(ErrorCode::kExists, key, "address6", address.text(),
+  if (const auto holder = holders.find(place); holder != holders.end()) {
+    problem(ErrorCode::kExists, key, field, address.text(),
             address.text() + " is taken by " +
                 describe(key_of_holder(network.name, holder->second.kind, holder->second.name)),
             "choose another address");
@@ -349,14 +327,14 @@ bool Editor::floating_ip_exists(const Service& service, const Addresses& address
   const auto found = world_.state_.floating_ips.find(*service.floating_ip);
   if (found == world_.state_.floating_ips.end()) {
     problem(ErrorCode::kNotFound, key, "floating_ip", *service.floating_ip,
-            quoted(*service.floating_ip) + " does not exist", "declare a FloatingIP of that name");
+            in_quotes(*service.floating_ip) + " does not exist", "declare a FloatingIP of that name");
     return false;
   }
   const Addresses floating = found->second.addresses();
-  if (!(floating.v4 && addresses.v4) && !(floating.v6 && addresses.v6)) {
+  if (floating.of_families(addresses).none()) {
     const std::string_view has = floating.v4 ? "IPv4" : "IPv6";
     problem(ErrorCode::kInvalid, key, "floating_ip", *service.floating_ip,
-            quoted(*service.floating_ip) + " has an " + std::string(has) + " address alone, the service " +
+            in_quotes(*service.floating_ip) + " has an " + std::string(has) + " address alone, the service " +
                 (addresses.v4 ? "IPv4" : "IPv6"),
             "choose a floating IP of the service's family");
     return false;
@@ -459,8 +437,15 @@ std::optional<Addresses> Editor::choose_addresses(const Key& key, const Resource
   const auto families = families_of(key, resource, network);
   if (!families) return std::nullopt;
   Addresses chosen(resource.address4, resource.address6);
-  if (chosen.v4 && !static_address_is_free(key, network, *chosen.v4)) return std::nullopt;
-  if (chosen.v6 && !static_address_is_free(key, network, *chosen.v6)) return std::nullopt;
+  const Book& book = world_.books_.at(network.name);
+  if (chosen.v4 &&
+      !static_address_is_free(key, "address4", network, *chosen.v4, network.cidr4, book.holders, chosen.v4->value)) {
+    return std::nullopt;
+  }
+  if (chosen.v6 &&
+      !static_address_is_free(key, "address6", network, *chosen.v6, *network.cidr6, book.holders6, *chosen.v6)) {
+    return std::nullopt;
+  }
   const auto exhausted = [&](std::string_view field, const std::string& prefix) {
     problem(ErrorCode::kExhausted, key, field, "",
             "no address of " + prefix + " in network " + printable(network.name) + " is free",

@@ -64,7 +64,7 @@ std::string printable(std::string_view text) {
   return escaped(text.substr(0, kLongest)) + (text.size() > kLongest ? "..." : "");
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return "'" + printable(text) + "'";
 }
 

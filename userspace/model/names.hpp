@@ -22,7 +22,7 @@ std::string escaped(std::string_view text);
 /// The text for a message: control and non-ASCII bytes as \xNN, cut after 80 characters.
 std::string printable(std::string_view text);
 /// The same in single quotes.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 /// What to write instead of a bad name; ends every message about one.
 inline constexpr std::string_view kDnsLabelRule = "use 1 to 63 characters a-z, 0-9 and '-', not '-' first or last";

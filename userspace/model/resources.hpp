@@ -35,6 +35,10 @@ struct Addresses {
   Addresses(std::optional<Ipv4> first, std::optional<Ipv6> second) : v4(first), v6(second) {}
   auto operator<=>(const Addresses&) const = default;
   [[nodiscard]] bool none() const { return !v4 && !v6; }
+  /// Those of the families that `others` has too.
+  [[nodiscard]] Addresses of_families(const Addresses& others) const {
+    return {others.v4 ? v4 : std::nullopt, others.v6 ? v6 : std::nullopt};
+  }
   /// "172.16.0.2", "fd00::2", "172.16.0.2, fd00::2"
   [[nodiscard]] std::string text() const;
 };

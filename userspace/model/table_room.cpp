@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <iterator>
 #include <set>
 #include <string_view>
 
@@ -130,10 +131,8 @@ void TableRoom::add_port(const ServicePort& port, bool six, const std::vector<co
 }
 
 /// Echo has a frontend of its own, and its own backends, which are those of the first port.
-void TableRoom::add_family(const State& state, const Assignments& assignments, const Service& service, bool six,
+void TableRoom::add_family(const State& state, const Service& service, bool six, const std::vector<const Pod*>& pods,
                            ServiceRoom& room) const {
-  std::vector<const Pod*> pods = selected(state, service);
-  std::erase_if(pods, [&](const Pod* pod) { return !has(assignments.pod_addresses.at(pod->name), six); });
   for (const ServicePort& port : service.ports) add_port(port, six, pods, room);
   const auto first = std::ranges::find(room.backends, holder_of(service.ports.front(), six), &Region::holder);
   if (first != room.backends.end()) {
@@ -153,8 +152,13 @@ ServiceRoom TableRoom::room_of(const State& state, const Assignments& assignment
   ServiceRoom room;
   if (service.ports.empty()) return room;
   const Addresses& addresses = assignments.service_addresses.at(service.name);
+  const std::vector<const Pod*> pods = selected(state, service);
   for (const bool six : {false, true}) {
-    if (has(addresses, six)) add_family(state, assignments, service, six, room);
+    if (!has(addresses, six)) continue;
+    std::vector<const Pod*> backends;
+    std::ranges::copy_if(pods, std::back_inserter(backends),
+                         [&](const Pod* pod) { return has(assignments.pod_addresses.at(pod->name), six); });
+    add_family(state, service, six, backends, room);
   }
   return room;
 }

@@ -93,7 +93,7 @@ class TableRoom {
  private:
   [[nodiscard]] std::vector<const Pod*> selected(const State& state, const Service& service) const;
   void add_port(const ServicePort& port, bool six, const std::vector<const Pod*>& pods, ServiceRoom& room) const;
-  void add_family(const State& state, const Assignments& assignments, const Service& service, bool six,
+  void add_family(const State& state, const Service& service, bool six, const std::vector<const Pod*>& pods,
                   ServiceRoom& room) const;
   [[nodiscard]] ServiceRoom room_of(const State& state, const Assignments& assignments, const Service& service) const;
   std::optional<ServiceRoom> set(const Name& name, std::optional<ServiceRoom> room);

@@ -81,12 +81,13 @@ void check_labels(const std::string& resource, std::string_view field, const Lab
   }
   for (const auto& [key, value] : labels) {
     if (!is_label_key(key)) {
-      problems.add(ErrorCode::kInvalid, resource, field,
-                   "key " + quoted(key) + " is not allowed; use 1 to 63 characters A-Z, a-z, 0-9, '.', '_', '/', '-'");
+      problems.add(
+          ErrorCode::kInvalid, resource, field,
+          "key " + in_quotes(key) + " is not allowed; use 1 to 63 characters A-Z, a-z, 0-9, '.', '_', '/', '-'");
     }
     if (!is_label_value(value)) {
       problems.add(ErrorCode::kInvalid, resource, field,
-                   "value " + quoted(value) + " of " + printable(key) +
+                   "value " + in_quotes(value) + " of " + printable(key) +
                        " is not allowed; use at most 63 printable ASCII characters");
     }
   }
@@ -109,7 +110,7 @@ void check_name(const std::string& resource, const Name& name, Problems& problem
   const auto check_label = [&](std::string_view field, const std::string& label) {
     if (is_dns_label(label)) return;
     problems.add(ErrorCode::kInvalid, resource, field,
-                 quoted(label) + " is not a DNS label; " + std::string(kDnsLabelRule), label);
+                 in_quotes(label) + " is not a DNS label; " + std::string(kDnsLabelRule), label);
   };
   check_label("name", name.name);
   check_label("network", name.network);
@@ -183,7 +184,7 @@ void check_cidr6(const std::string& resource, const Network& network, Problems& 
 void check_label(const std::string& resource, const std::string& label, Problems& problems) {
   if (is_dns_label(label)) return;
   problems.add(ErrorCode::kInvalid, resource, "name",
-               quoted(label) + " is not a DNS label; " + std::string(kDnsLabelRule), label);
+               in_quotes(label) + " is not a DNS label; " + std::string(kDnsLabelRule), label);
 }
 
 void check_network(const Network& network, Problems& problems) {
@@ -191,7 +192,7 @@ void check_network(const Network& network, Problems& problems) {
   check_label(resource, network.name, problems);
   if (!is_dns_name(network.domain)) {
     problems.add(ErrorCode::kInvalid, resource, "domain",
-                 quoted(network.domain) + " is not a DNS name; use lower-case labels joined by dots, like internal",
+                 in_quotes(network.domain) + " is not a DNS name; use lower-case labels joined by dots, like internal",
                  network.domain);
   }
   check_labels(resource, "labels", network.labels, problems);
@@ -210,11 +211,11 @@ void check_pod_ports(const std::string& resource, const Pod& pod, Problems& prob
   for (const auto& [port_name, port] : pod.ports) {
     if (!is_dns_label(port_name)) {
       problems.add(ErrorCode::kInvalid, resource, "ports",
-                   "name " + quoted(port_name) + " is not a DNS label; " + std::string(kDnsLabelRule));
+                   "name " + in_quotes(port_name) + " is not a DNS label; " + std::string(kDnsLabelRule));
     }
     if (port.port == 0) {
       problems.add(ErrorCode::kInvalid, resource, "ports",
-                   "port 0 of " + quoted(port_name) + " is no port; choose 1 to 65535");
+                   "port 0 of " + in_quotes(port_name) + " is no port; choose 1 to 65535");
     }
   }
 }
@@ -238,7 +239,7 @@ void check_floating_ip(const FloatingIp& floating_ip, Problems& problems) {
   check_labels(resource, "labels", floating_ip.labels, problems);
   if (!floating_ip.pool.empty() && !is_dns_label(floating_ip.pool)) {
     problems.add(ErrorCode::kInvalid, resource, "pool",
-                 quoted(floating_ip.pool) + " is not a DNS label; " + std::string(kDnsLabelRule), floating_ip.pool);
+                 in_quotes(floating_ip.pool) + " is not a DNS label; " + std::string(kDnsLabelRule), floating_ip.pool);
   }
   const auto check_unicast = [&](std::string_view field, const auto& address) {
     if (!address || is_unicast(*address)) return;
@@ -269,7 +270,7 @@ void check_node(const Node& node, Problems& problems) {
   }
   if (!node.public_key.empty() && !is_public_key(node.public_key)) {
     problems.add(ErrorCode::kInvalid, resource, "public_key",
-                 quoted(node.public_key) + " is no WireGuard key; give 32 bytes in base64, as wg pubkey prints",
+                 in_quotes(node.public_key) + " is no WireGuard key; give 32 bytes in base64, as wg pubkey prints",
                  node.public_key);
   }
 }
@@ -296,9 +297,9 @@ std::vector<Error> validate(const State& state, const Capacity& capacity) {
       const Key key = key_of(Resource(resource));
       if constexpr (std::is_same_v<std::decay_t<decltype(name)>, Name>) {
         if (key.name != name)
-          problems.add(ErrorCode::kInvalid, describe(resource), "name", "is filed under " + quoted(name.text()));
+          problems.add(ErrorCode::kInvalid, describe(resource), "name", "is filed under " + in_quotes(name.text()));
       } else if (key.name.name != name) {
-        problems.add(ErrorCode::kInvalid, describe(key), "name", "is filed under " + quoted(name));
+        problems.add(ErrorCode::kInvalid, describe(key), "name", "is filed under " + in_quotes(name));
       }
       edits.push_back({key, Resource(resource)});
     }

@@ -18,11 +18,11 @@ void check_port_name(const std::string& resource, const ServicePort& port, std::
   if (port.name.empty()) return;
   if (!is_dns_label(port.name)) {
     problems.add(ErrorCode::kInvalid, resource, "ports",
-                 "name " + quoted(port.name) + " is not a DNS label; " + std::string(kDnsLabelRule));
+                 "name " + in_quotes(port.name) + " is not a DNS label; " + std::string(kDnsLabelRule));
   }
   if (!names.insert(port.name).second) {
     problems.add(ErrorCode::kExists, resource, "ports",
-                 "name " + quoted(port.name) + " stands twice; give each port its own name");
+                 "name " + in_quotes(port.name) + " stands twice; give each port its own name");
   }
 }
 
@@ -37,7 +37,7 @@ void check_target(const std::string& resource, const ServicePort& port, Problems
   const auto& target = std::get<std::string>(port.target_port);
   if (!is_dns_label(target)) {
     problems.add(ErrorCode::kInvalid, resource, "ports",
-                 "target_port " + quoted(target) + " of " + text_of(port) +
+                 "target_port " + in_quotes(target) + " of " + text_of(port) +
                      " is neither a number nor the name of a port; " + std::string(kDnsLabelRule));
   }
 }
@@ -82,7 +82,7 @@ void check_service(const Service& service, Problems& problems) {
   check_families(resource, service, problems);
   if (service.floating_ip && !is_dns_label(*service.floating_ip)) {
     problems.add(ErrorCode::kInvalid, resource, "floating_ip",
-                 quoted(*service.floating_ip) + " is not a DNS label; " + std::string(kDnsLabelRule),
+                 in_quotes(*service.floating_ip) + " is not a DNS label; " + std::string(kDnsLabelRule),
                  *service.floating_ip);
   }
   if (service.address4 && !is_unicast(*service.address4)) {

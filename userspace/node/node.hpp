@@ -103,6 +103,7 @@ class Node {
   bool refresh_uplinks();
   void attach_programs_again();
   void follow_mtu();
+  void follow_groups();
   void set_smallest_mtu(std::uint32_t mtu);
   bool read_manifests();
   bool take_updates();
@@ -180,13 +181,15 @@ class Node {
   model::Change pending_;  ///< of input(), since the maps were right
   std::uint64_t applied_revision_ = 0;
   std::multimap<std::uint64_t, std::shared_ptr<std::promise<bool>>> waiters_;  ///< by the revision that they wait for
-  bool mark_due_ = false;    ///< the maps hold something else than their mark says
-  std::string hold_;         ///< why no map is written although there is a state: another store's maps
-  std::string state_error_;  ///< what is wrong with the manifests
-  std::string mtu_problem_;  ///< why a pod's device does not have the MTU that it should have
-  std::string map_error_;    ///< why the maps do not hold desired_
-  bool read_again_ = false;  ///< the manifests could not be taken for a reason that may go by itself
-  bool links_lost_ = false;  ///< what has changed about devices could not be read
+  bool mark_due_ = false;      ///< the maps hold something else than their mark says
+  std::string hold_;           ///< why no map is written although there is a state: another store's maps
+  std::string state_error_;    ///< what is wrong with the manifests
+  std::string mtu_problem_;    ///< why a pod's device does not have the MTU that it should have
+  std::string group_problem_;  ///< why an uplink may not hear who asks for floating IPs
+  bool groups_due_ = true;     ///< floating IPs or uplinks have changed since they were followed
+  std::string map_error_;      ///< why the maps do not hold desired_
+  bool read_again_ = false;    ///< the manifests could not be taken for a reason that may go by itself
+  bool links_lost_ = false;    ///< what has changed about devices could not be read
   EventLoop::TimerId retry_timer_ = 0;
   EventLoop::TimerId settle_timer_ = 0;
   EventLoop::TimerId finish_timer_ = 0;

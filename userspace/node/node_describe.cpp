@@ -20,7 +20,7 @@ std::string Node::unused_because(const model::Name& service, const model::Pod& p
   }
   const model::Addresses& pods = desired_->assignments.pod_addresses.at(pod.name);
   const model::Addresses& services = desired_->assignments.service_addresses.at(service);
-  if (!(pods.v4 && services.v4) && !(pods.v6 && services.v6)) {
+  if (pods.of_families(services).none()) {
     return "the pod has no " + std::string(services.v4 ? "IPv4" : "IPv6") + " address, the service nothing else";
   }
   if (book_.find(pod.name) == nullptr) return "the pod is not attached on this node";
@@ -40,7 +40,7 @@ void Node::add_backends(const model::Service& service, const model::Pod& pod,
     reports.push_back({.service = service.name,
                        .pod = pod.name,
                        .port = std::to_string(port.port) + "/" + std::string(model::name(port.protocol)),
-                       .addresses = {services.v4 ? pods.v4 : std::nullopt, services.v6 ? pods.v6 : std::nullopt},
+                       .addresses = pods.of_families(services),
                        .target_port = model::target_port(port, pod).value_or(0),
                        .weight = pod.weight,
                        .reason = unused_because(service.name, pod, port)});

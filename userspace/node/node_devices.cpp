@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <set>
 #include <utility>
 
+#include "datapath/multicast.hpp"
 #include "datapath/pod_mtu.hpp"
 #include "node/log.hpp"
 #include "node/node.hpp"
@@ -162,6 +164,7 @@ bool Node::refresh_uplinks() {
     return false;
   }
   if (*refreshed) input_changed();
+  groups_due_ = groups_due_ || *refreshed;
   return *refreshed;
 }
 
@@ -194,6 +197,20 @@ void Node::follow_mtu() {
   }
   set_error(mtu_problem_, problem, "mtu_failed");
   set_smallest_mtu(done->smallest == 0 ? smallest : std::min(smallest, done->smallest));
+}
+
+/// Lets the uplinks hear the neighbours that ask for floating IPs of IPv6.
+void Node::follow_groups() {
+  groups_due_ = false;
+  std::set<Ipv6> addresses;
+  for (const auto& [name, floating] : desired_->state.floating_ips) {
+    if (floating.address6) addresses.insert(*floating.address6);
+  }
+  std::string problem;
+  for (const compile::Uplink& uplink : uplinks_.current()) {
+    if (auto done = datapath::follow_groups(uplink.ifindex, addresses); !done) problem = done.error().message;
+  }
+  set_error(group_problem_, problem, "groups_failed");
 }
 
 /// Without its program a pod's packets would enter the host's own stack: nobody else may take it away for long.

@@ -213,7 +213,9 @@ NodeStatus Node::status_now() const {
                   .manifests = parts_.manifests ? parts_.manifests->path().string() : "",
                   .refuses_writes = refuses_changes()};
   status.warnings = uplinks_.problems();
-  if (!mtu_problem_.empty()) status.warnings.push_back(mtu_problem_);
+  for (const std::string& problem : {mtu_problem_, group_problem_}) {
+    if (!problem.empty()) status.warnings.push_back(problem);
+  }
   status.pod_mtu = uplinks_.pod_mtu();
   for (const auto& [service, why] : reconciler_.left_out()) status.warnings.push_back(why + " (it is left out)");
   status.counters = reconciler_.counters();

@@ -11,8 +11,8 @@
 
 namespace sluice::store {
 
+using model::in_quotes;
 using model::printable;
-using model::quoted;
 
 namespace {
 
@@ -159,7 +159,7 @@ std::optional<std::uint32_t> Fields::number(std::string_view field, std::uint32_
   const YamlNode* node = of_kind(field, YamlNode::Kind::kScalar, "a number, " + range);
   if (node == nullptr) return std::nullopt;
   if (node->quoted) {
-    problem(field, quoted(node->text) + " is a text, must be a number, " + range + "; remove the quotes");
+    problem(field, in_quotes(node->text) + " is a text, must be a number, " + range + "; remove the quotes");
     return std::nullopt;
   }
   const char* begin = node->text.data();
@@ -168,7 +168,7 @@ std::optional<std::uint32_t> Fields::number(std::string_view field, std::uint32_
   const auto [stop, error] = std::from_chars(begin, end, value);
   const bool leading_zero = node->text.size() > 1 && node->text.front() == '0';  // octal to some readers
   if (error != std::errc{} || stop != end || leading_zero || value < lowest || value > highest) {
-    problem(field, quoted(node->text) + " is not a whole number from " + range);
+    problem(field, in_quotes(node->text) + " is not a whole number from " + range);
     return std::nullopt;
   }
   return static_cast<std::uint32_t>(value);
@@ -202,9 +202,9 @@ std::optional<std::string_view> Fields::choice(std::string_view field, std::span
   const auto found = std::ranges::find(choices, *value);
   if (found != choices.end()) return *found;
   if (contains(later, *value)) {
-    problem(field, quoted(*value) + " is not supported yet" + suggestion("", choices), ErrorCode::kUnsupported);
+    problem(field, in_quotes(*value) + " is not supported yet" + suggestion("", choices), ErrorCode::kUnsupported);
   } else {
-    problem(field, quoted(*value) + " is unknown" + suggestion(*value, choices));
+    problem(field, in_quotes(*value) + " is unknown" + suggestion(*value, choices));
   }
   return std::nullopt;
 }
@@ -219,7 +219,7 @@ model::Families Fields::families(std::string_view field) const {
     const bool known = item.kind == YamlNode::Kind::kScalar && (item.text == "IPv4" || item.text == "IPv6");
     if (!known || std::exchange(item.text == "IPv4" ? four : six, true)) {
       const std::string shown =
-          item.kind == YamlNode::Kind::kScalar ? quoted(item.text) : std::string(describe(item.kind));
+          item.kind == YamlNode::Kind::kScalar ? in_quotes(item.text) : std::string(describe(item.kind));
       problem(field, shown + (known ? " stands twice" : " is no family") + std::string(kRemedy));
       return model::Families::kAll;
     }

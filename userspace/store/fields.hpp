@@ -97,7 +97,7 @@ class Fields {
     const std::optional<std::string> value = text(field, required);
     if (!value) return std::nullopt;
     if (value->size() > kLongestAddress) {
-      problem(field, model::quoted(*value) + " is too long for an address");
+      problem(field, model::in_quotes(*value) + " is too long for an address");
       return std::nullopt;
     }
     Result<Address> parsed = Address::parse(*value);

@@ -13,9 +13,9 @@
 namespace sluice::store {
 namespace {
 
+using model::in_quotes;
 using model::Name;
 using model::printable;
-using model::quoted;
 
 constexpr std::array<std::string_view, 3> kProtocols = {"TCP", "UDP", "SCTP"};
 constexpr std::array<std::string_view, 3> kAlgorithms = {"hash", "source", "random"};
@@ -72,12 +72,12 @@ class Reader {
 
 void Reader::read_document(const std::string& file, const YamlNode& document) {
   using Read = void (Reader::*)(const Fields&, Context&);
-  struct Kind {
+  struct DocumentKind {
     std::string_view name;
     Read read;
     FieldNames fields;
   };
-  static const std::array<Kind, 6> kinds = {{
+  static const std::array<DocumentKind, 6> kinds = {{
       {"Network",
        &Reader::read_network,
        {{"kind", "name", "labels", "cidr4", "router4", "domain", "limits", "families", "cidr6"},
@@ -108,9 +108,9 @@ void Reader::read_document(const std::string& file, const YamlNode& document) {
   const Fields fields(document, context);
   const std::optional<std::string> wanted = fields.text("kind", true);
   if (!wanted) return;
-  const auto kind = std::ranges::find(kinds, *wanted, &Kind::name);
+  const auto kind = std::ranges::find(kinds, *wanted, &DocumentKind::name);
   if (kind == kinds.end()) {
-    fields.problem("kind", quoted(*wanted) + " is unknown" + suggestion(*wanted, kNames));
+    fields.problem("kind", in_quotes(*wanted) + " is unknown" + suggestion(*wanted, kNames));
     return;
   }
   context.resource = *wanted;
@@ -126,7 +126,7 @@ void Reader::read_empty(const Fields&, Context& context) {
 std::optional<std::string> Reader::read_name(const Fields& fields) const {
   std::optional<std::string> name = fields.text("name", true);
   if (!name || model::is_dns_label(*name)) return name;
-  fields.problem("name", quoted(*name) + " is not a DNS label; " + std::string(model::kDnsLabelRule));
+  fields.problem("name", in_quotes(*name) + " is not a DNS label; " + std::string(model::kDnsLabelRule));
   return std::nullopt;
 }
 
@@ -135,7 +135,7 @@ std::optional<Name> Reader::read_name_in_network(const Fields& fields) const {
   std::optional<std::string> network = std::string(model::kDefaultNetwork);
   if (fields.has("network")) network = fields.text("network");
   if (network && !model::is_dns_label(*network)) {
-    fields.problem("network", quoted(*network) + " is not a DNS label; " + std::string(model::kDnsLabelRule));
+    fields.problem("network", in_quotes(*network) + " is not a DNS label; " + std::string(model::kDnsLabelRule));
     network.reset();
   }
   if (!name || !network) return std::nullopt;
@@ -187,7 +187,7 @@ void Reader::read_pod_ports(const Fields& fields, const Context& context, model:
     const std::uint32_t number = port.number("port", 1, 65535, true).value_or(1);
     const model::NamedPort named{static_cast<std::uint16_t>(number), read_protocol(port)};
     if (name && !pod.ports.emplace(*name, named).second) {
-      port.problem("name", quoted(*name) + " stands twice; give each port its own name", ErrorCode::kExists);
+      port.problem("name", in_quotes(*name) + " stands twice; give each port its own name", ErrorCode::kExists);
     }
   }
 }
@@ -219,7 +219,7 @@ void Reader::read_target(const Fields& port_fields, model::ServicePort& port) co
     return;
   }
   if (letters) {
-    port_fields.problem("target_port", quoted(*text) + " is neither a number nor the name of a port; " +
+    port_fields.problem("target_port", in_quotes(*text) + " is neither a number nor the name of a port; " +
                                            std::string(model::kDnsLabelRule));
     return;
   }

@@ -13,7 +13,7 @@ void read_ports(const v1::Pod& message, model::Pod& pod, Findings& findings) {
     const model::NamedPort named{read_port(place + "port", port.port(), findings),
                                  read_protocol(place + "protocol", port.protocol(), findings)};
     if (pod.ports.emplace(port.name(), named).second) continue;
-    findings.add(place + "name", port.name(), model::quoted(port.name()) + " stands twice",
+    findings.add(place + "name", port.name(), model::in_quotes(port.name()) + " stands twice",
                  "give each port its own name");
   }
 }

@@ -39,7 +39,7 @@ std::optional<Address> read_any_address(std::string_view field, const std::strin
   const bool short_enough = text.size() <= kLongestAddress;
   const Result<Address> parsed = short_enough ? Address::parse(text) : fail(ErrorCode::kInvalid, "");
   if (parsed) return *parsed;
-  findings.add(field, text, model::quoted(text) + " is not an " + std::string(family) + " address",
+  findings.add(field, text, model::in_quotes(text) + " is not an " + std::string(family) + " address",
                "write it like " + std::string(example));
   return std::nullopt;
 }
@@ -50,7 +50,7 @@ std::optional<Cidr> read_any_prefix(std::string_view field, const std::string& t
   if (text.empty()) return std::nullopt;
   const std::string remedy = "write it like " + std::string(example);
   if (text.size() > kLongestAddress || text.find('\0') != std::string::npos) {
-    findings.add(field, text, model::quoted(text) + " is not an " + std::string(family) + " prefix", remedy);
+    findings.add(field, text, model::in_quotes(text) + " is not an " + std::string(family) + " prefix", remedy);
     return std::nullopt;
   }
   const Result<Cidr> parsed = Cidr::parse(text);

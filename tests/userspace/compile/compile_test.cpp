@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint8_t kRouterMac[6] = SLUICE_ROUTER_MAC;
 
-World shop() {
+World shop_of_three() {
   World world;
   world.network("shop", 7);
   world.pod("shop", "web-1", "172.16.0.2", {{"app", "web"}});
@@ -60,7 +60,7 @@ TEST(Compile, MakesOneLimitRecordANetworkAndSharesTheRest) {
 }
 
 TEST(Compile, MakesPortAndEndpointOfAnAttachedPod) {
-  const Tables tables = shop().tables();
+  const Tables tables = shop_of_three().tables();
   ASSERT_TRUE(tables.ports.contains(11));
   const sluice_port& port = tables.ports.at(11);
   EXPECT_EQ(port.self, 11U);
@@ -84,7 +84,7 @@ TEST(Compile, MakesPortAndEndpointOfAnAttachedPod) {
 }
 
 TEST(Compile, KeepsARecordOfAPodThatIsNotAttached) {
-  const Tables tables = shop().tables();
+  const Tables tables = shop_of_three().tables();
   const sluice_endpoint4* pod = endpoint(tables, 7, "172.16.0.3");
   ASSERT_NE(pod, nullptr);
   EXPECT_EQ(pod->ifindex, 0U);
@@ -93,13 +93,13 @@ TEST(Compile, KeepsARecordOfAPodThatIsNotAttached) {
 }
 
 TEST(Compile, DeliversToATapWithPlainRedirect) {
-  World world = shop();
+  World world = shop_of_three();
   world.attach("shop", "web-1", 11, true);
   EXPECT_EQ(endpoint(world.tables(), 7, "172.16.0.2")->kind, SLUICE_ENDPOINT_POD_DEVICE);
 }
 
 TEST(Compile, MakesEndpointsOfRouterAndServiceWithTheRoutersMac) {
-  World world = shop();
+  World world = shop_of_three();
   world.state.networks["shop"].router4 = Ipv4::parse("172.16.255.1").value();
   const Tables tables = world.tables();
   for (const auto& [address, kind] :
@@ -115,7 +115,7 @@ TEST(Compile, MakesEndpointsOfRouterAndServiceWithTheRoutersMac) {
 }
 
 TEST(Compile, MakesAPortOfAnUplink) {
-  const Tables tables = shop().tables();
+  const Tables tables = shop_of_three().tables();
   const sluice_port& port = tables.ports.at(2);
   EXPECT_EQ(port.kind, SLUICE_PORT_UPLINK);
   EXPECT_EQ(port.network, 0U);
@@ -125,7 +125,7 @@ TEST(Compile, MakesAPortOfAnUplink) {
 }
 
 TEST(Compile, MakesAFrontendOfEveryServicePortWithReadyAndConfiguredBackends) {
-  const Tables tables = shop().tables();
+  const Tables tables = shop_of_three().tables();
   const sluice_frontend4* record = frontend(tables, 7, "172.16.0.100", 80);
   ASSERT_NE(record, nullptr);
   EXPECT_EQ(record->backend_network, 7U);
@@ -148,7 +148,7 @@ TEST(Compile, MakesAFrontendOfEveryServicePortWithReadyAndConfiguredBackends) {
 }
 
 TEST(Compile, AnswersPingToAServiceFromTheBackendsOfItsFirstPort) {
-  const Tables tables = shop().tables();
+  const Tables tables = shop_of_three().tables();
   const sluice_frontend4* echo = frontend(tables, 7, "172.16.0.100", 0, 1);
   ASSERT_NE(echo, nullptr);
   EXPECT_EQ(echo->backend_count, 2U);
@@ -158,7 +158,7 @@ TEST(Compile, AnswersPingToAServiceFromTheBackendsOfItsFirstPort) {
 }
 
 TEST(Compile, TakesADrainingPodOutOfRotationAndKeepsItConfigured) {
-  World world = shop();
+  World world = shop_of_three();
   world.state.pods[{"shop", "web-1"}].draining = true;
   const Tables tables = world.tables();
   const sluice_frontend4* record = frontend(tables, 7, "172.16.0.100", 80);
@@ -168,7 +168,7 @@ TEST(Compile, TakesADrainingPodOutOfRotationAndKeepsItConfigured) {
 }
 
 TEST(Compile, ResolvesNamedPortsPerPodAndSkipsPodsWithoutThem) {
-  World world = shop();
+  World world = shop_of_three();
   world.pod("shop", "web-3", "172.16.0.5", {{"app", "web"}}).ports["http"] = {1, model::Protocol::kUdp};
   world.state.pods[{"shop", "web-1"}].ports["http"] = {8081, model::Protocol::kTcp};
   world.state.pods[{"shop", "web-2"}].ports["http"] = {8082, model::Protocol::kTcp};
@@ -182,7 +182,7 @@ TEST(Compile, ResolvesNamedPortsPerPodAndSkipsPodsWithoutThem) {
 }
 
 TEST(Compile, MatchesAllLabelsOfASelector) {
-  World world = shop();
+  World world = shop_of_three();
   world.service("shop", "front", "172.16.0.101", {{"app", "web"}, {"tier", "front"}}, {tcp(80, 80)});
   world.service("shop", "nobody", "172.16.0.102", {{"app", "web"}, {"tier", "back"}}, {tcp(80, 80)});
   const Tables tables = world.tables();
@@ -194,7 +194,7 @@ TEST(Compile, MatchesAllLabelsOfASelector) {
 }
 
 TEST(Compile, BindsServicePortsToAFloatingIpInNetworkZero) {
-  World world = shop();
+  World world = shop_of_three();
   world.floating_ip("public", "203.0.113.10");
   world.floating_ip("idle", "203.0.113.11");
   world.state.services[{"shop", "web"}].floating_ip = "public";
@@ -217,7 +217,7 @@ TEST(Compile, BindsServicePortsToAFloatingIpInNetworkZero) {
 }
 
 TEST(Compile, KeepsNetworksWithTheSameCidrApart) {
-  World world = shop();
+  World world = shop_of_three();
   world.network("blog", 8);
   world.pod("blog", "web-1", "172.16.0.2", {{"app", "web"}});
   world.attach("blog", "web-1", 21);
@@ -234,7 +234,7 @@ TEST(Compile, KeepsNetworksWithTheSameCidrApart) {
 }
 
 TEST(Compile, BuildsARingAboveEightBackendsThatPingAndFloatingIpShare) {
-  World world = shop();
+  World world = shop_of_three();
   for (int i = 0; i < 7; i++) {
     world.pod("shop", "more-" + std::to_string(i), "172.16.1." + std::to_string(i), {{"app", "web"}});
   }
@@ -260,7 +260,7 @@ TEST(Compile, BuildsARingAboveEightBackendsThatPingAndFloatingIpShare) {
 }
 
 TEST(Compile, CarriesTheAlgorithm) {
-  World world = shop();
+  World world = shop_of_three();
   world.state.services[{"shop", "web"}].algorithm = model::Algorithm::kSource;
   EXPECT_EQ(frontend(world.tables(), 7, "172.16.0.100", 80)->algorithm, SLUICE_ALGORITHM_SOURCE);
   world.state.services[{"shop", "web"}].algorithm = model::Algorithm::kRandom;

@@ -9,7 +9,7 @@
 namespace sluice::compile {
 namespace {
 
-World shop() {
+World small_shop() {
   World world;
   world.network("shop", 7);
   for (int i = 0; i < 2; i++) {
@@ -42,7 +42,7 @@ Range steps_of(const Plan& plan, Table table, Kind kind) {
 }
 
 TEST(Diff, OfEqualTablesIsEmpty) {
-  const Tables tables = shop().tables();
+  const Tables tables = small_shop().tables();
   EXPECT_TRUE(diff(tables, tables).empty());
   Tables zeros = tables;
   zeros.backends[999] = {};
@@ -51,7 +51,7 @@ TEST(Diff, OfEqualTablesIsEmpty) {
 }
 
 TEST(Diff, WritesOnlyWhatChanged) {
-  World world = shop();
+  World world = small_shop();
   const Tables before = world.tables();
   world.state.pods[{"shop", "web-1"}].draining = true;
   const Plan plan = diff(before, world.tables(before));
@@ -60,7 +60,7 @@ TEST(Diff, WritesOnlyWhatChanged) {
 }
 
 TEST(Diff, AddsInTheOrderInWhichRecordsReferToEachOther) {
-  const Plan plan = diff(Tables{}, shop().tables());
+  const Plan plan = diff(Tables{}, small_shop().tables());
   const auto step = [&plan](Table table) { return steps_of(plan, table, Kind::kPut); };
   const Range frontends = step(Table::kFrontends4);
   for (const Table table :
@@ -74,7 +74,7 @@ TEST(Diff, AddsInTheOrderInWhichRecordsReferToEachOther) {
 }
 
 TEST(Diff, RemovesInTheOppositeOrder) {
-  const Tables before = shop().tables();
+  const Tables before = small_shop().tables();
   const World empty;
   const Plan plan = diff(before, empty.tables(before));
   const Range frontends = steps_of(plan, Table::kFrontends4, Kind::kDelete);
@@ -89,7 +89,7 @@ TEST(Diff, RemovesInTheOppositeOrder) {
 }
 
 TEST(Diff, RaisesABackendAfterItsEndpointAndBeforeItsFrontend) {
-  World world = shop();
+  World world = small_shop();
   const model::Attachment kept = world.attachments.at({"shop", "web-1"});
   world.attachments.erase({"shop", "web-1"});
   const Tables before = world.tables();
@@ -101,7 +101,7 @@ TEST(Diff, RaisesABackendAfterItsEndpointAndBeforeItsFrontend) {
 }
 
 TEST(Diff, LowersABackendAfterItsFrontendAndBeforeItsEndpoint) {
-  World world = shop();
+  World world = small_shop();
   const Tables before = world.tables();
   world.attachments.erase({"shop", "web-1"});
   const Plan plan = diff(before, world.tables(before));
@@ -118,7 +118,7 @@ TEST(Diff, SetsFilterBitsBeforeItClearsOthersOfTheSameWord) {
          sluice_filter_bit(0, Ipv4{other}.wire()) == sluice_filter_bit(0, wire("203.0.113.10"))) {
     other++;
   }
-  World world = shop();
+  World world = small_shop();
   const Tables before = world.tables();
   world.state.floating_ips["public"].address = Ipv4{other};
   const Tables after = world.tables(before);
@@ -132,7 +132,7 @@ TEST(Diff, SetsFilterBitsBeforeItClearsOthersOfTheSameWord) {
 }
 
 TEST(Apply, ReachesWhatDiffWanted) {
-  World world = shop();
+  World world = small_shop();
   const Tables empty;
   const Tables first = world.tables();
   world.pod("shop", "web-2", "172.16.1.2", {{"app", "web"}});

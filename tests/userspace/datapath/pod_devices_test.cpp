@@ -14,22 +14,12 @@
 namespace sluice::datapath::testing {
 namespace {
 
-class Pods : public DatapathTest {
+class Pods : public PodDevicesTest {
  protected:
-  void SetUp() override {
-    datapath_ = load();
-    auto devices = PodDevices::open(*datapath_, kMark);
-    ASSERT_TRUE(devices) << text(devices);
-    devices_ = std::move(*devices);
-  }
-
   void expect_nothing_left() {
     EXPECT_EQ(shell("ip -brief link show").find("slt"), std::string::npos);
     EXPECT_EQ(datapath_->attached(), std::vector<std::uint32_t>{});
   }
-
-  std::unique_ptr<Datapath> datapath_;
-  std::unique_ptr<PodDevices> devices_;
 };
 
 TEST_F(Pods, GiveTheirNamespaceAnInterfaceThatIsReadyToUse) {

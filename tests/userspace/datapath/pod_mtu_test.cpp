@@ -21,13 +21,10 @@ class Inhabitant {
   std::string pid_;
 };
 
-class PodMtu : public DatapathTest {
+class PodMtu : public PodDevicesTest {
  protected:
   void SetUp() override {
-    datapath_ = load();
-    auto devices = PodDevices::open(*datapath_, kMark);
-    ASSERT_TRUE(devices) << text(devices);
-    devices_ = std::move(*devices);
+    ASSERT_NO_FATAL_FAILURE(PodDevicesTest::SetUp());
     auto attachment = devices_->attach(netns_, pod_device());
     ASSERT_TRUE(attachment) << text(attachment);
     attachment_ = std::move(*attachment);
@@ -48,8 +45,6 @@ class PodMtu : public DatapathTest {
   [[nodiscard]] std::string pod_mtu() const { return mtu_in(shell_in(netns_, "ip -o link show eth0")); }
 
   UniqueFd netns_ = new_namespace();
-  std::unique_ptr<Datapath> datapath_;
-  std::unique_ptr<PodDevices> devices_;
   model::Attachment attachment_;
 };
 

@@ -79,6 +79,13 @@ std::unique_ptr<Datapath> DatapathTest::load(const Options& options) {
   std::abort();  // nothing after this means anything
 }
 
+void PodDevicesTest::SetUp() {
+  datapath_ = load();
+  auto devices = PodDevices::open(*datapath_, kMark);
+  ASSERT_TRUE(devices) << text(devices);
+  devices_ = std::move(*devices);
+}
+
 UniqueFd new_namespace() {
   UniqueFd netns;
   std::thread([&netns] {

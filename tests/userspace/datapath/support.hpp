@@ -52,6 +52,15 @@ class DatapathTest : public ::testing::Test {
 /// Of the devices that these tests make.
 inline const DeviceMark kMark{.prefix = "slt", .group = 0x41424344};
 
+/// With the programs loaded and nothing attached.
+class PodDevicesTest : public DatapathTest {
+ protected:
+  void SetUp() override;
+
+  std::unique_ptr<Datapath> datapath_;
+  std::unique_ptr<PodDevices> devices_;
+};
+
 /// A new network namespace; it goes with its last descriptor, process and socket.
 UniqueFd new_namespace();
 PodDevice pod_device(std::uint32_t number = 2);

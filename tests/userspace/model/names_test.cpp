@@ -42,7 +42,7 @@ TEST(Names, BoundsLabels) {
 }
 
 TEST(Names, ShowsTextOfUnknownOriginHarmlessly) {
-  EXPECT_EQ(quoted("a\x1b[2J\n"), "'a\\x1b[2J\\x0a'");
+  EXPECT_EQ(in_quotes("a\x1b[2J\n"), "'a\\x1b[2J\\x0a'");
   EXPECT_EQ(printable(std::string(200, 'x')), std::string(80, 'x') + "...");
 }
 

@@ -14,14 +14,14 @@ namespace {
 
 using Names = std::vector<std::string_view>;
 
-Config parse(const std::string& text) {
+Config config_of(const std::string& text) {
   auto config = parse_config("sluiced.yaml", text);
   EXPECT_TRUE(config) << config.error().message;
   return config ? std::move(*config) : Config{};
 }
 
 Differences from_nothing_to(const std::string& text) {
-  return differences(parse("{}"), parse(text));
+  return differences(config_of("{}"), config_of(text));
 }
 
 TEST(Reload, FindsNoDifferenceWhereTheValuesAreTheSame) {
