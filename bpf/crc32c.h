@@ -24,13 +24,20 @@ static const __u32 crc32c_powers[4][16] = {
      0xf5b95b32, 0x695a4c87, 0xf204502c, 0x9a4f01b6, 0x941a0916, 0x4303cb97, 0x4c3d3d65},
 };
 
+/* `value` if the bit is set. A mask of the bit would do, but the verifier of newer kernels goes on twice behind each
+ * "and" with such a mask, once for either value (maybe_fork_scalars()): 2^64 ways through the loop below. */
+static __always_inline __u32 crc32c_if(__u32 bit, __u32 value) {
+  asm volatile("" : "+r"(bit)); /* or the compiler makes a mask of it */
+  return bit * value;
+}
+
 /* Carry-less product mod P. */
 static __always_inline __u32 crc32c_multiply(__u32 a, __u32 b) {
   __u32 product = 0;
   for (int i = 0; i < 32; i++) {
-    product ^= b & -(a >> 31);
+    product ^= crc32c_if(a >> 31, b);
     a <<= 1;
-    b = (b >> 1) ^ (CRC32C_POLYNOMIAL & -(b & 1));
+    b = (b >> 1) ^ crc32c_if(b & 1, CRC32C_POLYNOMIAL);
   }
   return product;
 }

@@ -8,7 +8,8 @@
 #define INLINE static __always_inline __attribute__((overloadable))
 #define OUTLINE static __noinline __attribute__((overloadable))
 /* A function that the verifier checks once, by itself, and not anew on every path to a call: for loops and for what
- * many paths lead to. Of its arguments it knows the types alone, so each pointer must be checked. */
+ * many paths lead to. Of its arguments it knows the types alone, so each pointer must be checked, and on kernel 6.1
+ * nothing behind one can be the key of a map. */
 #define GLOBAL __noinline __attribute__((overloadable))
 
 #define CONTINUE (-100) /* a stage's "not decided here"; no TC_ACT_* or XDP_* has this value */

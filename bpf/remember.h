@@ -218,8 +218,7 @@ INLINE int charge(const PACKET* p, const CHOICE* choice) {
   return reason;
 }
 
-GLOBAL int remember(PACKET* p, WORKSPACE* workspace) {
-  if (!p || !workspace) return TC_ACT_SHOT; /* cannot be */
+OUTLINE int remember(PACKET* p, WORKSPACE* workspace) {
   const CHOICE* choice = &workspace->choice;
   if (p->stale_pair && !delete_pair(p, p->stale_pair - 1, &p->key, END_STALE))
     return drop(p, SLUICE_REASON_FLOW_CONTENDED);

@@ -103,7 +103,7 @@ OUTLINE __u64 hash_for(const PACKET* p, const CHOICE* choice) {
 }
 
 GLOBAL __u32 select_local(const PACKET* p, const CHOICE* choice) {
-  if (!p || !choice) return NO_LOCAL;
+  if (!p || !choice) return NO_LOCAL; /* cannot be */
   if (choice->backend_count == 1) return 0;
   __u64 hash = hash_for(p, choice);
   return choice->ring_size ? select_ring(choice, hash) : select_rendezvous(choice, hash);
