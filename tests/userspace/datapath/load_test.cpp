@@ -245,7 +245,7 @@ TEST_F(Load, SucceedsAfterAKillAtAnyMoment) {
   const UniqueFd netns = new_namespace();
   std::mt19937 random(20);
   unsigned killed = 0;
-  for (int round = 0; round < 30; round++) {
+  for (int round = 0; round < 12; round++) {
     // Every other round from nothing, so that both the first start and the taking over are hit.
     const bool first_start = round % 2 == 0;
     const Status purged = first_start ? Datapath::purge(root()) : Status{};
@@ -270,7 +270,7 @@ TEST_F(Load, SucceedsAfterAKillAtAnyMoment) {
     ASSERT_TRUE(send_frames(netns, "eth0", 10));
     EXPECT_TRUE(eventually([&] { return counted(pins(), SLUICE_ENTRY_FROM_POD) == before + 10; }));
   }
-  EXPECT_GT(killed, 10U) << "the kills came too late to mean anything";
+  EXPECT_GT(killed, 4U) << "the kills came too late to mean anything";
 }
 
 TEST_F(Load, LeavesNothingAfterAPurge) {
