@@ -173,14 +173,15 @@ INLINE bool is_honest_option(const PACKET* p, const struct nd_option* option, __
 }
 
 /* RFC 4861 7.1.1: nobody asks for a group; a probe for duplicates (RFC 4862 5.4) goes to one and names no sender. */
-INLINE bool is_solicitation_allowed(const PACKET* p, const struct nd_message* message, bool group) {
+INLINE bool is_solicitation_allowed(const PACKET* p, const struct nd_message* message) {
   if (is_multicast6(message->target)) return false;
-  return !is_unspecified(p->key.source) || (group && message->option.type != ND_SOURCE_OPTION);
+  return !is_unspecified(p->key.source) ||
+         (is_multicast6(p->key.destination) && message->option.type != ND_SOURCE_OPTION);
 }
 
-INLINE int solicitation_from_pod(struct __sk_buff* skb, PACKET* p, const struct nd_message* message, bool group) {
+INLINE int solicitation_from_pod(struct __sk_buff* skb, PACKET* p, const struct nd_message* message) {
   struct nd_answer answer = {.from = message->target, .target = message->target};
-  if (!is_solicitation_allowed(p, message, group)) return drop(p, SLUICE_REASON_ND_MALFORMED);
+  if (!is_solicitation_allowed(p, message)) return drop(p, SLUICE_REASON_ND_MALFORMED);
   if (!is_honest_option(p, &message->option, ND_SOURCE_OPTION)) return drop(p, SLUICE_REASON_SPOOFED_ND);
   if (same_address(answer.target, p->own_address)) return drop(p, SLUICE_REASON_ND_OWN_ADDRESS);
   if (!find_nd_target(p, &answer)) return drop(p, SLUICE_REASON_ND_NO_TARGET);
@@ -208,14 +209,14 @@ INLINE int router_solicitation_from_pod(struct __sk_buff* skb, PACKET* p, const 
 }
 
 /* A link-local source is not checked further: the answer goes to the port that asked, and nothing else is sent. */
-OUTLINE int nd_from_pod(struct __sk_buff* skb, PACKET* p, __u32 length, bool group, __u8 type) {
+OUTLINE int nd_from_pod(struct __sk_buff* skb, PACKET* p, __u32 length, __u8 type) {
   __u8 bytes[ND_READ_LENGTH] = {};
   if (type == ND_ROUTER_ADVERTISEMENT || type == ND_REDIRECT) return drop(p, SLUICE_REASON_SPOOFED_ND);
   if (!may_be_own(p, p->key.source) && !is_unspecified(p->key.source)) return drop(p, SLUICE_REASON_SPOOFED_ND);
   if (!read_nd(skb, p, length, bytes)) return drop(p, SLUICE_REASON_ND_MALFORMED);
   const struct nd_message* message = (const struct nd_message*)bytes;
   if (type == ND_ROUTER_SOLICITATION) return router_solicitation_from_pod(skb, p, bytes);
-  return type == ND_SOLICITATION ? solicitation_from_pod(skb, p, message, group) : advertisement_from_pod(p, message);
+  return type == ND_SOLICITATION ? solicitation_from_pod(skb, p, message) : advertisement_from_pod(p, message);
 }
 
 /* On the uplink only solicitations for a floating IP concern us; every other message is the host's. */
@@ -224,8 +225,7 @@ OUTLINE int nd_from_uplink(struct __sk_buff* skb, PACKET* p, __u32 length) {
   if (!read_nd(skb, p, length, bytes)) return pass(p, SLUICE_REASON_FOREIGN);
   const struct nd_message* message = (const struct nd_message*)bytes;
   struct nd_answer answer = {.from = message->target, .target = message->target};
-  bool group = is_multicast6(p->key.destination);
-  if (message->type != ND_SOLICITATION || !is_solicitation_allowed(p, message, group) || !is_floating(answer.target))
+  if (message->type != ND_SOLICITATION || !is_solicitation_allowed(p, message) || !is_floating(answer.target))
     return pass(p, SLUICE_REASON_FOREIGN);
   if (!uplink_mac(p, answer.mac)) return drop(p, SLUICE_REASON_NO_PORT);
   return advertise(skb, p, &answer);

@@ -69,7 +69,7 @@ static __noinline int from_pod6(struct __sk_buff* skb) {
   if (ethertype != bpf_htons(ETH_P_IPV6)) return drop(p, ethertype_reason(ethertype));
   STAGE(admit_header(skb, p, &length, &group));
   __u8 type = nd_type(skb, p);
-  if (type) return nd_from_pod(skb, p, length, group, type);
+  if (type) return nd_from_pod(skb, p, length, type);
   STAGE(admit_ip(skb, p, length, group));
   STAGE(fragment(p));
   STAGE(flow(skb, p));
