@@ -163,6 +163,10 @@ TEST_F(Nd, AMalformedSolicitationIsDropped) {
   expect(probe(neighbour.address, own), SLUICE_REASON_ND_MALFORMED, "nobody has a MAC");
   expect(nd(pod.to(neighbour), nobody, neighbour.address, kSolicitation, nd_body(0, neighbour.address, 0, {})),
          SLUICE_REASON_ND_MALFORMED, "nobody asks one");
+  Frame in_group_frame =
+      nd(pod.to(neighbour), nobody, neighbour.address, kSolicitation, nd_body(0, neighbour.address, 0, {}));
+  in_group_frame.set_mac(0, group_mac(all_nodes));
+  expect(in_group_frame, SLUICE_REASON_ND_MALFORMED, "nobody asks one, whatever the frame says");
 }
 
 TEST_F(Nd, AnAdvertisementOfItsOwnAddressEndsQuietly) {
