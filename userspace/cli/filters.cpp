@@ -12,7 +12,7 @@
 namespace sluice::cli {
 namespace {
 
-std::string in_quotes(std::string_view text) {
+std::string as_typed(std::string_view text) {
   return "'" + std::string(text) + "'";
 }
 
@@ -29,7 +29,7 @@ std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t m
 Result<std::uint32_t> parse_network(std::string_view text) {
   const std::optional<std::uint32_t> number = parse_number(text, 0xFFFFFF);
   if (!number) {
-    return fail(ErrorCode::kInvalid, in_quotes(text) +
+    return fail(ErrorCode::kInvalid, as_typed(text) +
                                          " is not a network id: write a number from 0 (the public side) to " +
                                          "16777215, as the NETWORK columns show");
   }
@@ -39,13 +39,13 @@ Result<std::uint32_t> parse_network(std::string_view text) {
 Result<std::uint32_t> parse_slot(std::string_view text) {
   const std::optional<std::uint32_t> number = parse_number(text, 0xFFFFFFFF);
   if (!number)
-    return fail(ErrorCode::kInvalid, in_quotes(text) + " is not a slot: write a number, as the SLOT columns show");
+    return fail(ErrorCode::kInvalid, as_typed(text) + " is not a slot: write a number, as the SLOT columns show");
   return *number;
 }
 
 Result<std::uint16_t> parse_port(std::string_view text) {
   const std::optional<std::uint32_t> number = parse_number(text, 65535);
-  if (!number) return fail(ErrorCode::kInvalid, in_quotes(text) + " is not a port: write a number from 0 to 65535");
+  if (!number) return fail(ErrorCode::kInvalid, as_typed(text) + " is not a port: write a number from 0 to 65535");
   return static_cast<std::uint16_t>(*number);
 }
 
@@ -57,14 +57,13 @@ Result<std::uint8_t> parse_protocol(std::string_view text) {
   if (name == "sctp") return std::uint8_t{IPPROTO_SCTP};
   if (name == "icmp") return std::uint8_t{IPPROTO_ICMP};
   if (name == "icmpv6") return std::uint8_t{IPPROTO_ICMPV6};
-  return fail(
-      ErrorCode::kInvalid,
-      in_quotes(text) + " is not a protocol that flows and services have: write tcp, udp, sctp, icmp or icmpv6");
+  return fail(ErrorCode::kInvalid,
+              as_typed(text) + " is not a protocol that flows and services have: write tcp, udp, sctp, icmp or icmpv6");
 }
 
 Result<ServiceFilter> parse_service(std::string_view text) {
   const auto wrong = [text] {
-    return fail(ErrorCode::kInvalid, in_quotes(text) + " is not a service port: write ADDRESS:PORT or " +
+    return fail(ErrorCode::kInvalid, as_typed(text) + " is not a service port: write ADDRESS:PORT or " +
                                          "ADDRESS:PORT/PROTOCOL, like 172.16.0.10:80/tcp or [fd00::10]:80");
   };
   const bool six = text.starts_with('[');
@@ -90,13 +89,13 @@ Result<std::uint32_t> parse_entry(std::string_view text) {
   if (found != names.end()) return static_cast<std::uint32_t>(found - names.begin());
   std::string list;
   for (const std::string_view name : names) list += (list.empty() ? "" : ", ") + std::string(name);
-  return fail(ErrorCode::kInvalid, in_quotes(text) + " is not an entry point: write one of " + list);
+  return fail(ErrorCode::kInvalid, as_typed(text) + " is not an entry point: write one of " + list);
 }
 
 Result<std::uint32_t> parse_reason(std::string_view text) {
   const auto found = std::ranges::find(reasons(), text, &Reason::name);
   if (found != reasons().end()) return found->number;
-  return fail(ErrorCode::kInvalid, in_quotes(text) + " is not a reason: 'sluicectl reasons' lists them");
+  return fail(ErrorCode::kInvalid, as_typed(text) + " is not a reason: 'sluicectl reasons' lists them");
 }
 
 bool matches(const ServiceFilter& service, const IpAddress& address, std::uint16_t port, std::uint8_t protocol) {

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <string_view>
@@ -241,11 +242,15 @@ Status Attachments::attach_uplink(std::uint32_t ifindex, XdpMode mode) {
 }
 
 Status Attachments::detach_uplink(std::uint32_t ifindex) {
-  for (const std::string& name :
-       {link_name("xdp", ifindex), link_name("uplink", ifindex), clsact_name("uplink", ifindex)}) {
+  const std::array names = {link_name("xdp", ifindex), link_name("uplink", ifindex), clsact_name("uplink", ifindex)};
+  // Before the records go, so that a kill in between leaves none behind; a device without a record has no groups.
+  if (std::ranges::any_of(names, [this](const std::string& name) { return has_pin(pins_.link(name)); })) {
+    if (auto left = leave_groups(pins_, ifindex); !left) return left;
+  }
+  for (const std::string& name : names) {
     if (auto removed = remove(name); !removed) return removed;
   }
-  return leave_groups(pins_, ifindex);
+  return {};
 }
 
 Result<std::vector<std::uint32_t>> Attachments::attached() const {
@@ -265,10 +270,10 @@ Status Attachments::remove_all(const PinFolders& pins) {
   auto names = pins.names("links");
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
+    if (const auto record = parse_record(name); record && record->role == "uplink") {
+      if (auto left = leave_groups(pins, record->ifindex); !left) return left;
+    }
     if (auto removed = remove_record(pins, name); !removed) return removed;
-    const auto record = parse_record(name);
-    if (!record || record->role != "uplink") continue;
-    if (auto left = leave_groups(pins, record->ifindex); !left) return left;
   }
   return {};
 }

@@ -277,7 +277,8 @@ Status Node::reconcile(Reconciler::Input kind) {
     spdlog::info("event=reconciled revision={} writes={} duration_us={}", desired_->revision, *writes,
                  reconciler_.counters().last_duration.count());
   }
-  groups_due_ = groups_due_ || !synced_;  // otherwise pending_ knows whether a floating IP has changed
+  // Out of step, anything may have changed; otherwise pending_ knows whether a floating IP has.
+  if (!synced_ || !pending_.floating_ips.empty()) follow_groups();
   synced_ = true;
   maps_are_right(*writes);
   set_error(map_error_, "", "reconcile_failed");
@@ -290,9 +291,7 @@ Status Node::reconcile(Reconciler::Input kind) {
 
 /// They hold input(), all of it, after so many writes.
 void Node::maps_are_right(std::size_t writes) {
-  if (!pending_.floating_ips.empty()) groups_due_ = true;
   pending_ = {};
-  if (groups_due_) follow_groups();
   if (applied_revision_ != desired_->revision || writes != 0) mark_due_ = true;
   applied_revision_ = desired_->revision;
   if (mark_due_) mark_maps();
@@ -409,7 +408,7 @@ void Node::verify() {
     retry_later();
     return;
   }
-  groups_due_ = true;
+  follow_groups();
   if (reconciler_.counters().drifts != drifts) spdlog::warn("event=drift_repaired writes={}", *writes);
   maps_are_right(*writes);
 }

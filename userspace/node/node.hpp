@@ -186,7 +186,6 @@ class Node {
   std::string state_error_;    ///< what is wrong with the manifests
   std::string mtu_problem_;    ///< why a pod's device does not have the MTU that it should have
   std::string group_problem_;  ///< why an uplink may not hear who asks for floating IPs
-  bool groups_due_ = true;     ///< floating IPs or uplinks have changed since they were followed
   std::string map_error_;      ///< why the maps do not hold desired_
   bool read_again_ = false;    ///< the manifests could not be taken for a reason that may go by itself
   bool links_lost_ = false;    ///< what has changed about devices could not be read

@@ -164,7 +164,6 @@ bool Node::refresh_uplinks() {
     return false;
   }
   if (*refreshed) input_changed();
-  groups_due_ = groups_due_ || *refreshed;
   return *refreshed;
 }
 
@@ -201,7 +200,6 @@ void Node::follow_mtu() {
 
 /// Lets the uplinks hear the neighbours that ask for floating IPs of IPv6.
 void Node::follow_groups() {
-  groups_due_ = false;
   std::set<Ipv6> addresses;
   for (const auto& [name, floating] : desired_->state.floating_ips) {
     if (floating.address6) addresses.insert(*floating.address6);

@@ -7,13 +7,12 @@
 namespace sluice::datapath::testing {
 namespace {
 
-class Groups : public DatapathTest {
+class Groups : public UplinkTest {
  protected:
   void SetUp() override {
-    EXPECT_EQ(shell("ip link add name uplink0 type veth peer name wire0 && ip link set uplink0 up"), "");
+    ASSERT_NO_FATAL_FAILURE(UplinkTest::SetUp());
     uplink_ = ifindex_of("uplink0");
   }
-  void TearDown() override { shell("ip link del uplink0"); }
 
   void follow(const std::set<Ipv6>& addresses) const {
     const Status done = follow_groups(uplink_, addresses);

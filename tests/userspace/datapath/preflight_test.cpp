@@ -15,13 +15,10 @@
 namespace sluice::datapath::testing {
 namespace {
 
-class Preflight : public DatapathTest {
+class Preflight : public UplinkTest {
  protected:
-  void SetUp() override {
-    ASSERT_EQ(shell("ip link add name uplink0 type veth peer name wire0 && ip link set uplink0 up"), "");
-  }
   void TearDown() override {
-    shell("ip link del uplink0");
+    UplinkTest::TearDown();
     shell("nft flush ruleset");
   }
 

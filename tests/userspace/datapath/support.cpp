@@ -86,6 +86,14 @@ void PodDevicesTest::SetUp() {
   devices_ = std::move(*devices);
 }
 
+void UplinkTest::SetUp() {
+  ASSERT_EQ(shell("ip link add name uplink0 type veth peer name wire0 && ip link set uplink0 up"), "");
+}
+
+void UplinkTest::TearDown() {
+  shell("ip link del uplink0");
+}
+
 UniqueFd new_namespace() {
   UniqueFd netns;
   std::thread([&netns] {

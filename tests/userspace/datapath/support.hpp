@@ -61,6 +61,13 @@ class PodDevicesTest : public DatapathTest {
   std::unique_ptr<PodDevices> devices_;
 };
 
+/// With a device that can be an uplink, its far end beside it.
+class UplinkTest : public DatapathTest {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+};
+
 /// A new network namespace; it goes with its last descriptor, process and socket.
 UniqueFd new_namespace();
 PodDevice pod_device(std::uint32_t number = 2);
