@@ -32,7 +32,6 @@
 #define ENDPOINT struct sluice_endpoint4
 #define ENDPOINT_KEY struct sluice_endpoint4_key
 #define PAIR_KEYS struct sluice_pair_keys4
-#define FLOWS flows4
 #define FRONTENDS frontends4
 #define ENDPOINTS endpoints4
 #define KEYS_AT keys4_at
@@ -56,6 +55,19 @@ INLINE bool is_unspecified(__be32 address) {
 INLINE bool same_key(const struct sluice_flow4_key* a, const struct sluice_flow4_key* b) {
   const __u64 *x = (const __u64*)a, *y = (const __u64*)b;
   return x[0] == y[0] && x[1] == y[1];
+}
+
+/* The record under a tuple, and its insertion and deletion: 0, or the map's error. */
+INLINE struct sluice_flow4* find_flow(const struct sluice_flow4_key* key) {
+  return bpf_map_lookup_elem(&flows4, key);
+}
+
+INLINE int insert_flow(const struct sluice_flow4_key* key, const struct sluice_flow4* flow) {
+  return (int)bpf_map_update_elem(&flows4, key, flow, BPF_NOEXIST);
+}
+
+INLINE long delete_flow(const struct sluice_flow4_key* key) {
+  return bpf_map_delete_elem(&flows4, key);
 }
 
 INLINE bool within_prefix(__be32 address, __be32 prefix, __u8 length) {

@@ -31,7 +31,6 @@
 #define ENDPOINT struct sluice_endpoint6
 #define ENDPOINT_KEY struct sluice_endpoint6_key
 #define PAIR_KEYS struct sluice_pair_keys6
-#define FLOWS flows6
 #define FRONTENDS frontends6
 #define ENDPOINTS endpoints6
 #define KEYS_AT keys6_at
@@ -44,13 +43,23 @@
 
 struct packet6;
 
+/* Between a packet and the program, in words of eight bytes: the header does not align its addresses, and a machine
+ * that cannot have that has a verifier that says so. */
+INLINE void copy_address(void* to, const void* from) {
+  __u64* x = to;
+  const __u64* y = from;
+  x[0] = y[0];
+  x[1] = y[1];
+}
+
 INLINE bool same_address(struct sluice_address6 a, struct sluice_address6 b) {
-  return !((a.words[0] ^ b.words[0]) | (a.words[1] ^ b.words[1]) | (a.words[2] ^ b.words[2]) |
-           (a.words[3] ^ b.words[3]));
+  const __u64 *x = (const __u64*)&a, *y = (const __u64*)&b;
+  return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
 }
 
 INLINE bool is_unspecified(struct sluice_address6 address) {
-  return !(address.words[0] | address.words[1] | address.words[2] | address.words[3]);
+  const __u64* x = (const __u64*)&address;
+  return !(x[0] | x[1]);
 }
 
 INLINE bool same_key(const struct sluice_flow6_key* a, const struct sluice_flow6_key* b) {
@@ -59,6 +68,29 @@ INLINE bool same_key(const struct sluice_flow6_key* a, const struct sluice_flow6
   barrier(); /* or the compiler holds a key's words for the next comparison: on the stack, of which there is little */
   for (int i = 0; i < (int)(sizeof(*a) / sizeof(*x)); i++) difference |= x[i] ^ y[i];
   return !difference;
+}
+
+/* The record under a tuple, unless it is another's with the same digest: whoever finds one looks at its `self`, or at
+ * the pair that it names. */
+INLINE struct sluice_flow6* find_flow(const struct sluice_flow6_key* key) {
+  const struct sluice_digest_key* secret = get_digest_key();
+  if (!secret) return 0;
+  struct sluice_flow6_digest digest = sluice_flow6_digest_of(secret, key);
+  return bpf_map_lookup_elem(&flows6, &digest);
+}
+
+INLINE int insert_flow(const struct sluice_flow6_key* key, const struct sluice_flow6* flow) {
+  const struct sluice_digest_key* secret = get_digest_key();
+  if (!secret) return -ENOENT;
+  struct sluice_flow6_digest digest = sluice_flow6_digest_of(secret, key);
+  return (int)bpf_map_update_elem(&flows6, &digest, flow, BPF_NOEXIST);
+}
+
+INLINE long delete_flow(const struct sluice_flow6_key* key) {
+  const struct sluice_digest_key* secret = get_digest_key();
+  if (!secret) return -ENOENT;
+  struct sluice_flow6_digest digest = sluice_flow6_digest_of(secret, key);
+  return bpf_map_delete_elem(&flows6, &digest);
 }
 
 INLINE bool within_prefix(struct sluice_address6 address, struct sluice_address6 prefix, __u8 length) {

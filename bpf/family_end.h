@@ -27,7 +27,6 @@
 #undef ENDPOINT
 #undef ENDPOINT_KEY
 #undef PAIR_KEYS
-#undef FLOWS
 #undef FRONTENDS
 #undef ENDPOINTS
 #undef KEYS_AT

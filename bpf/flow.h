@@ -6,7 +6,7 @@ INLINE FLOW* partner_of(const FLOW* flow) {
   __u32 index = flow->pair;
   const PAIR_KEYS* keys = KEYS_AT(index);
   if (!keys) return 0;
-  FLOW* other = bpf_map_lookup_elem(&FLOWS, flow->role == SLUICE_FLOW_FORWARD ? &keys->reverse : &keys->forward);
+  FLOW* other = find_flow(flow->role == SLUICE_FLOW_FORWARD ? &keys->reverse : &keys->forward);
   return other && other->pair == index ? other : 0;
 }
 
@@ -94,7 +94,7 @@ INLINE void copy_action(PACKET* p, const FLOW* flow) {
  * generation has ended, which is noted so that a new flow can take its place. */
 INLINE int flow(struct __sk_buff* skb, PACKET* p) {
   if (!p->tracked) return CONTINUE;
-  FLOW* found = bpf_map_lookup_elem(&FLOWS, &p->key);
+  FLOW* found = find_flow(&p->key);
   if (!found) return CONTINUE;
   struct sluice_ref source = found->source, endpoint = found->endpoint, frontend = found->frontend;
   __u32 index = found->pair;

@@ -81,7 +81,7 @@ OUTLINE int check_direct_syn(const PACKET* p) {
       .source_port = p->key.destination_port,
       .destination_port = p->key.source_port,
   };
-  const FLOW* found = bpf_map_lookup_elem(&FLOWS, &answer);
+  const FLOW* found = find_flow(&answer);
   if (!found || found->role != SLUICE_FLOW_REVERSE || is_ended(found)) return 0;
   __u32 index = found->pair;
   bool closing = is_closing(found);

@@ -3,8 +3,8 @@
 
 OUTLINE int judge(const struct sweep* sweep, const struct sluice_pair* pair, const PAIR_KEYS* keys, __u32 index,
                   bool* half_open) {
-  const FLOW* ahead = bpf_map_lookup_elem(&FLOWS, &keys->forward);
-  const FLOW* back = bpf_map_lookup_elem(&FLOWS, &keys->reverse);
+  const FLOW* ahead = find_flow(&keys->forward);
+  const FLOW* back = find_flow(&keys->reverse);
   if (!ahead || !back || ahead->pair != index || back->pair != index) return PAIR_ORPHANED;
   *half_open = ahead->state & SLUICE_STATE_HALF_OPEN_CHARGED;
   if (is_ended(ahead) || is_ended(back)) return PAIR_ENDED;

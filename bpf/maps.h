@@ -24,6 +24,7 @@
 
 ARRAY_OF(meta, struct sluice_meta, 1);
 ARRAY_OF(settings, struct sluice_settings, 1);
+ARRAY_OF(digest_key, struct sluice_digest_key, 1);
 ARRAY_OF(network_limits, struct sluice_network_limits, SLUICE_MAX_NETWORK_SLOTS);
 HASH_OF(ports, __u32, struct sluice_port, 65536, BPF_F_NO_PREALLOC);
 struct {
@@ -46,10 +47,10 @@ ARRAY_OF(frontend_filter, __u64, SLUICE_FILTER_WORDS);
 ARRAY_OF(refusal_windows, struct sluice_refusal_window, SLUICE_REFUSAL_WINDOWS);
 ARRAY_OF(network_usage, struct sluice_network_usage, SLUICE_MAX_NETWORK_SLOTS);
 /* Preallocated: an insert is twice as fast, and never fails for want of memory. Two records a pair, exactly. */
-HASH_OF(flows4, struct sluice_flow4_key, struct sluice_flow4, 2 * 262144, 0); /* daemon */
-HASH_OF(flows6, struct sluice_flow6_key, struct sluice_flow6, 2 * 262144, 0); /* daemon */
-ARRAY_OF(pairs, struct sluice_pair, 262144);                                  /* daemon */
-ARRAY_OF(pair_keys6, struct sluice_pair_keys6, 262144);                       /* daemon */
+HASH_OF(flows4, struct sluice_flow4_key, struct sluice_flow4, 2 * 262144, 0);    /* daemon */
+HASH_OF(flows6, struct sluice_flow6_digest, struct sluice_flow6, 2 * 262144, 0); /* daemon */
+ARRAY_OF(pairs, struct sluice_pair, 262144);                                     /* daemon */
+ARRAY_OF(pair_keys6, struct sluice_pair_keys6, 262144);                          /* daemon */
 ARRAY_OF(flow_totals, struct sluice_flow_totals, 1);
 
 ARRAY_OF(fragments, struct sluice_fragment_bucket, SLUICE_FRAGMENT_WINDOWS* SLUICE_FRAGMENT_BUCKETS);
@@ -86,6 +87,11 @@ struct {
 static __always_inline const struct sluice_settings* get_settings(void) {
   __u32 zero = 0;
   return bpf_map_lookup_elem(&settings, &zero);
+}
+
+static __always_inline const struct sluice_digest_key* get_digest_key(void) {
+  __u32 zero = 0;
+  return bpf_map_lookup_elem(&digest_key, &zero);
 }
 
 static __always_inline struct sluice_flow_totals* get_totals(void) {

@@ -111,7 +111,7 @@ OUTLINE int send_nd(struct __sk_buff* skb, PACKET* p, const struct nd_answer* an
 
 /* "target is at mac". */
 OUTLINE int advertise(struct __sk_buff* skb, PACKET* p, const struct nd_answer* answer) {
-  __u8 bytes[ND_READ_LENGTH] = {};
+  __u8 bytes[ND_READ_LENGTH] ALIGNED = {};
   struct nd_message* message = (struct nd_message*)bytes;
   __u32 solicited = is_unspecified(p->key.source) ? 0 : ND_SOLICITED_FLAG;
   message->type = ND_ADVERTISEMENT;
@@ -134,7 +134,7 @@ static __always_inline struct sluice_address6 router_link_local(void) {
 /* The router's answer to a solicitation: a default route, no prefix (addresses are assigned, not made up), no DHCP. */
 OUTLINE int advertise_router(struct __sk_buff* skb, PACKET* p) {
   static const __u8 router_mac[6] = SLUICE_ROUTER_MAC;
-  __u8 bytes[ND_READ_LENGTH] = {};
+  __u8 bytes[ND_READ_LENGTH] ALIGNED = {};
   struct nd_answer answer = {.from = router_link_local()};
   struct nd_router_advertisement* message = (struct nd_router_advertisement*)bytes;
   message->type = ND_ROUTER_ADVERTISEMENT;
@@ -210,7 +210,7 @@ INLINE int router_solicitation_from_pod(struct __sk_buff* skb, PACKET* p, const 
 
 /* A link-local source is not checked further: the answer goes to the port that asked, and nothing else is sent. */
 OUTLINE int nd_from_pod(struct __sk_buff* skb, PACKET* p, __u32 length, __u8 type) {
-  __u8 bytes[ND_READ_LENGTH] = {};
+  __u8 bytes[ND_READ_LENGTH] ALIGNED = {};
   if (type == ND_ROUTER_ADVERTISEMENT || type == ND_REDIRECT) return drop(p, SLUICE_REASON_SPOOFED_ND);
   if (!may_be_own(p, p->key.source) && !is_unspecified(p->key.source)) return drop(p, SLUICE_REASON_SPOOFED_ND);
   if (!read_nd(skb, p, length, bytes)) return drop(p, SLUICE_REASON_ND_MALFORMED);
@@ -219,13 +219,19 @@ OUTLINE int nd_from_pod(struct __sk_buff* skb, PACKET* p, __u32 length, __u8 typ
   return type == ND_SOLICITATION ? solicitation_from_pod(skb, p, message) : advertisement_from_pod(p, message);
 }
 
+/* Is it sent to where a floating IP hears it? What has its filter bit by chance only is another's address. */
+INLINE bool is_to_floating(const PACKET* p) {
+  return is_multicast6(p->key.destination) || is_floating(p->key.destination);
+}
+
 /* On the uplink only solicitations for a floating IP concern us; every other message is the host's. */
 OUTLINE int nd_from_uplink(struct __sk_buff* skb, PACKET* p, __u32 length) {
-  __u8 bytes[ND_READ_LENGTH] = {};
+  __u8 bytes[ND_READ_LENGTH] ALIGNED = {};
   if (!read_nd(skb, p, length, bytes)) return pass(p, SLUICE_REASON_FOREIGN);
   const struct nd_message* message = (const struct nd_message*)bytes;
   struct nd_answer answer = {.from = message->target, .target = message->target};
-  if (message->type != ND_SOLICITATION || !is_solicitation_allowed(p, message) || !is_floating(answer.target))
+  if (message->type != ND_SOLICITATION || !is_solicitation_allowed(p, message) || !is_to_floating(p) ||
+      !is_floating(answer.target))
     return pass(p, SLUICE_REASON_FOREIGN);
   if (!uplink_mac(p, answer.mac)) return drop(p, SLUICE_REASON_NO_PORT);
   return advertise(skb, p, &answer);

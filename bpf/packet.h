@@ -14,6 +14,8 @@
 
 #define CONTINUE (-100) /* a stage's "not decided here"; no TC_ACT_* or XDP_* has this value */
 
+#define ALIGNED __attribute__((aligned(8))) /* bytes on the stack that are read as something with IPv6 addresses */
+
 #define ETHERNET_LENGTH 14
 #define TCP_LENGTH 20
 #define UDP_LENGTH 8
@@ -89,6 +91,17 @@ static __always_inline void count_packet(__u8 entry, __u32 length, enum sluice_r
     counter->packets++;
     counter->bytes += length;
   }
+}
+
+/* Nobody's business but the stack's: nothing of such a packet is looked at again, nor kept. */
+static __always_inline int foreign(const struct __sk_buff* skb) {
+  count_packet(SLUICE_ENTRY_FROM_UPLINK, skb->len, SLUICE_REASON_FOREIGN);
+  return TC_ACT_UNSPEC;
+}
+
+static __always_inline int xdp_verdict(__u32 length, enum sluice_reason reason, int action) {
+  count_packet(SLUICE_ENTRY_UPLINK_XDP, length, reason);
+  return action;
 }
 
 /* Where a packet stands in its datagram. */

@@ -25,10 +25,10 @@ INLINE void discharge_half_open(FLOW* flow) {
 /* Deletes one record of a pair, if it is the pair's own. False: it is still there, since a delete can fail for the same
  * reasons as a push. */
 INLINE bool delete_record(const FLOW_KEY* key, __u32 index) {
-  FLOW* flow = bpf_map_lookup_elem(&FLOWS, key);
+  FLOW* flow = find_flow(key);
   if (!flow || flow->pair != index) return true;
   discharge_half_open(flow);
-  long error = bpf_map_delete_elem(&FLOWS, key);
+  long error = delete_flow(key);
   return !error || error == -ENOENT;
 }
 
@@ -55,8 +55,8 @@ INLINE bool names_key(const struct sluice_pair* pair, const PAIR_KEYS* keys, con
 /* Does the cause hold for the pair as it is now? Asked under the claim: since the packet looked, the index may have
  * been given to another flow, even to one of the same tuple. */
 INLINE bool may_delete(const PAIR_KEYS* keys, __u32 index, const PACKET* p, const FLOW_KEY* key, enum end_cause cause) {
-  const FLOW* ahead = bpf_map_lookup_elem(&FLOWS, &keys->forward);
-  const FLOW* back = bpf_map_lookup_elem(&FLOWS, &keys->reverse);
+  const FLOW* ahead = find_flow(&keys->forward);
+  const FLOW* back = find_flow(&keys->reverse);
   if (!ahead || !back || ahead->pair != index || back->pair != index) return true; /* an orphan, for the sweep too */
   if (is_ended(ahead) || is_ended(back)) return true;
   if (cause == END_CLOSING) return (ahead->state | back->state) & (SLUICE_STATE_FIN | SLUICE_STATE_RST);
@@ -66,7 +66,7 @@ INLINE bool may_delete(const PAIR_KEYS* keys, __u32 index, const PACKET* p, cons
 
 /* Deletes a record that names a pair which does not name it: no other way leads to it. */
 INLINE bool delete_leftover(__u32 index, const FLOW_KEY* key) {
-  FLOW* flow = bpf_map_lookup_elem(&FLOWS, key);
+  FLOW* flow = find_flow(key);
   return flow && flow->pair == index && still_self(flow, key) && delete_record(key, index);
 }
 

@@ -6,6 +6,13 @@ INLINE int cut_off(const PACKET* p) {
   return p->fragment ? SLUICE_REASON_FRAGMENT_TINY : SLUICE_REASON_TRUNCATED;
 }
 
+/* The two ports that TCP, UDP and SCTP begin with; false: one of them is 0. */
+INLINE bool take_ports(PACKET* p, const void* transport) {
+  __u32 ports = *(const __u32*)transport;
+  *(__u32*)&p->key.source_port = ports;
+  return (ports & 0xFFFF) && ports >> 16;
+}
+
 /* `length`, here and below: of the IP packet behind its headers; of a first fragment, what there is of it. */
 INLINE int parse_tcp(const void* data, const void* end, PACKET* p, __u32 length) {
   const struct tcphdr* tcp = data + l4_offset(p);
@@ -14,13 +21,11 @@ INLINE int parse_tcp(const void* data, const void* end, PACKET* p, __u32 length)
   __u8 flags = ((const __u8*)tcp)[13];
   if (header < TCP_LENGTH || ((flags & TCP_SYN) && (flags & (TCP_FIN | TCP_RST)))) return SLUICE_REASON_BAD_L4_HEADER;
   if (header > length) return p->fragment ? SLUICE_REASON_FRAGMENT_TINY : SLUICE_REASON_BAD_L4_HEADER;
-  p->key.source_port = tcp->source;
-  p->key.destination_port = tcp->dest;
   p->tcp_flags = flags;
   p->sequence = bpf_ntohl(tcp->seq);
   p->acknowledgement = bpf_ntohl(tcp->ack_seq);
   p->payload = length - header;
-  return tcp->source && tcp->dest ? 0 : SLUICE_REASON_ZERO_PORT;
+  return take_ports(p, tcp) ? 0 : SLUICE_REASON_ZERO_PORT;
 }
 
 INLINE int parse_udp(const void* data, const void* end, PACKET* p, __u32 length) {
@@ -28,9 +33,7 @@ INLINE int parse_udp(const void* data, const void* end, PACKET* p, __u32 length)
   if (length < UDP_LENGTH || (const void*)(udp + 1) > end) return cut_off(p);
   __u32 claimed = bpf_ntohs(udp->len);
   if (claimed < UDP_LENGTH || (claimed > length && !p->fragment)) return SLUICE_REASON_BAD_L4_HEADER;
-  p->key.source_port = udp->source;
-  p->key.destination_port = udp->dest;
-  return udp->source && udp->dest ? 0 : SLUICE_REASON_ZERO_PORT;
+  return take_ports(p, udp) ? 0 : SLUICE_REASON_ZERO_PORT;
 }
 
 /* Echo requests carry their id as source port, replies as destination port, so that a reply's tuple is the
@@ -55,13 +58,10 @@ INLINE int parse_icmp(const void* data, const void* end, PACKET* p, __u32 length
 INLINE int parse_sctp(const void* data, const void* end, PACKET* p, __u32 length) {
   const __be32* words = data + l4_offset(p); /* ports, verification tag, checksum */
   if (length < SCTP_LENGTH || (const void*)(words + 3) > end) return cut_off(p);
-  const __be16* port = (const __be16*)words;
   const __u8* chunk = (const __u8*)(words + 3);
-  p->key.source_port = port[0];
-  p->key.destination_port = port[1];
   p->sctp_init = words[1] == 0 && length > SCTP_LENGTH && (const void*)(chunk + 1) <= end && *chunk == SCTP_INIT;
   p->payload = length;
-  return port[0] && port[1] ? 0 : SLUICE_REASON_ZERO_PORT;
+  return take_ports(p, words) ? 0 : SLUICE_REASON_ZERO_PORT;
 }
 
 /* What the IP header, or the fragment header, says of a packet that is no whole datagram; `before`: bytes in front that

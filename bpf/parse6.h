@@ -12,8 +12,8 @@ INLINE int parse_ip_fields(const IP_HEADER* ip, PACKET* p, __u32* length) {
 }
 
 INLINE void take_addresses(const IP_HEADER* ip, PACKET* p) {
-  __builtin_memcpy(&p->key.source, &ip->saddr, sizeof(p->key.source));
-  __builtin_memcpy(&p->key.destination, &ip->daddr, sizeof(p->key.destination));
+  copy_address(&p->key.source, &ip->saddr);
+  copy_address(&p->key.destination, &ip->daddr);
 }
 
 /* The first next header; find_transport() walks on from there. */
@@ -98,8 +98,8 @@ INLINE int find_transport(struct __sk_buff* skb, PACKET* p, __u32* length) {
 }
 
 INLINE void write_addresses(IP_HEADER* ip, struct sluice_address6 source, struct sluice_address6 destination) {
-  __builtin_memcpy(&ip->saddr, &source, sizeof(source));
-  __builtin_memcpy(&ip->daddr, &destination, sizeof(destination));
+  copy_address(&ip->saddr, &source);
+  copy_address(&ip->daddr, &destination);
 }
 
 /* Changes the addresses and counts the hop. IPv6 has no checksum of its own. */

@@ -150,7 +150,7 @@ OUTLINE int translate_error(struct __sk_buff* skb, PACKET* p) {
   if (p->payload < IP_LENGTH || !read_quoted_ip(skb, &quote) || !is_own_quote(p, &quote))
     return drop(p, SLUICE_REASON_FOREIGN_QUOTE);
   if (!read_quoted_tuple(skb, p, &quote)) return CONTINUE;
-  const FLOW* found = bpf_map_lookup_elem(&FLOWS, &quote.answer);
+  const FLOW* found = find_flow(&quote.answer);
   if (!found) return CONTINUE;
   struct sluice_ref source = found->source, endpoint = found->endpoint, frontend = found->frontend;
   __u32 pair = found->pair;

@@ -26,6 +26,8 @@ INLINE void make_forward_action(PACKET* p, const CHOICE* choice) {
   action->delivery = choice->kind == SLUICE_ENDPOINT_POD_DEVICE ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
   action->role = SLUICE_FLOW_FORWARD;
   copy_mac(action->destination_mac, choice->mac);
+  action->network_slot = choice->network_slot;
+  action->pad[0] = action->pad[1] = 0;
 }
 
 INLINE void make_reverse_key(FLOW_KEY* key, const PACKET* p, const CHOICE* choice) {
@@ -77,7 +79,7 @@ OUTLINE int insert_reverse(const PACKET* p, const MAKING* making) {
   flow->source = making->choice->backend;
   flow->endpoint = p->source;
   fill_record(flow, making);
-  return (int)bpf_map_update_elem(&FLOWS, making->reverse, flow, BPF_NOEXIST);
+  return insert_flow(making->reverse, flow);
 }
 
 INLINE bool counts_half_open(const PACKET* p) {
@@ -96,13 +98,13 @@ OUTLINE int insert_forward(const PACKET* p, const MAKING* making) {
   flow->bytes = p->length;
   flow->state =
       (p->protocol == IPPROTO_TCP ? SLUICE_STATE_SYN : 0) | (counts_half_open(p) ? SLUICE_STATE_HALF_OPEN_CHARGED : 0);
-  return (int)bpf_map_update_elem(&FLOWS, &p->key, flow, BPF_NOEXIST);
+  return insert_flow(&p->key, flow);
 }
 
 /* Is this flow being made by another CPU, or made already? A live pair without its forward record is neither. */
 INLINE bool is_being_made(const struct sluice_pair* pair, const PAIR_KEYS* keys, const PACKET* p) {
   if (*(volatile const __u8*)&pair->family != FAMILY || !same_key(&keys->forward, &p->key)) return false;
-  return *(volatile const __u32*)&pair->state != SLUICE_PAIR_LIVE || bpf_map_lookup_elem(&FLOWS, &p->key);
+  return *(volatile const __u32*)&pair->state != SLUICE_PAIR_LIVE || find_flow(&p->key);
 }
 
 /* Who holds the reverse tuple? An ended flow is removed, as is what a failed deletion has left, and the insert tried
@@ -112,7 +114,7 @@ OUTLINE int reverse_or_owner(const PACKET* p, const MAKING* making) {
     int error = insert_reverse(p, making);
     if (!error) return INSERTED;
     if (error != -EEXIST) return FULL;
-    const FLOW* owner = bpf_map_lookup_elem(&FLOWS, making->reverse);
+    const FLOW* owner = find_flow(making->reverse);
     if (!owner) continue;
     __u32 index = owner->pair;
     bool ended = is_ended(owner);
@@ -156,7 +158,7 @@ INLINE int place_reverse(PACKET* p, MAKING* making) {
 
 /* Another CPU has made this flow with the same tuple: go by its record. */
 OUTLINE int adopt(PACKET* p) {
-  FLOW* winner = bpf_map_lookup_elem(&FLOWS, &p->key);
+  FLOW* winner = find_flow(&p->key);
   if (!winner) return SLUICE_REASON_FLOW_CONTENDED;
   struct sluice_ref source = winner->source;
   copy_action(p, winner);

@@ -5,8 +5,9 @@ INLINE void set_action_deltas(ACTION* action, const FLOW_KEY* key) {
   __u32 old_ports = sluice_ports_word(key->source_port, key->destination_port);
   __u32 new_ports = sluice_ports_word(action->new_source_port, action->new_destination_port);
   action->address_delta =
-      addresses_difference(key->source, key->destination, action->new_source, action->new_destination);
-  action->port_delta = old_ports == new_ports ? 0 : checksum_difference(old_ports, 0xFFFFFFFF, new_ports, 0);
+      checksum_fold(addresses_difference(key->source, key->destination, action->new_source, action->new_destination));
+  action->port_delta =
+      old_ports == new_ports ? 0 : checksum_fold(checksum_difference(old_ports, 0xFFFFFFFF, new_ports, 0));
 }
 
 /* With CHECKSUM_COMPLETE the kernel keeps the sum of the packet from the IP header on. In IPv4 the header's checksum
@@ -72,7 +73,7 @@ INLINE int rewrite_transport_checksum(struct __sk_buff* skb, const PACKET* p) {
     return 0;
   }
   if (state == CHECKSUM_UNKNOWN) return rewrite_checksum_by_helper(skb, p, l4_offset(p) + field);
-  if (FAMILY == 4 && state == CHECKSUM_COMPLETE) bpf_csum_update(skb, ~action->address_delta);
+  if (FAMILY == 4 && state == CHECKSUM_COMPLETE) bpf_csum_update(skb, ~(__u32)action->address_delta);
   __u16 changed = state == CHECKSUM_PARTIAL
                       ? checksum_fold((__u64)*check + action->address_delta)
                       : ~checksum_fold((__u64)(__u16) ~*check + action->address_delta + action->port_delta);

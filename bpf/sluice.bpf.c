@@ -44,7 +44,8 @@
 /* clang-format on */
 
 static __noinline int from_pod4(struct __sk_buff* skb) {
-  struct packet4 p = {.entry = SLUICE_ENTRY_FROM_POD, .length = skb->len};
+  struct packet4 p;
+  begin_packet(&p, SLUICE_ENTRY_FROM_POD, skb->len);
   __be16 ethertype = 0;
   STAGE(port_of(skb, &p));
   STAGE(admit_frame(skb, &p, &ethertype));
@@ -59,11 +60,12 @@ static __noinline int from_pod4(struct __sk_buff* skb) {
 }
 
 static __noinline int from_pod6(struct __sk_buff* skb) {
-  struct packet6* p = blank_packet6(SLUICE_ENTRY_FROM_POD, skb->len);
+  struct packet6* p = packet6_room();
   __be16 ethertype = 0;
   __u32 length = 0;
   bool group = false;
   if (!p) return TC_ACT_SHOT; /* cannot be */
+  begin_packet(p, SLUICE_ENTRY_FROM_POD, skb->len);
   STAGE(port_of(skb, p));
   STAGE(admit_frame(skb, p, &ethertype));
   if (ethertype != bpf_htons(ETH_P_IPV6)) return drop(p, ethertype_reason(ethertype));
@@ -79,7 +81,7 @@ static __noinline int from_pod6(struct __sk_buff* skb) {
 }
 
 static __noinline int from_uplink4(struct __sk_buff* skb) {
-  struct packet4 p = {.entry = SLUICE_ENTRY_FROM_UPLINK, .length = skb->len, .own_delivery = SLUICE_DELIVER_UPLINK};
+  struct packet4 p;
   __u32 length = 0;
   STAGE(ours_on_uplink(skb, &p));
   STAGE(shape_on_uplink(skb, &p, &length));
@@ -92,10 +94,9 @@ static __noinline int from_uplink4(struct __sk_buff* skb) {
 }
 
 static __noinline int from_uplink6(struct __sk_buff* skb) {
-  struct packet6* p = blank_packet6(SLUICE_ENTRY_FROM_UPLINK, skb->len);
+  struct packet6* p = packet6_room();
   __u32 length = 0;
   if (!p) return TC_ACT_UNSPEC; /* cannot be */
-  p->own_delivery = SLUICE_DELIVER_UPLINK;
   STAGE(ours_on_uplink(skb, p));
   STAGE(shape_on_uplink(skb, p, &length));
   STAGE(fragment(p));
@@ -122,13 +123,15 @@ int uplink_xdp(struct xdp_md* xdp) {
   const struct ethhdr* ethernet = (void*)(long)xdp->data;
   __u32 length = (__u32)(xdp->data_end - xdp->data);
   bool is_ethernet = (void*)(ethernet + 1) <= (void*)(long)xdp->data_end;
-  if (is_ethernet && ethernet->h_proto == bpf_htons(ETH_P_IPV6)) {
-    struct packet6* p = blank_packet6(SLUICE_ENTRY_UPLINK_XDP, length);
-    return p ? xdp_early_drop(xdp, p) : XDP_PASS;
+  if (is_ethernet && ethernet->h_proto == bpf_htons(ETH_P_IP)) {
+    struct packet4 p;
+    return xdp_early_drop(xdp, &p, length);
   }
-  struct packet4 p = {.entry = SLUICE_ENTRY_UPLINK_XDP, .length = length};
-  if (!is_ethernet || ethernet->h_proto != bpf_htons(ETH_P_IP)) return xdp_verdict(&p, SLUICE_REASON_FOREIGN, XDP_PASS);
-  return xdp_early_drop(xdp, &p);
+  if (is_ethernet && ethernet->h_proto == bpf_htons(ETH_P_IPV6)) {
+    struct packet6* p = packet6_room();
+    return p ? xdp_early_drop(xdp, p, length) : XDP_PASS;
+  }
+  return xdp_verdict(length, SLUICE_REASON_FOREIGN, XDP_PASS);
 }
 
 /* Run once after load, with any packet: starts the sweep under this program. */

@@ -29,28 +29,26 @@ OUTLINE int admit_on_uplink(PACKET* p) {
 
 /* ---- XDP: drop before an skb exists ----------------------------------------------------------------------------- */
 
-INLINE int xdp_verdict(const PACKET* p, enum sluice_reason reason, int action) {
-  count_packet(p->entry, p->length, reason);
-  return action;
-}
-
 /* Is the frame for this device? What is for another host's MAC is the host's to ignore. */
 INLINE bool is_for_uplink(const PACKET* p, const struct ethhdr* ethernet) {
   __u8 mac[6];
   return uplink_mac(p, mac) && same_mac(ethernet->h_dest, mac);
 }
 
-OUTLINE int xdp_early_drop(struct xdp_md* xdp, PACKET* p) {
+/* `p` has nothing in it yet, and needs nothing for what is not ours. */
+INLINE int xdp_early_drop(struct xdp_md* xdp, PACKET* p, __u32 frame) {
   const void *data = (void*)(long)xdp->data, *end = (void*)(long)xdp->data_end;
   const struct ethhdr* ethernet = data;
   const IP_HEADER* ip = (const void*)(ethernet + 1);
-  if ((void*)(ip + 1) > end) return xdp_verdict(p, SLUICE_REASON_FOREIGN, XDP_PASS);
+  if ((void*)(ip + 1) > end) return xdp_verdict(frame, SLUICE_REASON_FOREIGN, XDP_PASS);
   take_addresses(ip, p);
-  if (!is_floating(p->key.destination)) return xdp_verdict(p, SLUICE_REASON_FOREIGN, XDP_PASS);
+  if (!in_frontend_filter(0, p->key.destination)) return xdp_verdict(frame, SLUICE_REASON_FOREIGN, XDP_PASS);
+  begin_packet(p, SLUICE_ENTRY_UPLINK_XDP, frame);
+  if (!is_floating(p->key.destination)) return xdp_verdict(frame, SLUICE_REASON_FOREIGN, XDP_PASS);
   p->ifindex = xdp->ingress_ifindex;
   __u32 length = 0;
   int reason = check_uplink_shape(ip, p, &length);
-  if (!reason) return xdp_verdict(p, SLUICE_REASON_XDP_TO_TC, XDP_PASS);
-  if (!is_for_uplink(p, ethernet)) return xdp_verdict(p, SLUICE_REASON_FOREIGN, XDP_PASS);
-  return xdp_verdict(p, reason, XDP_DROP);
+  if (!reason) return xdp_verdict(frame, SLUICE_REASON_XDP_TO_TC, XDP_PASS);
+  if (!is_for_uplink(p, ethernet)) return xdp_verdict(frame, SLUICE_REASON_FOREIGN, XDP_PASS);
+  return xdp_verdict(frame, reason, XDP_DROP);
 }

@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 4
+#define SLUICE_ABI_VERSION 5
 
 #ifdef __cplusplus
 #define SLUICE_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " is part of the ABI")
@@ -36,10 +36,11 @@
 /* The router's MAC address in every network (locally administered, "slc" in the middle). */
 #define SLUICE_ROUTER_MAC {0x02, 0x73, 0x6c, 0x63, 0x00, 0x01}
 
-/* An IPv6 address as it stands in a packet; all zero where there is none. */
+/* An IPv6 address as it stands in a packet; all zero where there is none. Aligned so that programs move and compare it
+ * in two words of eight bytes. */
 struct sluice_address6 {
   __be32 words[4];
-};
+} __attribute__((aligned(8)));
 SLUICE_ASSERT_SIZE(struct sluice_address6, 16);
 
 /* The router's link-local address: fe80::/64 with the modified EUI-64 of its MAC (RFC 4291 appendix A). */
@@ -168,13 +169,14 @@ struct sluice_port {
   __u8 delivery; /* enum sluice_delivery: how replies reach the sender through this device */
   __u8 mac[6];   /* the pod's, or the uplink's own */
   __u8 cidr6_length;
-  __u8 pad;
+  __u8 pad[5];
   struct sluice_address6 address6; /* the pod's; zero: it has none, or an uplink */
   struct sluice_address6 cidr6;    /* the network's prefix */
   struct sluice_address6 router6;
+  __u32 pad2;
   __u32 self_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_port, 96);
+SLUICE_ASSERT_SIZE(struct sluice_port, 104);
 
 /* port_slots: the same records once more, in an array by ifindex % SLUICE_PORT_SLOTS, because an array costs a
  * packet nothing and a hash does. Of two ports with one slot the other is found in the hash alone.
@@ -185,8 +187,9 @@ SLUICE_ASSERT_SIZE(struct sluice_port, 96);
 #define SLUICE_PORT_SLOTS 4096
 struct sluice_port_slot {
   __u32 sequence;
+  __u32 pad;
   struct sluice_port port; /* what IPv4 needs lies in the first cache line */
-  __u32 pad[7];            /* to two cache lines */
+  __u64 pad2[2];           /* to two cache lines */
 };
 SLUICE_ASSERT_SIZE(struct sluice_port_slot, 128);
 
@@ -221,10 +224,11 @@ struct sluice_endpoint4 {
 SLUICE_ASSERT_SIZE(struct sluice_endpoint4, 40);
 
 struct sluice_endpoint6_key {
-  __u32 network;
   struct sluice_address6 address;
+  __u32 network;
+  __u32 pad;
 };
-SLUICE_ASSERT_SIZE(struct sluice_endpoint6_key, 20);
+SLUICE_ASSERT_SIZE(struct sluice_endpoint6_key, 24);
 
 /* As struct sluice_endpoint4. A pod with both families has one slot and generation. */
 struct sluice_endpoint6 {
@@ -233,11 +237,11 @@ struct sluice_endpoint6 {
   __u32 ifindex;
   __u8 mac[6];
   __u8 kind;
-  __u8 pad;
+  __u8 pad[5];
   struct sluice_address6 node6; /* reserved */
   struct sluice_endpoint6_key self_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_endpoint6, 76);
+SLUICE_ASSERT_SIZE(struct sluice_endpoint6, 88);
 
 /* ---- frontends (hash) and backends, rings (arenas) ------------------------------------------------------------------
  */
@@ -282,8 +286,8 @@ struct sluice_frontend4 {
 SLUICE_ASSERT_SIZE(struct sluice_frontend4, 80);
 
 struct sluice_frontend6_key {
-  __u32 network;
   struct sluice_address6 address;
+  __u32 network;
   __be16 port;
   __u8 protocol;
   __u8 pad;
@@ -352,14 +356,12 @@ static inline __u32 sluice_filter_bit(__u32 network, __be32 address) {
   return (__u32)(((__u32)address * 0x9E3779B1u + network * 0x85EBCA6Bu) >> 16); /* multiplicative hash to 16 bits */
 }
 
+/* Two products at a time, of which the upper bits are taken: there an address's last octets differ. */
 static inline __u32 sluice_filter_bit6(__u32 network, const struct sluice_address6* address) {
-  __u32 hash = network * 0x85EBCA6Bu;
-  int i;
-  for (i = 0; i < 4; i++) {
-    hash = (hash ^ (__u32)address->words[i]) * 0x9E3779B1u;
-    hash ^= hash >> 16; /* the last octet stands in a word's highest byte, which a product moves nowhere */
-  }
-  return hash & (SLUICE_FILTER_BITS - 1);
+  const __u32* words = (const __u32*)address->words;
+  __u64 first = words[0] | (__u64)words[1] << 32, last = words[2] | (__u64)words[3] << 32;
+  return (__u32)((first * 0x9E3779B97F4A7C15ull + last * 0xC2B2AE3D27D4EB4Full + network * 0x85EBCA77C2B2AE63ull) >>
+                 48);
 }
 
 static inline __u32 sluice_refusal_index(__be32 address) {
@@ -385,13 +387,29 @@ struct sluice_flow4_key {
 SLUICE_ASSERT_SIZE(struct sluice_flow4_key, 16);
 
 struct sluice_flow6_key {
-  __u32 network_protocol;
   struct sluice_address6 source;
   struct sluice_address6 destination;
+  __u32 network_protocol;
   __be16 source_port;
   __be16 destination_port;
-} __attribute__((aligned(8))); /* compared in words of eight bytes */
+};
 SLUICE_ASSERT_SIZE(struct sluice_flow6_key, 40);
+
+/* What an IPv6 record stands under in flows6: of the tuple's addresses a digest (sluice_flow_digest6), because the
+ * kernel hashes and compares 16 bytes in two thirds of the time that it takes for 40. Two tuples may have the same one,
+ * so a record is another's unless its `self` is the tuple that was looked for. */
+struct sluice_flow6_digest {
+  __u64 addresses;
+  __u64 rest; /* network_protocol; in the upper half both ports, as they stand in memory */
+};
+SLUICE_ASSERT_SIZE(struct sluice_flow6_digest, 16);
+
+/* digest_key: array with one element, for as long as the maps live: random, written once by the daemon that makes them.
+ * Who knows it could make tuples that are in each other's way. */
+struct sluice_digest_key {
+  __u32 words[8];
+};
+SLUICE_ASSERT_SIZE(struct sluice_digest_key, 32);
 
 enum sluice_delivery {
   SLUICE_DELIVER_PEER = 1,   /* bpf_redirect_peer(ifindex) */
@@ -417,7 +435,8 @@ enum sluice_flow_state {
   SLUICE_STATE_HALF_OPEN_CHARGED = 1 << 5, /* forward record: counts in network_usage.half_open */
 };
 
-/* One direction of a flow pair: the whole action for its packets. Hot fields stand in the first cache lines. */
+/* One direction of a flow pair: the whole action for its packets. With the head and the key that the kernel puts before
+ * it, 48 and 16 bytes, a record fills three cache lines. */
 struct sluice_flow4 {
   struct sluice_flow4_key self;
   __u32 stamp; /* equals stamp_end, unless the record is being written */
@@ -426,12 +445,14 @@ struct sluice_flow4 {
   __be32 new_destination;
   __be16 new_source_port;
   __be16 new_destination_port;
-  __u32 address_delta;        /* one's complement difference of the addresses, for IP and L4 checksums */
-  __u32 port_delta;           /* the same of the ports, for the L4 checksum */
-  __u32 ifindex;              /* where delivery sends it */
-  __u8 delivery;              /* enum sluice_delivery */
-  __u8 role;                  /* enum sluice_flow_role */
-  __u8 destination_mac[6];    /* not for SLUICE_DELIVER_UPLINK */
+  __u16 address_delta;     /* one's complement difference of the addresses, for IP and L4 checksums */
+  __u16 port_delta;        /* the same of the ports, for the L4 checksum; 0: they stay what they are */
+  __u32 ifindex;           /* where delivery sends it */
+  __u8 delivery;           /* enum sluice_delivery */
+  __u8 role;               /* enum sluice_flow_role */
+  __u8 destination_mac[6]; /* not for SLUICE_DELIVER_UPLINK */
+  __u16 network_slot;      /* charged */
+  __u8 pad[2];
   struct sluice_ref source;   /* the sending pod ({0, 0}: the public side): must equal the port's endpoint */
   struct sluice_ref endpoint; /* the receiving pod ({0, 0}: the public side) */
   struct sluice_ref frontend; /* the service port or floating IP port that made the flow */
@@ -441,15 +462,14 @@ struct sluice_flow4 {
   __u64 last_seen;            /* bpf_ktime_get_coarse_ns */
   __u64 packets;
   __u64 bytes;
-  __be32 node4;       /* reserved: tunnel remote */
-  __u16 network_slot; /* charged */
-  __u8 pad[2];
+  __be32 node4; /* reserved: tunnel remote */
+  __u32 pad2;
   __u32 last_tick; /* low word of the jiffies at last_seen: the clock is read once a tick */
   __u32 stamp_end;
 };
 SLUICE_ASSERT_SIZE(struct sluice_flow4, 128);
 
-/* The same for IPv6. */
+/* The same for IPv6: with 48 and 16 bytes before it, four cache lines. */
 struct sluice_flow6 {
   struct sluice_flow6_key self;
   __u32 stamp;
@@ -458,12 +478,14 @@ struct sluice_flow6 {
   struct sluice_address6 new_destination;
   __be16 new_source_port;
   __be16 new_destination_port;
-  __u32 address_delta;
-  __u32 port_delta;
+  __u16 address_delta;
+  __u16 port_delta;
   __u32 ifindex;
   __u8 delivery;
   __u8 role;
   __u8 destination_mac[6];
+  __u16 network_slot;
+  __u8 pad[2];
   struct sluice_ref source;
   struct sluice_ref endpoint;
   struct sluice_ref frontend;
@@ -472,13 +494,12 @@ struct sluice_flow6 {
   __u64 last_seen;
   __u64 packets;
   __u64 bytes;
-  __u16 network_slot;
-  __u8 pad[2];
+  struct sluice_address6 node6; /* reserved: tunnel remote */
+  __u64 pad2;
   __u32 last_tick;
-  __u32 pad2;
   __u32 stamp_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_flow6, 176);
+SLUICE_ASSERT_SIZE(struct sluice_flow6, 192);
 
 enum sluice_pair_state {
   SLUICE_PAIR_FREE = 0,

@@ -55,7 +55,7 @@
   X(NO_CONNECTION, no_connection, DROP, "TCP without SYN and without a flow, from the public side; SCTP but an INIT without a flow") \
   X(REFUSAL_LIMITED, refusal_limited, DROP, "would have been refused with an answer, but the network's rate of refusals is used up") \
   X(NETWORK_CAP, network_cap, DROP, "the network has used its share of the flow table") \
-  X(HALF_OPEN_CAP, half_open_cap, DROP, "the network has too many half-open TCP flows from the public side") \
+  X(HALF_OPEN_CAP, half_open_cap, DROP, "the network has too many half-open flows from the public side") \
   X(FLOW_TABLE_FULL, flow_table_full, DROP, "no room for a new flow; live flows are never evicted") \
   X(FLOW_COLLISION, flow_collision, DROP, "another flow owns the translated tuple and no substitute port was free") \
   X(FLOW_CONTENDED, flow_contended, DROP, "two CPUs made or removed the same flow at the same time; the sender's retry passes") \

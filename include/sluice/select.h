@@ -108,6 +108,27 @@ SLUICE_SELECT_INLINE __u64 sluice_flow_hash6(const __u64 secret[2], __u32 networ
   return sluice_siphash13(secret, words, 5);
 }
 
+/* NH, the hash of UMAC (RFC 4418 5.2.1), of both addresses: whatever two pairs of addresses differ in, one key in 2^32
+ * at most gives them the same digest. Four products, which do not wait for each other. */
+SLUICE_SELECT_INLINE __u64 sluice_flow_digest6(const struct sluice_digest_key* key,
+                                               const struct sluice_address6* source,
+                                               const struct sluice_address6* destination) {
+  const __u32 *s = (const __u32*)source->words, *d = (const __u32*)destination->words, *k = key->words;
+  return (__u64)(__u32)(s[0] + k[0]) * (__u32)(d[0] + k[4]) + (__u64)(__u32)(s[1] + k[1]) * (__u32)(d[1] + k[5]) +
+         (__u64)(__u32)(s[2] + k[2]) * (__u32)(d[2] + k[6]) + (__u64)(__u32)(s[3] + k[3]) * (__u32)(d[3] + k[7]);
+}
+
+/* The key of a record in flows6. */
+SLUICE_SELECT_INLINE struct sluice_flow6_digest sluice_flow6_digest_of(const struct sluice_digest_key* key,
+                                                                       const struct sluice_flow6_key* tuple) {
+  struct sluice_flow6_digest digest;
+  __u32 ports;
+  __builtin_memcpy(&ports, &tuple->source_port, sizeof(ports));
+  digest.addresses = sluice_flow_digest6(key, &tuple->source, &tuple->destination);
+  digest.rest = tuple->network_protocol | (__u64)ports << 32;
+  return digest;
+}
+
 /* `ports` of sluice_flow_hash6: as the two ports stand in memory on a little-endian machine. */
 SLUICE_SELECT_INLINE __u32 sluice_ports_word(__be16 source_port, __be16 destination_port) {
   return (__u32)(__u16)source_port | (__u32)(__u16)destination_port << 16;

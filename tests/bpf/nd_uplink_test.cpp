@@ -37,6 +37,12 @@ TEST_F(NdFromUplink, QuestionsForAFloatingIpAreAnsweredWithTheUplinksMac) {
   }
 }
 
+TEST_F(NdFromUplink, AQuestionToAnAddressThatHasTheFilterBitByChanceIsTheHosts) {
+  const Address other = ip("192.0.2.2");
+  world.set_filter_bit({0, other});
+  expect_foreign(nd(kInbound, gateway, other, kSolicitation, nd_body(0, address, 1, kGatewayMac)));
+}
+
 TEST_F(NdFromUplink, WhoeverWantsAFloatingIpForItselfIsTold) {
   const Outcome outcome = receive(probe(address));
   EXPECT_EQ(outcome.reason, SLUICE_REASON_ND_ANSWERED);

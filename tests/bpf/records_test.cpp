@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A hash element can be reused by the kernel while it is read. A record whose `self` is not its key is never used.
+#include <cstring>
+
 #include "harness/program_test.hpp"
 
 namespace bpftest {
@@ -41,16 +43,16 @@ TEST_P(Records, AnotherDevicesRecordAdmitsNobody) {
 TEST_P(Records, APortWhoseSlotAnotherPortHoldsIsFoundInTheHash) {
   auto other = datapath.lookup<sluice_port>("ports", server.ifindex).value();
   other.self = client.ifindex + SLUICE_PORT_SLOTS;
-  put_slot(datapath, client.ifindex, {.sequence = 2, .port = other, .pad = {}});
+  put_slot(datapath, client.ifindex, {.sequence = 2, .pad = 0, .port = other, .pad2 = {}});
   EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
 }
 
 TEST_P(Records, ASlotThatIsBeingWrittenIsNotBelieved) {
   const auto own = datapath.lookup<sluice_port>("ports", client.ifindex).value();
   datapath.remove("ports", client.ifindex);
-  put_slot(datapath, client.ifindex, {.sequence = 3, .port = own, .pad = {}});
+  put_slot(datapath, client.ifindex, {.sequence = 3, .pad = 0, .port = own, .pad2 = {}});
   EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_NO_PORT);
-  put_slot(datapath, client.ifindex, {.sequence = 4, .port = own, .pad = {}});
+  put_slot(datapath, client.ifindex, {.sequence = 4, .pad = 0, .port = own, .pad2 = {}});
   EXPECT_EQ(send(client, syn()).reason, SLUICE_REASON_TO_BACKEND);
 }
 
@@ -148,6 +150,44 @@ TEST_P(Records, TheCountersAddUpToTheRuns) {
   std::uint64_t sum = 0;
   for (const sluice_counter& counter : datapath.counters()) sum += counter.packets;
   EXPECT_EQ(sum, runs);
+}
+
+/// Two tuples whose records would stand under one digest. Nobody can make them who does not know the key.
+class Digests : public ProgramTest {
+ protected:
+  Digests() : ProgramTest(Family::kIpv6) {
+    world.floating("2001:db8:0:1::5", 80, kTcp, network, {{server, 8080}});
+    world.floating("2001:db8:0:2::5", 80, kTcp, network, {{second, 8080}});
+  }
+  [[nodiscard]] static Address client() {
+    sluice_address6 address = bpftest::ip("2001:db8::9").wire6();
+    address.words[1] = 0U - kDigestKey.words[1];  // this word's product is 0, whatever the destination has in it
+    return Address::of6(address);
+  }
+  [[nodiscard]] static sluice_flow6_digest digest(const Tuple& tuple) {
+    return Ipv6::map_key(wire_key(Ipv6{}, FlowKey{0, kTcp, tuple}));
+  }
+  Outcome open(const Tuple& tuple) { return receive(tcp(kInbound, tuple, kSyn)); }
+
+  Network network = world.network(7, 1);
+  Pod server = world.pod(network, "172.16.0.20");
+  Pod second = world.pod(network, "172.16.0.21");
+  Tuple one{client(), 40000, ip("2001:db8:0:1::5"), 80};
+  Tuple other{client(), 40000, ip("2001:db8:0:2::5"), 80};
+};
+
+TEST_F(Digests, TheLaterOfTwoFlowsWithOneDigestIsRefusedAndTheFirstUntouched) {
+  const auto first = digest(one), same = digest(other);
+  ASSERT_EQ(std::memcmp(&first, &same, sizeof(first)), 0);
+  ASSERT_EQ(open(one).reason, SLUICE_REASON_TO_BACKEND);
+  const auto before = flow(0, kTcp, one);
+  EXPECT_EQ(open(other).reason, SLUICE_REASON_FLOW_CONTENDED) << "not translated by the other's record";
+  EXPECT_EQ(datapath.usage(network.slot).pairs, 1U) << "the refused one is charged nothing";
+  EXPECT_EQ(datapath.flows().size(), 2U);
+  EXPECT_EQ(flow(0, kTcp, one).value().stamp, before.value().stamp);
+  EXPECT_EQ(receive(tcp(kInbound, one, kSyn)).reason, SLUICE_REASON_TO_BACKEND);
+  other.source_port = 40001;
+  EXPECT_EQ(open(other).reason, SLUICE_REASON_TO_BACKEND) << "the ports are not in the digest";
 }
 
 IN_BOTH_FAMILIES(Records);

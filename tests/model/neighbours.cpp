@@ -21,8 +21,8 @@ bool arp_well_formed(const Bytes& frame) {
 bool well_formed(const Bytes& frame) {
   const std::size_t length = read16(frame, kIp + 4);
   const bool short_one = frame.at(kMessage) == kRouterSolicitation && (length == 8 || length == 16);
-  if (frame.at(hops_at(true)) != 255 || frame.at(kMessage + 1) != 0) return false;
   if (length != 24 && length != 32 && length != 40 && !short_one) return false;
+  if (frame.at(hops_at(true)) != 255 || frame.at(kMessage + 1) != 0) return false;
   const std::uint32_t pseudo = pseudo_sum(frame, kIp, true, icmp_of(true), length);
   return ones_sum(frame, kMessage, kMessage + length, pseudo) == 0xffff;
 }

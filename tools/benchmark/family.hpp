@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sluice/abi.h>
+#include <sluice/select.h>
 
 #include <array>
 #include <cstdint>
@@ -27,16 +28,22 @@ struct Address {
   }
 };
 
+/// The key of IPv6 tuples' digests in these tables.
+inline constexpr sluice_digest_key kDigestKey = {
+    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0x082efa98, 0xec4e6c89}};
+
 struct Names4 {
   using Endpoint = sluice_endpoint4;
   using Frontend = sluice_frontend4;
   using FrontendKey = sluice_frontend4_key;
   using Flow = sluice_flow4;
-  using FlowKey = sluice_flow4_key;
+  using FlowKey = sluice_flow4_key;  ///< a tuple
   static constexpr const char* kEndpoints = "endpoints4";
   static constexpr const char* kFrontends = "frontends4";
   static constexpr const char* kFlows = "flows4";
   static __be32 wire(const Address& address) { return address.wire4(); }
+  /// What a tuple's record stands under.
+  static FlowKey map_key(const FlowKey& tuple) { return tuple; }
   static std::uint32_t filter_bit(std::uint32_t network, const Address& address) {
     return sluice_filter_bit(network, address.wire4());
   }
@@ -52,6 +59,7 @@ struct Names6 {
   static constexpr const char* kFrontends = "frontends6";
   static constexpr const char* kFlows = "flows6";
   static sluice_address6 wire(const Address& address) { return address.wire6(); }
+  static sluice_flow6_digest map_key(const FlowKey& tuple) { return sluice_flow6_digest_of(&kDigestKey, &tuple); }
   static std::uint32_t filter_bit(std::uint32_t network, const Address& address) {
     const sluice_address6 wire = address.wire6();
     return sluice_filter_bit6(network, &wire);

@@ -119,6 +119,7 @@ Status World::write_settings() const {
   settings.smallest_mtu = 1500;
   const sluice_network_limits limits{kNetwork, kGuaranteed, tables_.max_pairs(), tables_.max_pairs()};
   return all([&] { return tables_.put("settings", std::uint32_t{0}, settings); },
+             [&] { return tables_.put("digest_key", std::uint32_t{0}, kDigestKey); },
              [&] { return tables_.put("network_limits", std::uint32_t{kNetworkSlot}, limits); });
 }
 
@@ -133,7 +134,9 @@ Status World::put_endpoint(std::uint32_t network, const Address& address, std::u
   return in_family(shape_.family, [&](auto names) {
     using Names = decltype(names);
     typename Names::Endpoint record{};
-    record.self = record.self_end = {network, Names::wire(address)};
+    record.self.network = network;
+    record.self.address = Names::wire(address);
+    record.self_end = record.self;
     record.kind = kind;
     record.ref = ref;
     record.ifindex = ifindex;
@@ -179,7 +182,7 @@ Status World::set_filter_bit(std::uint32_t network, const Address& address) cons
 
 /// Both maps, as the daemon does (userspace/datapath/port_slots.cpp).
 Status World::put_port(const sluice_port& port) const {
-  const sluice_port_slot slot{.sequence = 2, .port = port, .pad = {}};
+  const sluice_port_slot slot{.sequence = 2, .pad = 0, .port = port, .pad2 = {}};
   const std::uint32_t index = port.self % SLUICE_PORT_SLOTS;
   return all([&] { return tables_.put("port_slots", index, slot); },
              [&] { return tables_.put("ports", port.self, port); });
@@ -205,7 +208,11 @@ Status World::write_frontend(std::uint32_t index, std::uint32_t network, const A
   const auto put_record = [&](auto names) {
     using Names = decltype(names);
     typename Names::Frontend record{};
-    record.self = record.self_end = {network, Names::wire(address), to_wire(kServicePort), IPPROTO_TCP, 0};
+    record.self.network = network;
+    record.self.address = Names::wire(address);
+    record.self.port = to_wire(kServicePort);
+    record.self.protocol = IPPROTO_TCP;
+    record.self_end = record.self;
     record.backend_network = kNetwork;
     record.ref = ref;
     record.backend_base = index * shape_.backends;
@@ -353,7 +360,7 @@ Status World::check_flows() const {
   std::uint32_t established = 0;
   const Status counted = in_family(shape_.family, [&](auto names) -> Status {
     using Names = decltype(names);
-    typename Names::FlowKey key{};
+    auto key = Names::map_key({});
     const int map = tables_.map(Names::kFlows);
     for (int error = bpf_map_get_next_key(map, nullptr, &key); error == 0;
          error = bpf_map_get_next_key(map, &key, &key)) {
@@ -379,21 +386,27 @@ typename Names::FlowKey World::forward_key(std::uint32_t flow) const {
   const std::uint32_t high = index / kLowSpace;
   const auto port = static_cast<std::uint16_t>(kClientPort + index % kLowSpace);
   const bool pod = shape_.side == Side::kPod;
-  return {(pod ? kNetwork : 0) | IPPROTO_TCP << 24, Names::wire(address(pod ? kClient : Ipv4{kPublic.value + high})),
-          Names::wire(address(pod ? Ipv4{kService.value + high} : kFloating)), to_wire(port), to_wire(kServicePort)};
+  typename Names::FlowKey key{};
+  key.network_protocol = (pod ? kNetwork : 0) | IPPROTO_TCP << 24;
+  key.source = Names::wire(address(pod ? kClient : Ipv4{kPublic.value + high}));
+  key.destination = Names::wire(address(pod ? Ipv4{kService.value + high} : kFloating));
+  key.source_port = to_wire(port);
+  key.destination_port = to_wire(kServicePort);
+  return key;
 }
 
 Status World::close_flow(std::uint32_t flow) const {
   const std::string what = "close flow " + std::to_string(flow);
   return in_family(shape_.family, [&](auto names) -> Status {
     using Names = decltype(names);
-    const auto key = forward_key<Names>(flow);
+    const auto key = Names::map_key(forward_key<Names>(flow));
     const auto record = tables_.get<typename Names::Flow>(Names::kFlows, key);
     if (!record) return fail_in(what, record);
-    const auto reverse = reverse_key(names, tables_, record->pair);
-    if (!reverse) return fail_in(what, reverse);
+    const auto reverse_tuple = reverse_key(names, tables_, record->pair);
+    if (!reverse_tuple) return fail_in(what, reverse_tuple);
+    const auto reverse = Names::map_key(*reverse_tuple);
     const int map = tables_.map(Names::kFlows);
-    if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &*reverse) != 0 ||
+    if (bpf_map_delete_elem(map, &key) != 0 || bpf_map_delete_elem(map, &reverse) != 0 ||
         bpf_map_update_elem(tables_.map("pairs_free"), nullptr, &record->pair, BPF_ANY) != 0) {
       return fail_errno(what);
     }

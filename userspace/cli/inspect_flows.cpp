@@ -83,7 +83,7 @@ Status read_flows(const PinnedMaps& maps, const char* map, std::vector<Flow>& fl
 Result<Tables> read_tables(const PinnedMaps& maps, const Filters& filters) {
   Tables tables;
   Status flows = read_flows<sluice_flow4_key, sluice_flow4>(maps, "flows4", tables.flows);
-  if (flows) flows = read_flows<sluice_flow6_key, sluice_flow6>(maps, "flows6", tables.flows);
+  if (flows) flows = read_flows<sluice_flow6_digest, sluice_flow6>(maps, "flows6", tables.flows);
   if (!flows) return std::unexpected(flows.error());
   tables.now = coarse_now();
   auto pairs = maps.read_array<sluice_pair>("pairs");

@@ -74,12 +74,20 @@ Status try_each_family(Use use) {
 
 template <typename F>
 typename F::EndpointKey endpoint_key(std::uint32_t network, typename F::Address address) {
-  return {network, F::wire(address)};
+  typename F::EndpointKey key{};
+  key.network = network;
+  key.address = F::wire(address);
+  return key;
 }
 template <typename F>
 typename F::FrontendKey frontend_key(std::uint32_t network, typename F::Address address, std::uint16_t port,
                                      std::uint8_t protocol) {
-  return {network, F::wire(address), to_wire(port), protocol, 0};
+  typename F::FrontendKey key{};
+  key.network = network;
+  key.address = F::wire(address);
+  key.port = to_wire(port);
+  key.protocol = protocol;
+  return key;
 }
 /// ICMP echo to a service has a frontend of its own, without a port.
 template <typename F>

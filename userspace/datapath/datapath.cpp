@@ -176,6 +176,7 @@ Result<std::unique_ptr<Datapath>> Datapath::load(const Options& options) {
   }
   if (auto started = object->start_sweep(); !started) return std::unexpected(started.error());
   if (!finished) {
+    if (auto keyed = maps->make_digest_key(); !keyed) return std::unexpected(keyed.error());
     if (auto written = maps->put_meta(new_meta(options)); !written) return std::unexpected(written.error());
   }
   auto datapath = std::make_unique<KernelDatapath>(std::move(*pins), std::move(*object), std::move(*maps), options);

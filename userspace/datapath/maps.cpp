@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/random.hpp"
 #include "datapath/map_io.hpp"
 #include "datapath/port_slots.hpp"
 
@@ -178,6 +179,16 @@ Status Maps::put_meta(const sluice_meta& meta) const {
   if (!map) return std::unexpected(map.error());
   const std::uint32_t zero = 0;
   if (bpf_map_update_elem(*map, &zero, &meta, BPF_ANY) != 0) return fail_errno("write map meta");
+  return {};
+}
+
+Status Maps::make_digest_key() const {
+  auto map = fd("digest_key");
+  if (!map) return std::unexpected(map.error());
+  const auto random = random_bytes<sizeof(sluice_digest_key)>();
+  if (!random) return std::unexpected(random.error());
+  const std::uint32_t zero = 0;
+  if (bpf_map_update_elem(*map, &zero, random->data(), BPF_ANY) != 0) return fail_errno("write map digest_key");
   return {};
 }
 

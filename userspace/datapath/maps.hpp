@@ -44,6 +44,8 @@ class Maps {
 
   [[nodiscard]] Result<sluice_meta> meta() const;
   [[nodiscard]] Status put_meta(const sluice_meta& meta) const;
+  /// A random one: for maps that have no records yet.
+  [[nodiscard]] Status make_digest_key() const;
   /// Flow pairs charged to a network, by its slot.
   [[nodiscard]] Result<std::uint64_t> pairs_of(std::uint32_t network_slot) const;
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/node_records.hpp"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "base/random.hpp"
 #include "store/sqlite.hpp"
 #include "store/state_folder.hpp"
 
@@ -40,14 +39,6 @@ std::unexpected<Error> damaged(Error error) {
         "; the file is damaged: move it away (the pods on this node are then detached and must be attached again)";
   }
   return std::unexpected(std::move(error));
-}
-
-template <std::size_t Size>
-Result<std::array<std::uint8_t, Size>> random_bytes() {
-  std::array<std::uint8_t, Size> bytes{};
-  // Up to 256 bytes come whole once the pool is initialized (getrandom(2)).
-  if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) return fail_errno("getrandom");
-  return bytes;
 }
 
 class SqliteNodeRecords : public NodeRecords {

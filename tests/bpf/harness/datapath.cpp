@@ -152,7 +152,7 @@ void Datapath::reset() {
   clear_hash(map("flows4"), sizeof(sluice_flow4_key));
   clear_hash(map("endpoints6"), sizeof(sluice_endpoint6_key));
   clear_hash(map("frontends6"), sizeof(sluice_frontend6_key));
-  clear_hash(map("flows6"), sizeof(sluice_flow6_key));
+  clear_hash(map("flows6"), sizeof(sluice_flow6_digest));
   const Bytes zero(4096);
   for (const auto& [name, index] : written_) {
     if (name != "ports") require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), "clear " + name);
@@ -205,6 +205,7 @@ void Datapath::write_defaults() {
   settings.shared_pairs = sizes_.pairs;
   settings.refusals_per_second = 1'000'000;
   set_settings(settings);
+  put("digest_key", std::uint32_t{0}, kDigestKey);
   sluice_meta meta{};
   meta.abi_version = SLUICE_ABI_VERSION;
   put("meta", std::uint32_t{0}, meta);
@@ -296,14 +297,15 @@ namespace {
 
 template <typename Names>
 void add_flows(Names names, int fd, std::vector<FlowRecord>& found) {
-  typename Names::FlowKey key{}, next{};
+  auto key = names.map_key({}), next = key;
   for (int error = bpf_map_get_next_key(fd, nullptr, &next); error == 0;
        error = bpf_map_get_next_key(fd, &key, &next)) {
     key = next;
     typename Names::Flow flow{};
     if (bpf_map_lookup_elem(fd, &key, &flow) != 0) continue;
     found.push_back(read_flow(flow));
-    EXPECT_EQ(found.back().self, read_key(names, key)) << "a flow record stands under another key";
+    const auto own = names.map_key(flow.self);
+    EXPECT_EQ(std::memcmp(&own, &key, sizeof(key)), 0) << "a flow record stands under another key";
   }
 }
 
@@ -319,7 +321,7 @@ std::vector<FlowRecord> Datapath::flows() const {
 
 std::optional<FlowRecord> Datapath::flow(const FlowKey& key) const {
   return in_family(key.family(), [&](auto names) -> std::optional<FlowRecord> {
-    const auto record = lookup<typename decltype(names)::Flow>(names.kFlows, wire_key(names, key));
+    const auto record = lookup<typename decltype(names)::Flow>(names.kFlows, names.map_key(wire_key(names, key)));
     return record ? std::optional(read_flow(*record)) : std::nullopt;
   });
 }
@@ -328,12 +330,12 @@ void Datapath::put_flow(const FlowKey& key, const FlowRecord& record) {
   in_family(key.family(), [&](auto names) {
     typename decltype(names)::Flow wire{};
     write_flow(record, wire);
-    put(names.kFlows, wire_key(names, key), wire);
+    put(names.kFlows, names.map_key(wire_key(names, key)), wire);
   });
 }
 
 void Datapath::remove_flow(const FlowKey& key) {
-  in_family(key.family(), [&](auto names) { remove(names.kFlows, wire_key(names, key)); });
+  in_family(key.family(), [&](auto names) { remove(names.kFlows, names.map_key(wire_key(names, key))); });
 }
 
 void Datapath::remove(const EndpointKey& key) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sluice/abi.h>
+#include <sluice/select.h>
 
 #include <compare>
 #include <cstdint>
@@ -39,7 +40,7 @@ struct FlowRecord {
   std::uint32_t pair = 0;
   Address new_source, new_destination;
   std::uint16_t new_source_port = 0, new_destination_port = 0;
-  std::uint32_t address_delta = 0, port_delta = 0;
+  std::uint16_t address_delta = 0, port_delta = 0;
   std::uint32_t ifindex = 0;
   std::uint8_t delivery = 0, role = 0;
   Mac destination_mac{};
@@ -50,6 +51,10 @@ struct FlowRecord {
   std::uint16_t network_slot = 0;
   std::uint32_t last_tick = 0;
 };
+
+/// The key of IPv6 tuples' digests in the tables under test.
+inline constexpr sluice_digest_key kDigestKey = {
+    {0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0x082efa98, 0xec4e6c89, 0x452821e6, 0x38d01377}};
 
 /// The names of one family: what tells its records and maps from the other's.
 struct Ipv4 {
@@ -69,6 +74,8 @@ struct Ipv4 {
     return datapath.template element<sluice_pair>("pairs", index).keys4;
   }
   static __be32 wire(const Address& address) { return address.wire4(); }
+  /// What a tuple's record stands under.
+  static FlowKey map_key(const FlowKey& tuple) { return tuple; }
   static Address read(__be32 wire) { return Address::of4(be(wire)); }
   static __be32& router(Frontend& record) { return record.router4; }
 };
@@ -90,6 +97,7 @@ struct Ipv6 {
     return datapath.template element<PairKeys>("pair_keys6", index);
   }
   static sluice_address6 wire(const Address& address) { return address.wire6(); }
+  static sluice_flow6_digest map_key(const FlowKey& tuple) { return sluice_flow6_digest_of(&kDigestKey, &tuple); }
   static Address read(const sluice_address6& wire) { return Address::of6(wire); }
   static sluice_address6& router(Frontend& record) { return record.router6; }
 };
@@ -102,19 +110,32 @@ decltype(auto) in_family(Family family, Work&& work) {
 
 template <typename Names>
 typename Names::EndpointKey wire_key(Names, const EndpointKey& key) {
-  return {key.network, Names::wire(key.address)};
+  typename Names::EndpointKey wire{};
+  wire.network = key.network;
+  wire.address = Names::wire(key.address);
+  return wire;
 }
 
 template <typename Names>
 typename Names::FrontendKey wire_key(Names, const FrontendKey& key) {
-  return {key.network, Names::wire(key.address), be(key.port), protocol_in(Names::kFamily, key.protocol), 0};
+  typename Names::FrontendKey wire{};
+  wire.network = key.network;
+  wire.address = Names::wire(key.address);
+  wire.port = be(key.port);
+  wire.protocol = protocol_in(Names::kFamily, key.protocol);
+  return wire;
 }
 
 template <typename Names>
 typename Names::FlowKey wire_key(Names, const FlowKey& key) {
   const std::uint32_t protocol = protocol_in(Names::kFamily, key.protocol);
-  return {key.network | protocol << 24, Names::wire(key.tuple.source), Names::wire(key.tuple.destination),
-          be(key.tuple.source_port), be(key.tuple.destination_port)};
+  typename Names::FlowKey wire{};
+  wire.network_protocol = key.network | protocol << 24;
+  wire.source = Names::wire(key.tuple.source);
+  wire.destination = Names::wire(key.tuple.destination);
+  wire.source_port = be(key.tuple.source_port);
+  wire.destination_port = be(key.tuple.destination_port);
+  return wire;
 }
 
 template <typename Names>

@@ -230,7 +230,8 @@ Frontend World::floating(const std::string& address, std::uint16_t port, std::ui
 }
 
 void World::put_port(const sluice_port& port) {
-  datapath_.put("port_slots", port.self % SLUICE_PORT_SLOTS, sluice_port_slot{.sequence = 2, .port = port, .pad = {}});
+  datapath_.put("port_slots", port.self % SLUICE_PORT_SLOTS,
+                sluice_port_slot{.sequence = 2, .pad = 0, .port = port, .pad2 = {}});
   datapath_.put("ports", port.self, port);
 }
 

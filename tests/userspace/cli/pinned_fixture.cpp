@@ -59,7 +59,7 @@ void PinnedMapsTest::make_maps() {
   make_map("frontends4", BPF_MAP_TYPE_HASH, sizeof(sluice_frontend4_key), sizeof(sluice_frontend4), 64);
   make_map("endpoints6", BPF_MAP_TYPE_HASH, sizeof(sluice_endpoint6_key), sizeof(sluice_endpoint6), 64);
   make_map("frontends6", BPF_MAP_TYPE_HASH, sizeof(sluice_frontend6_key), sizeof(sluice_frontend6), 64);
-  make_map("flows6", BPF_MAP_TYPE_HASH, sizeof(sluice_flow6_key), sizeof(sluice_flow6), 64);
+  make_map("flows6", BPF_MAP_TYPE_HASH, sizeof(sluice_flow6_digest), sizeof(sluice_flow6), 64);
   make_map("backends", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_backend), 64);
   make_map("rings", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_ring_block), 64);
   make_map("endpoint_generations", BPF_MAP_TYPE_ARRAY, 4, 4, 64);

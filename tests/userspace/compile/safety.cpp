@@ -45,8 +45,10 @@ std::string check_frontend(const Tables& tables, const Holders& holders, const t
     if (target.network != record.backend_network) return place + "a backend of another network";
     if (target.state == SLUICE_BACKEND_READY) ready++;
     // The select stage: the endpoint record must have the backend's ref; then the packet goes to its device.
-    const auto* record_of =
-        find_record(tables.*F::kEndpoints, typename F::EndpointKey{target.network, F::backend_address(target)});
+    typename F::EndpointKey key{};
+    key.network = target.network;
+    key.address = F::backend_address(target);
+    const auto* record_of = find_record(tables.*F::kEndpoints, key);
     if (record_of == nullptr || !is_pod(*record_of)) continue;
     const auto& pod = *record_of;
     if (pod.ref.slot != target.endpoint.slot || pod.ref.generation != target.endpoint.generation) continue;

@@ -42,7 +42,8 @@ constexpr std::array kMaps{"meta",
                            "counters",
                            "port_slots",
                            "refusal_windows",
-                           "fragments"};
+                           "fragments",
+                           "digest_key"};
 
 compile::Plan one_write(compile::Table table, const auto& key, const auto& value) {
   compile::Write write{.table = table, .key = {}, .value = {}};

@@ -144,12 +144,12 @@ TEST_F(PortSlotsTest, BelongToOneOfTwoPortsThatShareThem) {
 
 TEST_F(PortSlotsTest, AreRestoredAfterAKilledWriter) {
   ASSERT_TRUE(apply({put(7, 1), put(8, 2), put(9, 3)}));
-  set_slot(7, {.sequence = 41, .port = port(7, 99), .pad = {}});            // killed in the middle of a slot
-  set_slot(8, {.sequence = 4, .port = {}, .pad = {}});                      // between clear and fill
-  set_slot(9, {.sequence = 4, .port = port(9, 98), .pad = {}});             // the hash was written by somebody else
-  set_slot(10, {.sequence = 6, .port = port(10, 97), .pad = {}});           // the port has gone from the hash
-  set_slot(11, {.sequence = 8, .port = port(7, 1), .pad = {}});             // a port that is not this slot's
-  set_slot(12, {.sequence = 0xffffffff, .port = port(12, 96), .pad = {}});  // the largest odd sequence
+  set_slot(7, {.sequence = 41, .pad = 0, .port = port(7, 99), .pad2 = {}});   // killed in the middle of a slot
+  set_slot(8, {.sequence = 4, .pad = 0, .port = {}, .pad2 = {}});             // between clear and fill
+  set_slot(9, {.sequence = 4, .pad = 0, .port = port(9, 98), .pad2 = {}});    // the hash was written by somebody else
+  set_slot(10, {.sequence = 6, .pad = 0, .port = port(10, 97), .pad2 = {}});  // the port has gone from the hash
+  set_slot(11, {.sequence = 8, .pad = 0, .port = port(7, 1), .pad2 = {}});    // a port that is not this slot's
+  set_slot(12, {.sequence = 0xffffffff, .pad = 0, .port = port(12, 96), .pad2 = {}});  // the largest odd sequence
   slots_.restore(hash());
   EXPECT_EQ(admitted(7), 1U);
   EXPECT_EQ(slot(7).sequence, 42U);
