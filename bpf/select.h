@@ -130,6 +130,13 @@ OUTLINE int locate_backend(CHOICE* choice, __u32 local) {
   return 0;
 }
 
+/* Writes what no stage has written yet: kernels before 6.3 want every byte behind a global function's pointer to be. */
+INLINE void fill_packet(PACKET* p) {
+  __builtin_memset(&p->action, 0, sizeof(p->action));
+  if (p->entry == SLUICE_ENTRY_FROM_UPLINK)
+    __builtin_memset(&p->cidr, 0, __builtin_offsetof(PACKET, router) - __builtin_offsetof(PACKET, cidr));
+}
+
 /* Picks a backend for a new flow, or ends the packet. */
 OUTLINE int select_backend(struct __sk_buff* skb, PACKET* p, CHOICE* choice) {
   p->network_slot = choice->network_slot; /* shares and refusals are the tenant's, also behind a floating IP */
@@ -139,6 +146,7 @@ OUTLINE int select_backend(struct __sk_buff* skb, PACKET* p, CHOICE* choice) {
   /* Its flow might change a port, which no fragment survives (is_uncountable), so it had better not be made. */
   if (p->protocol == IPPROTO_SCTP && p->fragment) return drop(p, SLUICE_REASON_FRAGMENT);
   if (!choice->ready_count) return refuse(skb, p);
+  fill_packet(p);
   __u32 local = select_local(p, choice);
   if (local == NO_LOCAL) return refuse(skb, p);
   int reason = locate_backend(choice, local);

@@ -42,7 +42,7 @@ CHOICE {
 
 PACKET {
   /* Whoever reads one of these has been behind the stage that writes it. They are not zeroed, which would cost an IPv6
-   * packet 5 ns; on kernel 6.1 the verifier proves of IPv4, whose packet is on the stack, that nothing else is read. */
+   * packet 5 ns. */
   FLOW_KEY key;  /* this packet's tuple; network_protocol set for every packet that is ours; the ports are zeroed */
   ACTION action; /* of a hit or of a new flow */
   ADDRESS cidr;  /* of the sending pod's network */

@@ -94,7 +94,7 @@ SLUICE_SELECT_INLINE __u64 sluice_source_hash(const __u64 secret[2], __u32 netwo
   return sluice_flow_hash(secret, network, source, destination, 0, 0, 0);
 }
 
-/* The same for IPv6: the 40 bytes of struct sluice_flow6_key. */
+/* The same for IPv6, of 40 bytes: network | protocol << 24, source, destination, source port, destination port. */
 SLUICE_SELECT_INLINE __u64 sluice_flow_hash6(const __u64 secret[2], __u32 network, const struct sluice_address6* source,
                                              const struct sluice_address6* destination, __u32 ports, __u8 protocol) {
   const __u32 *s = (const __u32*)source->words, *d = (const __u32*)destination->words;

@@ -125,6 +125,35 @@ TEST_P(TcpState, ABlindResetOrFinDoesNotEndAnEstablishedConnection) {
   EXPECT_NE(outside_state() & SLUICE_STATE_RST, 0U) << "the real one";
 }
 
+/// RFC 9293 3.5, figure 7: both SYNs cross.
+TEST_P(TcpState, ASimultaneousOpenBecomesOneEstablishedFlow) {
+  ASSERT_EQ(from_client(kSyn).reason, SLUICE_REASON_TO_BACKEND);
+  const Frame crossing = tcp(server.to_router(), behind.reversed(), kSyn, {.sequence = 5000});
+  const Outcome outcome = send(server, crossing);
+  EXPECT_EQ(outcome.reason, SLUICE_REASON_TO_CLIENT);
+  EXPECT_EQ(outcome.frame, translated(crossing, to_pod(client), there.reversed()));
+  EXPECT_EQ(from_client(kSyn | kAck, 5001).reason, SLUICE_REASON_TO_BACKEND);
+  EXPECT_EQ(from_server(kSyn | kAck, 5000).reason, SLUICE_REASON_TO_CLIENT);
+  EXPECT_EQ(from_client(kAck, 5001).reason, SLUICE_REASON_TO_BACKEND);
+  EXPECT_NE(forward_state() & SLUICE_STATE_ESTABLISHED, 0U);
+  EXPECT_EQ(datapath.flows().size(), 2U);
+}
+
+/// A client that waits no longer takes its port again (RFC 6191), while the server's side is in TIME-WAIT or the
+/// client's.
+TEST_P(TcpState, APortThatIsUsedAgainAfterBothSidesHaveFinishedMakesANewFlow) {
+  establish();
+  const auto before = flow(7, kTcp, there).value();
+  from_client(kFin | kAck, 5001);
+  from_server(kFin | kAck, 5001);
+  from_client(kAck, 5002);
+  ASSERT_EQ(from_client(kSyn).reason, SLUICE_REASON_TO_BACKEND);
+  const auto after = flow(7, kTcp, there).value();
+  EXPECT_NE(after.stamp, before.stamp);
+  EXPECT_EQ(after.state, SLUICE_STATE_SYN);
+  EXPECT_EQ(datapath.usage(network.slot).pairs, 1U);
+}
+
 TEST_P(TcpState, ASynOnALiveFlowKeepsItAndItsBackend) {
   establish();
   const auto before = flow(7, kTcp, there).value();
