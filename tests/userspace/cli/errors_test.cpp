@@ -69,7 +69,7 @@ TEST(CommandLine, AFullDiskIsAFailureNotASilence) {
 TEST(CommandLine, VersionNamesTheAbi) {
   const Outcome outcome = run_sluicectl({"version"});
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_EQ(outcome.out, "sluicectl " SLUICE_VERSION " (ABI 4)\n");
+  EXPECT_EQ(outcome.out, "sluicectl " SLUICE_VERSION " (ABI 5)\n");
 }
 
 class Pins : public PinnedMapsTest {};
@@ -148,8 +148,8 @@ TEST_F(Pins, AMapOfAnotherLayoutIsRefusedNotMisread) {
   Outcome outcome = bpf({"ports"});
   EXPECT_EQ(outcome.status, 6);
   EXPECT_NE(
-      outcome.err.find("ports is not as ABI 4 says: type 1 with keys of 4 and values of 104 bytes instead of type "
-                       "1 with keys of 4 and values of 96 bytes"),
+      outcome.err.find("ports is not as ABI 5 says: type 1 with keys of 4 and values of 112 bytes instead of type "
+                       "1 with keys of 4 and values of 104 bytes"),
       std::string::npos)
       << outcome.err;
   make_map("counters", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_counter), 320);
