@@ -70,27 +70,28 @@ INLINE bool same_key(const struct sluice_flow6_key* a, const struct sluice_flow6
   return !difference;
 }
 
+INLINE bool digest_of(const struct sluice_flow6_key* key, struct sluice_flow6_digest* digest) {
+  const struct sluice_digest_key* secret = get_digest_key();
+  if (!secret) return false; /* cannot be */
+  *digest = sluice_flow6_digest_of(secret, key);
+  return true;
+}
+
 /* The record under a tuple, unless it is another's with the same digest: whoever finds one looks at its `self`, or at
  * the pair that it names. */
 INLINE struct sluice_flow6* find_flow(const struct sluice_flow6_key* key) {
-  const struct sluice_digest_key* secret = get_digest_key();
-  if (!secret) return 0;
-  struct sluice_flow6_digest digest = sluice_flow6_digest_of(secret, key);
-  return bpf_map_lookup_elem(&flows6, &digest);
+  struct sluice_flow6_digest digest;
+  return digest_of(key, &digest) ? bpf_map_lookup_elem(&flows6, &digest) : 0;
 }
 
 INLINE int insert_flow(const struct sluice_flow6_key* key, const struct sluice_flow6* flow) {
-  const struct sluice_digest_key* secret = get_digest_key();
-  if (!secret) return -ENOENT;
-  struct sluice_flow6_digest digest = sluice_flow6_digest_of(secret, key);
-  return (int)bpf_map_update_elem(&flows6, &digest, flow, BPF_NOEXIST);
+  struct sluice_flow6_digest digest;
+  return digest_of(key, &digest) ? (int)bpf_map_update_elem(&flows6, &digest, flow, BPF_NOEXIST) : -ENOENT;
 }
 
 INLINE long delete_flow(const struct sluice_flow6_key* key) {
-  const struct sluice_digest_key* secret = get_digest_key();
-  if (!secret) return -ENOENT;
-  struct sluice_flow6_digest digest = sluice_flow6_digest_of(secret, key);
-  return bpf_map_delete_elem(&flows6, &digest);
+  struct sluice_flow6_digest digest;
+  return digest_of(key, &digest) ? bpf_map_delete_elem(&flows6, &digest) : -ENOENT;
 }
 
 INLINE bool within_prefix(struct sluice_address6 address, struct sluice_address6 prefix, __u8 length) {

@@ -26,8 +26,6 @@ INLINE void make_forward_action(PACKET* p, const CHOICE* choice) {
   action->delivery = choice->kind == SLUICE_ENDPOINT_POD_DEVICE ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
   action->role = SLUICE_FLOW_FORWARD;
   copy_mac(action->destination_mac, choice->mac);
-  action->network_slot = choice->network_slot;
-  action->pad[0] = action->pad[1] = 0;
 }
 
 INLINE void make_reverse_key(FLOW_KEY* key, const PACKET* p, const CHOICE* choice) {

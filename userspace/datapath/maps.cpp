@@ -174,22 +174,21 @@ Result<std::uint64_t> Maps::pairs_of(std::uint32_t network_slot) const {
   return usage.pairs;
 }
 
-Status Maps::put_meta(const sluice_meta& meta) const {
-  auto map = fd("meta");
+Status Maps::put_only(const std::string& name, const void* value) const {
+  auto map = fd(name);
   if (!map) return std::unexpected(map.error());
   const std::uint32_t zero = 0;
-  if (bpf_map_update_elem(*map, &zero, &meta, BPF_ANY) != 0) return fail_errno("write map meta");
+  if (bpf_map_update_elem(*map, &zero, value, BPF_ANY) != 0) return fail_errno("write map " + name);
   return {};
 }
 
+Status Maps::put_meta(const sluice_meta& meta) const {
+  return put_only("meta", &meta);
+}
+
 Status Maps::make_digest_key() const {
-  auto map = fd("digest_key");
-  if (!map) return std::unexpected(map.error());
   const auto random = random_bytes<sizeof(sluice_digest_key)>();
-  if (!random) return std::unexpected(random.error());
-  const std::uint32_t zero = 0;
-  if (bpf_map_update_elem(*map, &zero, random->data(), BPF_ANY) != 0) return fail_errno("write map digest_key");
-  return {};
+  return random ? put_only("digest_key", random->data()) : std::unexpected(random.error());
 }
 
 }  // namespace sluice::datapath

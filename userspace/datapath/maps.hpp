@@ -56,6 +56,8 @@ class Maps {
   };
   [[nodiscard]] const Entry* find(const std::string& name) const;
   [[nodiscard]] Status check(const compile::Write& write) const;
+  /// The element of an array that has one.
+  [[nodiscard]] Status put_only(const std::string& name, const void* value) const;
 
   std::map<std::string, Entry> maps_;
   std::optional<PortSlots> port_slots_;
