@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 5
+#define SLUICE_ABI_VERSION 6
 
 #ifdef __cplusplus
 #define SLUICE_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " is part of the ABI")
@@ -395,21 +395,22 @@ struct sluice_flow6_key {
 };
 SLUICE_ASSERT_SIZE(struct sluice_flow6_key, 40);
 
-/* What an IPv6 record stands under in flows6: of the tuple's addresses a digest (sluice_flow_digest6), because the
- * kernel hashes and compares 16 bytes in two thirds of the time that it takes for 40. Two tuples may have the same one,
- * so a record is another's unless its `self` is the tuple that was looked for. */
+/* What an IPv6 record stands under in flows6: a digest of the tuple (sluice_flow6_digest_of), because the kernel hashes
+ * and compares 24 bytes in two thirds of the time that it takes for 40. Two tuples may have the same one, so a record is
+ * another's unless its `self` is the tuple that was looked for. */
 struct sluice_flow6_digest {
-  __u64 addresses;
-  __u64 rest; /* network_protocol; in the upper half both ports, as they stand in memory */
+  __u64 addresses;   /* sluice_flow_digest6 */
+  __u64 identifiers; /* the interface identifiers (the lower halves) of both addresses, one xor the other */
+  __u64 rest;        /* network_protocol; in the upper half both ports, as they stand in memory */
 };
-SLUICE_ASSERT_SIZE(struct sluice_flow6_digest, 16);
+SLUICE_ASSERT_SIZE(struct sluice_flow6_digest, 24);
 
 /* digest_key: array with one element, for as long as the maps live: random, written once by the daemon that makes them.
  * Who knows it could make tuples that are in each other's way. */
 struct sluice_digest_key {
-  __u32 words[8];
+  __u32 words[6];
 };
-SLUICE_ASSERT_SIZE(struct sluice_digest_key, 32);
+SLUICE_ASSERT_SIZE(struct sluice_digest_key, 24);
 
 enum sluice_delivery {
   SLUICE_DELIVER_PEER = 1,   /* bpf_redirect_peer(ifindex) */
@@ -469,7 +470,7 @@ struct sluice_flow4 {
 };
 SLUICE_ASSERT_SIZE(struct sluice_flow4, 128);
 
-/* The same for IPv6: with 48 and 16 bytes before it, four cache lines. */
+/* The same for IPv6: with 48 and 24 bytes before it, four cache lines. */
 struct sluice_flow6 {
   struct sluice_flow6_key self;
   __u32 stamp;
@@ -495,11 +496,10 @@ struct sluice_flow6 {
   __u64 packets;
   __u64 bytes;
   struct sluice_address6 node6; /* reserved: tunnel remote */
-  __u64 pad2;
   __u32 last_tick;
   __u32 stamp_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_flow6, 192);
+SLUICE_ASSERT_SIZE(struct sluice_flow6, 184);
 
 enum sluice_pair_state {
   SLUICE_PAIR_FREE = 0,

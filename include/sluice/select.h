@@ -108,23 +108,30 @@ SLUICE_SELECT_INLINE __u64 sluice_flow_hash6(const __u64 secret[2], __u32 networ
   return sluice_siphash13(secret, words, 5);
 }
 
-/* NH, the hash of UMAC (RFC 4418 5.2.1), of both addresses: whatever two pairs of addresses differ in, one key in 2^32
- * at most gives them the same digest. Four products, which do not wait for each other. */
+/* NH, the hash of UMAC (RFC 4418 5.2.1), of two addresses whose interface identifiers have a known xor, so that six of
+ * their eight words say them: whatever two such pairs of addresses differ in, one key in 2^32 at most gives them the same
+ * digest. Three products, which do not wait for each other. */
 SLUICE_SELECT_INLINE __u64 sluice_flow_digest6(const struct sluice_digest_key* key,
                                                const struct sluice_address6* source,
                                                const struct sluice_address6* destination) {
   const __u32 *s = (const __u32*)source->words, *d = (const __u32*)destination->words, *k = key->words;
-  return (__u64)(__u32)(s[0] + k[0]) * (__u32)(d[0] + k[4]) + (__u64)(__u32)(s[1] + k[1]) * (__u32)(d[1] + k[5]) +
-         (__u64)(__u32)(s[2] + k[2]) * (__u32)(d[2] + k[6]) + (__u64)(__u32)(s[3] + k[3]) * (__u32)(d[3] + k[7]);
+  return (__u64)(__u32)(s[0] + k[0]) * (__u32)(d[0] + k[1]) + (__u64)(__u32)(s[1] + k[2]) * (__u32)(d[1] + k[3]) +
+         (__u64)(__u32)(s[2] + k[4]) * (__u32)(s[3] + k[5]);
 }
 
-/* The key of a record in flows6. */
+/* The key of a record in flows6. The identifiers stand in it beside the digest, so that who has one /64 to send from,
+ * and sends to one address, has no two tuples with the same key, and so nothing to learn the secret from; xor, because
+ * the flow's other direction has them the other way round. */
 SLUICE_SELECT_INLINE struct sluice_flow6_digest sluice_flow6_digest_of(const struct sluice_digest_key* key,
                                                                        const struct sluice_flow6_key* tuple) {
   struct sluice_flow6_digest digest;
+  __u64 source, destination;
   __u32 ports;
+  __builtin_memcpy(&source, &tuple->source.words[2], sizeof(source));
+  __builtin_memcpy(&destination, &tuple->destination.words[2], sizeof(destination));
   __builtin_memcpy(&ports, &tuple->source_port, sizeof(ports));
   digest.addresses = sluice_flow_digest6(key, &tuple->source, &tuple->destination);
+  digest.identifiers = source ^ destination;
   digest.rest = tuple->network_protocol | (__u64)ports << 32;
   return digest;
 }

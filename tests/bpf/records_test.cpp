@@ -161,7 +161,7 @@ class Digests : public ProgramTest {
   }
   [[nodiscard]] static Address client() {
     sluice_address6 address = bpftest::ip("2001:db8::9").wire6();
-    address.words[1] = 0U - kDigestKey.words[1];  // this word's product is 0, whatever the destination has in it
+    address.words[1] = 0U - kDigestKey.words[2];  // this word's product is 0, whatever the destination has in it
     return Address::of6(address);
   }
   [[nodiscard]] static sluice_flow6_digest digest(const Tuple& tuple) {
@@ -175,6 +175,18 @@ class Digests : public ProgramTest {
   Tuple one{client(), 40000, ip("2001:db8:0:1::5"), 80};
   Tuple other{client(), 40000, ip("2001:db8:0:2::5"), 80};
 };
+
+TEST_F(Digests, AddressesOfOneSubnetAreNotInEachOthersWay) {
+  sluice_address6 address = bpftest::ip("2001:db8::9").wire6();
+  address.words[2] = 0U - kDigestKey.words[4];  // this product is 0, whatever the identifier's other half
+  one.source = Address::of6(address);
+  ASSERT_EQ(open(one).reason, SLUICE_REASON_TO_BACKEND);
+  address.words[3] = ~address.words[3];
+  const Tuple neighbour{Address::of6(address), one.source_port, one.destination, one.destination_port};
+  ASSERT_EQ(digest(one).addresses, digest(neighbour).addresses);
+  EXPECT_EQ(open(neighbour).reason, SLUICE_REASON_TO_BACKEND);
+  EXPECT_EQ(datapath.flows().size(), 4U);
+}
 
 TEST_F(Digests, TheLaterOfTwoFlowsWithOneDigestIsRefusedAndTheFirstUntouched) {
   const auto first = digest(one), same = digest(other);

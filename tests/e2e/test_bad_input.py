@@ -145,7 +145,7 @@ def test_a_second_daemon_beside_the_first_touches_nothing(node, settings, named)
     settings = {name: str(node.folder / value) for name, value in settings.items()}
     done = start_another(node, state_dir=str(node.folder / "state4"), pin_root=f"{node.pin_root}b", **settings)
     assert done.returncode != 0 and named in done.stderr, done.stderr
-    assert not os.path.exists(f"{node.pin_root}b/abi-5"), "it made pins"
+    assert not os.path.exists(f"{node.pin_root}b/abi-6"), "it made pins"
     assert node.namespace.run("ip", "-o", "link") == links and tables(node) == before
     assert traffic.ask_tcp(node.pods["red/client"], VIP, 80)
 

@@ -172,7 +172,7 @@ def test_a_restart_with_nothing_to_do_writes_nothing(node, live):
 
 def running_tags(node):
     """{record: tag of the program} of what the kernel runs on every pod's device and on the uplink."""
-    links = node.pin_root / "abi-5" / "links"
+    links = node.pin_root / "abi-6" / "links"
     names = {str(link["ifindex"]): link["ifname"] for link in json.loads(node.namespace.run("ip", "-j", "link"))}
     tags = {}
     for record in os.listdir(links):
@@ -187,7 +187,7 @@ def running_tags(node):
 
 
 def settled(node):
-    return not any(record.startswith("clsact-pod") for record in os.listdir(node.pin_root / "abi-5" / "links"))
+    return not any(record.startswith("clsact-pod") for record in os.listdir(node.pin_root / "abi-6" / "links"))
 
 
 @pytest.mark.parametrize("node", [{"force_clsact": "false"}, {"force_clsact": "true"}], indirect=True,

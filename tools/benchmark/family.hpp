@@ -30,7 +30,7 @@ struct Address {
 
 /// The key of IPv6 tuples' digests in these tables.
 inline constexpr sluice_digest_key kDigestKey = {
-    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0x082efa98, 0xec4e6c89}};
+    {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0}};
 
 struct Names4 {
   using Endpoint = sluice_endpoint4;

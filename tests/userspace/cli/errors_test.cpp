@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <string>
 
 #include "pinned_fixture.hpp"
 
@@ -69,7 +70,7 @@ TEST(CommandLine, AFullDiskIsAFailureNotASilence) {
 TEST(CommandLine, VersionNamesTheAbi) {
   const Outcome outcome = run_sluicectl({"version"});
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_EQ(outcome.out, "sluicectl " SLUICE_VERSION " (ABI 5)\n");
+  EXPECT_EQ(outcome.out, "sluicectl " SLUICE_VERSION " (ABI " + std::to_string(SLUICE_ABI_VERSION) + ")\n");
 }
 
 class Pins : public PinnedMapsTest {};
@@ -148,7 +149,8 @@ TEST_F(Pins, AMapOfAnotherLayoutIsRefusedNotMisread) {
   Outcome outcome = bpf({"ports"});
   EXPECT_EQ(outcome.status, 6);
   EXPECT_NE(
-      outcome.err.find("ports is not as ABI 5 says: type 1 with keys of 4 and values of 112 bytes instead of type "
+      outcome.err.find("ports is not as ABI " + std::to_string(SLUICE_ABI_VERSION) +
+                       " says: type 1 with keys of 4 and values of 112 bytes instead of type "
                        "1 with keys of 4 and values of 104 bytes"),
       std::string::npos)
       << outcome.err;

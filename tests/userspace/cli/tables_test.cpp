@@ -123,7 +123,7 @@ TEST_F(Tables, PortsAreShownWithTheirPodsAndTheValidityOfTheirGeneration) {
 }
 
 TEST_F(Tables, PortsAsJsonKeepTheirShape) {
-  const Json expected = {{"abi_version", 5},
+  const Json expected = {{"abi_version", SLUICE_ABI_VERSION},
                          {"pin_root", pin_root().string()},
                          {"ports",
                           {{{"ifindex", 900003},
