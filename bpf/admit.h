@@ -73,17 +73,30 @@ INLINE bool in_frontend_filter(__u32 network, ADDRESS address) {
   return bits && (*bits >> (bit % 64)) & 1;
 }
 
-/* Is the address a floating IP? The filter answers first; only its few hits cost a lookup. */
-INLINE bool is_floating(ADDRESS address) {
-  if (!in_frontend_filter(0, address)) return false;
+/* What the address is on the public side (enum sluice_endpoint_kind); 0: nothing of ours. The filter answers first;
+ * only its few hits cost a lookup. */
+INLINE __u8 public_kind(ADDRESS address) {
+  if (!in_frontend_filter(0, address)) return 0;
   ENDPOINT_KEY key = {.network = 0, .address = address};
   for (int attempt = 0; attempt < 2; attempt++) { /* again if the record was replaced under our eyes */
     const ENDPOINT* endpoint = bpf_map_lookup_elem(&ENDPOINTS, &key);
-    if (!endpoint) return false;
+    if (!endpoint) return 0;
     __u8 kind = endpoint->kind;
-    if (is_endpoint(endpoint, &key)) return kind == SLUICE_ENDPOINT_FLOATING;
+    if (is_endpoint(endpoint, &key)) return kind;
   }
-  return false;
+  return 0;
+}
+
+/* Is all that is sent to the address ours: is it a floating IP, or an egress address of its own? */
+INLINE bool is_floating(ADDRESS address) {
+  __u8 kind = public_kind(address);
+  return kind == SLUICE_ENDPOINT_FLOATING || kind == SLUICE_ENDPOINT_EGRESS;
+}
+
+/* Is it an egress address that the node's own sockets have as well? */
+INLINE bool is_shared(ADDRESS address) {
+  const struct sluice_settings* set = get_settings();
+  return set && is_shared_address(set, address);
 }
 
 /* The uplink's own MAC, for answers about floating IPs. */

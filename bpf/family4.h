@@ -39,6 +39,8 @@
 #define SCRATCH scratch4
 #define LIST_SEARCH struct list_search4
 #define TRY_IN_ORDER try_in_order4
+#define PORT_SEARCH struct port_search4
+#define TRY_PORT try_port4
 #define ROUTER_OF(record) ((record)->router4)
 #define ADDRESS_OF(record) ((record)->address4)
 
@@ -96,6 +98,20 @@ INLINE __u64 source_hash(const __u64* secret, __u32 network, const struct sluice
 INLINE bool is_martian_class(__be32 address) {
   __u8 first = *(const __u8*)&address;
   return first == 0 || first == 127 || first >= 224;
+}
+
+/* Of whom a network may not hold all ports. */
+INLINE __u64 remote_hash(const __u64* secret, __u32 network, const struct sluice_flow4_key* key) {
+  return sluice_flow_hash(secret, network, 0, key->destination, 0, key->destination_port, key->network_protocol >> 24);
+}
+
+/* RFC 3927 2.1; where clouds keep what their machines may know (169.254.169.254). */
+INLINE bool is_link_local(__be32 address) {
+  return (address & bpf_htonl(0xFFFF0000)) == bpf_htonl(0xA9FE0000);
+}
+
+INLINE bool is_shared_address(const struct sluice_settings* set, __be32 address) {
+  return address == set->shared4;
 }
 
 /* Sum of an address for a checksum. */

@@ -38,6 +38,8 @@
 #define SCRATCH scratch6
 #define LIST_SEARCH struct list_search6
 #define TRY_IN_ORDER try_in_order6
+#define PORT_SEARCH struct port_search6
+#define TRY_PORT try_port6
 #define ROUTER_OF(record) ((record)->router6)
 #define ADDRESS_OF(record) ((record)->address6)
 
@@ -119,6 +121,15 @@ INLINE __u64 flow_hash(const __u64* secret, __u32 network, const struct sluice_f
 
 INLINE __u64 source_hash(const __u64* secret, __u32 network, const struct sluice_flow6_key* key) {
   return sluice_source_hash6(secret, network, &key->source, &key->destination);
+}
+
+INLINE __u64 remote_hash(const __u64* secret, __u32 network, const struct sluice_flow6_key* key) {
+  return sluice_flow_hash6(secret, network, &key->destination, &key->destination,
+                           sluice_ports_word(0, key->destination_port), key->network_protocol >> 24);
+}
+
+INLINE bool is_shared_address(const struct sluice_settings* set, struct sluice_address6 address) {
+  return same_address(address, set->shared6);
 }
 
 INLINE bool is_link_local(struct sluice_address6 address) {

@@ -34,6 +34,8 @@
 #undef SCRATCH
 #undef LIST_SEARCH
 #undef TRY_IN_ORDER
+#undef PORT_SEARCH
+#undef TRY_PORT
 #undef FRAGMENT_MORE
 #undef FRAGMENT_OFFSET
 #undef ROUTER_OF

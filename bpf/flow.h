@@ -107,9 +107,8 @@ INLINE int flow(struct __sk_buff* skb, PACKET* p) {
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
       p->action.role == SLUICE_FLOW_FORWARD && is_closing(found))
     return delete_pair(p, index, &p->key, END_CLOSING) ? CONTINUE : drop(p, SLUICE_REASON_FLOW_CONTENDED);
-  if (is_expired(p)) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : time_exceeded(skb, p);
-  __u32 mtu = exceeded_mtu(skb, p, p->action.ifindex);
-  if (mtu) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : too_big(skb, p, mtu);
+  if (is_expired(p)) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : EXPIRED;
+  if (is_too_long(skb, p, p->action.ifindex)) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : TOO_LONG;
   track(found, p);
   return carry_out(skb, p);
 }

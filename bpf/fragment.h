@@ -64,11 +64,21 @@ INLINE int continue_datagram(struct sluice_fragment_bucket* bucket, PACKET* p, _
 }
 
 OUTLINE int follow_fragment(PACKET* p) {
-  /* What has a filter bit by chance only is none of ours and takes no room. */
-  if (p->entry == SLUICE_ENTRY_FROM_UPLINK && !is_floating(p->key.destination)) return pass(p, SLUICE_REASON_FOREIGN);
-  bool later = is_later_fragment(p);
+  bool later = is_later_fragment(p), leaves = p->shared;
+  if (p->entry == SLUICE_ENTRY_FROM_UPLINK && !p->shared) {
+    __u8 kind = public_kind(p->key.destination);
+    leaves = kind == SLUICE_ENDPOINT_EGRESS;
+    /* What has a filter bit by chance only is none of ours and takes no room. */
+    if (kind != SLUICE_ENDPOINT_FLOATING && !leaves) return pass(p, SLUICE_REASON_FOREIGN);
+  }
   /* An error is translated by what it quotes, which the first fragment need not hold, and no error needs so much. */
   if (!later && p->protocol == ICMP_PROTOCOL && is_icmp_error(p, p->icmp_type)) return drop(p, SLUICE_REASON_FRAGMENT);
+  /* Anybody can send to an egress address, and all networks have one window there: what nobody waits for takes no room.
+   */
+  if (!later && leaves) {
+    p->key.network_protocol = p->network | (__u32)p->protocol << 24;
+    if (!find_flow(&p->key)) return CONTINUE;
+  }
   const struct sluice_settings* set = get_settings();
   if (!set) return drop(p, SLUICE_REASON_FRAGMENT_TABLE_FULL); /* cannot be */
   __u64 digest = datagram_digest(p, set), now = bpf_ktime_get_coarse_ns();
@@ -81,6 +91,7 @@ OUTLINE int follow_fragment(PACKET* p) {
   else
     reason = begin_datagram(bucket, p, digest, now);
   bpf_spin_unlock(&bucket->lock);
+  if (reason == SLUICE_REASON_FRAGMENT_UNKNOWN && p->shared) return pass(p, SLUICE_REASON_FOREIGN); /* the host's */
   if (reason) return drop(p, reason);
   p->key.network_protocol = p->network | (__u32)p->protocol << 24;
   return CONTINUE;

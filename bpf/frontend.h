@@ -1,52 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What happens to a packet that no flow owns: a service, an address of the network, or nowhere. */
 
-/* Only these can be asked of a frontend; echo replies, other ICMP types and what has no transport header cannot. */
-INLINE bool is_request(const PACKET* p) {
-  return p->tracked && !is_later_fragment(p) && (p->protocol != ICMP_PROTOCOL || p->icmp_type == ECHO_REQUEST);
-}
-
-INLINE bool is_echo_request(const PACKET* p) {
-  return p->tracked && !is_later_fragment(p) && p->protocol == ICMP_PROTOCOL && p->icmp_type == ECHO_REQUEST;
-}
-
-/* Might the destination be a floating IP, as a pod sees it? Its own network's addresses come first, whatever the public
- * side calls its own. */
-INLINE bool asks_floating(const PACKET* p) {
-  return p->network && !is_own_network(p, p->key.destination) && in_frontend_filter(0, p->key.destination);
-}
-
-/* The packet's frontend: one of its own network, or a port of a floating IP that leads into that network. A floating IP
- * of another one is reached by way of the public side, if at all. */
+/* The packet's frontend: one of its own network, or a port of a floating IP. */
 OUTLINE int find_choice(const PACKET* p, CHOICE* choice) {
   int result = find_frontend(p, p->network, choice);
   if (result == CHANGED) result = find_frontend(p, p->network, choice);
   if (result != MISSING || !asks_floating(p)) return result;
   result = find_frontend(p, 0, choice);
-  if (result == CHANGED) result = find_frontend(p, 0, choice);
-  return result == FOUND && choice->backend_network != p->network ? MISSING : result;
+  return result == CHANGED ? find_frontend(p, 0, choice) : result;
 }
 
-/* A frontend's new flow: select -> remember -> rewrite -> deliver. CONTINUE if there is no such frontend. */
-OUTLINE int new_flow(struct __sk_buff* skb, PACKET* p) {
+/* A floating IP of another network is reached as from the public side: with an egress address as source. */
+INLINE bool is_crossing(const PACKET* p, const CHOICE* choice) {
+  return p->network && choice->backend_network != p->network;
+}
+
+/* A backend for a frontend's new flow. CONTINUE if there is no such frontend. */
+OUTLINE int choose_backend(struct __sk_buff* skb, PACKET* p) {
   WORKSPACE* workspace = workspace_of(p);
   if (!workspace) return drop(p, SLUICE_REASON_TABLE_CHANGED); /* cannot be */
   CHOICE* choice = &workspace->choice;
   int result = find_choice(p, choice);
   if (result == MISSING) return CONTINUE;
+  if (result == FOUND && is_crossing(p, choice)) {
+    result = find_way(p, choice);
+    if (result == MISSING) return drop(p, SLUICE_REASON_NO_EGRESS);
+    /* The egress address may be somebody's in there: then the router speaks for it, with the same ports. */
+    if (result == FOUND && lies_inside(choice, &choice->egress)) choice->egress = choice->router;
+  }
   if (result == CHANGED) return drop(p, SLUICE_REASON_TABLE_CHANGED);
-  if (is_expired(p)) return time_exceeded(skb, p);
-  STAGE(select_backend(skb, p, choice));
-  __u32 mtu = exceeded_mtu(skb, p, choice->ifindex);
-  if (mtu) return too_big(skb, p, mtu);
-  STAGE(remember(p, workspace));
-  return carry_out(skb, p);
+  if (is_expired(p)) return EXPIRED;
+  STAGE(select_backend(p, choice));
+  return is_too_long(skb, p, choice->ifindex) ? TOO_LONG : CHOSEN;
 }
 
 /* The filters come first: a packet from pod to pod costs no lookup here. */
 INLINE int frontend(struct __sk_buff* skb, PACKET* p) {
   if (!is_request(p)) return CONTINUE;
-  return in_frontend_filter(p->network, p->key.destination) || asks_floating(p) ? new_flow(skb, p) : CONTINUE;
+  return in_frontend_filter(p->network, p->key.destination) || asks_floating(p) ? choose_backend(skb, p) : CONTINUE;
+}
+
+/* Makes the flow that frontend or to_outside has chosen: remember -> rewrite -> deliver. */
+INLINE int begin_flow(struct __sk_buff* skb, PACKET* p, bool leaves) {
+  WORKSPACE* workspace = workspace_of(p);
+  if (!workspace) return drop(p, SLUICE_REASON_TABLE_CHANGED); /* cannot be */
+  STAGE(remember(p, workspace, leaves));
+  return carry_out(skb, p);
 }
 
 INLINE long to_pod(struct __sk_buff* skb, const PACKET* p, __u8 kind, __u32 ifindex, const __u8* mac) {
@@ -65,9 +64,9 @@ INLINE long to_pod(struct __sk_buff* skb, const PACKET* p, __u8 kind, __u32 ifin
 }
 
 /* A service address without such a port. */
-INLINE int to_service(struct __sk_buff* skb, PACKET* p) {
+INLINE int to_service(const PACKET* p) {
   if (p->protocol == ICMP_PROTOCOL) return drop(p, p->tracked ? SLUICE_REASON_PROTOCOL : SLUICE_REASON_ICMP_ERROR);
-  return p->tracked ? refuse(skb, p) : refuse_protocol(skb, p);
+  return p->tracked ? REFUSED : REFUSED_PROTOCOL;
 }
 
 /* A connection from pod to pod has no record. If the sender has one to the same backend through a service, from the
@@ -89,10 +88,6 @@ OUTLINE int check_direct_syn(const PACKET* p) {
   return closing && delete_pair(p, index, &answer, END_CLOSING) ? 0 : SLUICE_REASON_FLOW_COLLISION;
 }
 
-INLINE bool is_tcp_syn(const PACKET* p) {
-  return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-}
-
 /* Addresses are Sluice's to give: a pod that plays DHCP server is not heard (RFC 2131, RFC 8415). */
 INLINE bool is_dhcp_answer(const PACKET* p) {
   __be16 server = bpf_htons(FAMILY == 6 ? 547 : 67), client = bpf_htons(FAMILY == 6 ? 546 : 68);
@@ -103,9 +98,7 @@ INLINE bool is_dhcp_answer(const PACKET* p) {
 INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
   ENDPOINT_KEY key = {.network = p->network, .address = p->key.destination};
   const ENDPOINT* endpoint = bpf_map_lookup_elem(&ENDPOINTS, &key);
-  if (!endpoint && is_echo_request(p) && asks_floating(p) && is_floating(key.address)) return answer_echo(skb, p);
-  if (!endpoint)
-    return drop(p, is_own_network(p, key.address) ? SLUICE_REASON_NO_SUCH_ADDRESS : SLUICE_REASON_NO_EGRESS);
+  if (!endpoint) return to_outside(skb, p);
   __u8 kind = endpoint->kind, mac[6];
   __u32 ifindex = endpoint->ifindex;
   copy_mac(mac, endpoint->mac);
@@ -118,23 +111,32 @@ INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
       if (is_tcp_syn(p) && check_direct_syn(p)) return drop(p, SLUICE_REASON_FLOW_COLLISION);
       return forward(p, to_pod(skb, p, kind, ifindex, mac), SLUICE_REASON_TO_POD);
     case SLUICE_ENDPOINT_SERVICE:
-      return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : to_service(skb, p);
+      return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : to_service(p);
     case SLUICE_ENDPOINT_ROUTER:
       if (is_later_fragment(p)) return drop(p, SLUICE_REASON_FRAGMENT);
-      if (is_echo_request(p)) return answer_echo(skb, p);
+      if (is_echo_request(p)) return ECHO;
       return drop(p, SLUICE_REASON_ROUTER_CLOSED);
     default:
       return drop(p, SLUICE_REASON_NO_SUCH_ADDRESS);
   }
 }
 
-/* A floating IP's port that no service has bound. */
-OUTLINE int to_floating(struct __sk_buff* skb, PACKET* p) {
-  if (is_later_fragment(p)) return drop(p, SLUICE_REASON_FRAGMENT);
-  if (is_echo_request(p)) return answer_echo(skb, p);
-  if (p->protocol == ICMP_PROTOCOL) return drop(p, SLUICE_REASON_ICMP_ERROR);
-  if (!p->tracked) return refuse_protocol(skb, p);
-  if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-    return drop(p, SLUICE_REASON_NO_CONNECTION);
-  return refuse(skb, p);
+/* Does what the stages have come to. `leaves`: see remember(). */
+INLINE int conclude(struct __sk_buff* skb, PACKET* p, int next, bool leaves) {
+  switch (next) {
+    case CHOSEN:
+      return begin_flow(skb, p, leaves);
+    case EXPIRED:
+      return time_exceeded(skb, p);
+    case TOO_LONG:
+      return too_big(skb, p, p->mtu);
+    case REFUSED:
+      return refuse(skb, p);
+    case REFUSED_PROTOCOL:
+      return refuse_protocol(skb, p);
+    case ECHO:
+      return answer_echo(skb, p);
+    default:
+      return next;
+  }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The maps; keys and values are in sluice/abi.h. Sizes marked "daemon" are set before load from the configuration.
- * Who writes what: the daemon owns settings to frontend_filter, the programs own network_usage and flows4 to counters.
+ * Who writes what: the daemon owns settings to egress_denied6, the programs own network_usage and flows4 to counters.
  */
 #ifndef SLUICE_BPF_MAPS_H
 #define SLUICE_BPF_MAPS_H
@@ -20,6 +20,15 @@
     __uint(map_flags, flags);                               \
     __type(key, key_type);                                  \
     __type(value, value_type);                              \
+  } name SEC(".maps")
+
+#define PREFIXES_OF(name, key_type)         \
+  struct {                                  \
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);    \
+    __uint(max_entries, SLUICE_MAX_DENIED); \
+    __uint(map_flags, BPF_F_NO_PREALLOC);   \
+    __type(key, key_type);                  \
+    __type(value, __u32);                   \
   } name SEC(".maps")
 
 ARRAY_OF(meta, struct sluice_meta, 1);
@@ -43,6 +52,9 @@ ARRAY_OF(rings, struct sluice_ring_block, 262144);  /* daemon */
 ARRAY_OF(endpoint_generations, __u32, SLUICE_MAX_ENDPOINT_SLOTS);
 ARRAY_OF(frontend_generations, __u32, SLUICE_MAX_FRONTEND_SLOTS);
 ARRAY_OF(frontend_filter, __u64, SLUICE_FILTER_WORDS);
+HASH_OF(egress, __u32, struct sluice_egress, SLUICE_MAX_NETWORK_SLOTS, BPF_F_NO_PREALLOC);
+PREFIXES_OF(egress_denied4, struct sluice_prefix4);
+PREFIXES_OF(egress_denied6, struct sluice_prefix6);
 
 ARRAY_OF(refusal_windows, struct sluice_refusal_window, SLUICE_REFUSAL_WINDOWS);
 ARRAY_OF(network_usage, struct sluice_network_usage, SLUICE_MAX_NETWORK_SLOTS);
@@ -52,6 +64,8 @@ HASH_OF(flows6, struct sluice_flow6_digest, struct sluice_flow6, 2 * 262144, 0);
 ARRAY_OF(pairs, struct sluice_pair, 262144);                                     /* daemon */
 ARRAY_OF(pair_keys6, struct sluice_pair_keys6, 262144);                          /* daemon */
 ARRAY_OF(flow_totals, struct sluice_flow_totals, 1);
+ARRAY_OF(egress_pairs, __u32, SLUICE_MAX_ENDPOINT_SLOTS);
+ARRAY_OF(egress_shares, __u32, SLUICE_EGRESS_SHARES);
 
 ARRAY_OF(fragments, struct sluice_fragment_bucket, SLUICE_FRAGMENT_WINDOWS* SLUICE_FRAGMENT_BUCKETS);
 

@@ -12,7 +12,17 @@
  * nothing behind one can be the key of a map. */
 #define GLOBAL __noinline __attribute__((overloadable))
 
-#define CONTINUE (-100) /* a stage's "not decided here"; no TC_ACT_* or XDP_* has this value */
+/* What a stage says if it is no verdict; no TC_ACT_* or XDP_* has these values. What many stages end with is done in
+ * one place (conclude), so that the verifier walks through it a few times and not once for each of them. */
+enum next {
+  CONTINUE = -100,  /* not decided here */
+  CHOSEN,           /* a new flow is to be made of the packet, as the workspace's choice says */
+  EXPIRED,          /* too many hops: its sender is told */
+  TOO_LONG,         /* longer than p->mtu: likewise */
+  REFUSED,          /* no such port, or nobody there */
+  REFUSED_PROTOCOL, /* a protocol that is not carried there */
+  ECHO,             /* a ping that the datapath answers itself */
+};
 
 #define ALIGNED __attribute__((aligned(8))) /* bytes on the stack that are read as something with IPv6 addresses */
 

@@ -20,4 +20,9 @@ static __always_inline int ethertype_reason(__be16 ethertype) {
   return SLUICE_REASON_ETHERTYPE;
 }
 
+static __always_inline bool is_way_out(const struct sluice_egress* record, __u32 network) {
+  barrier();
+  return *(const volatile __u32*)&record->self == network && *(const volatile __u32*)&record->self_end == network;
+}
+
 #endif

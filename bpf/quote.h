@@ -84,11 +84,11 @@ INLINE bool read_quoted_tuple(struct __sk_buff* skb, const PACKET* p, QUOTE* quo
 }
 
 /* Where the quoted transport checksum stands; 0: not in the quote, or none. */
-INLINE __u32 quoted_checksum(struct __sk_buff* skb, const QUOTE* quote, __u16* check) {
+INLINE __u32 quoted_checksum(struct __sk_buff* skb, const QUOTE* quote, const ACTION* action, __u16* check) {
   __u32 at = quote->transport + (quote->protocol == IPPROTO_TCP   ? __builtin_offsetof(struct tcphdr, check)
                                  : quote->protocol == IPPROTO_UDP ? __builtin_offsetof(struct udphdr, check)
                                                                   : __builtin_offsetof(struct icmp_header, checksum));
-  if (FAMILY == 4 && quote->protocol == ICMP_PROTOCOL) return 0;
+  if (FAMILY == 4 && quote->protocol == ICMP_PROTOCOL && !action->port_delta) return 0; /* no pseudo header */
   if (quote->protocol == IPPROTO_SCTP) return 0; /* not looked at: it is of a packet that is not quoted whole */
   if (at + sizeof(*check) > quote->end || bpf_skb_load_bytes(skb, at, check, sizeof(*check))) return 0;
   return quote->protocol == IPPROTO_UDP && *check == 0 ? 0 : at;
@@ -98,17 +98,23 @@ INLINE __u32 quoted_checksum(struct __sk_buff* skb, const QUOTE* quote, __u16* c
  * in the sum of the ICMP message. */
 INLINE long rewrite_quote(struct __sk_buff* skb, const QUOTE* quote, const ACTION* action, __u64* delta) {
   __u16 check = 0;
-  __u32 at = quoted_checksum(skb, quote, &check);
+  __u32 at = quoted_checksum(skb, quote, action, &check);
+  bool echo = quote->protocol == ICMP_PROTOCOL;
   /* An IPv4 header's own checksum makes up for its addresses. */
   *delta = (FAMILY == 6 ? action->address_delta : 0) + (__u64)action->port_delta;
   if (at) {
-    __u64 change = (__u64)action->address_delta + action->port_delta;
+    __u64 change = (FAMILY == 4 && echo ? 0 : action->address_delta) + (__u64)action->port_delta;
     __u16 changed = (__u16)~checksum_fold((__u64)(__u16)~check + change);
     if (quote->protocol == IPPROTO_UDP && !changed) changed = 0xFFFF;
     *delta += (__u64)(__u16)~check + changed;
     if (bpf_skb_store_bytes(skb, at, &changed, sizeof(changed), 0)) return -1;
   }
-  if (quote->protocol != ICMP_PROTOCOL) {
+  if (echo && action->port_delta) {
+    __be16 id = action->new_destination_port | action->new_source_port;
+    if (bpf_skb_store_bytes(skb, quote->transport + __builtin_offsetof(struct icmp_header, id), &id, sizeof(id), 0))
+      return -1;
+  }
+  if (!echo) {
     __be16 ports[2] = {action->new_destination_port, action->new_source_port};
     if (bpf_skb_store_bytes(skb, quote->transport, ports, sizeof(ports), 0)) return -1;
   }
@@ -139,7 +145,9 @@ INLINE int rewrite_error(struct __sk_buff* skb, const PACKET* p, const ACTION* a
 OUTLINE bool is_disguised(const PACKET* p, __u32 pair) {
   const PAIR_KEYS* keys = KEYS_AT(pair);
   if (!keys) return true;
-  ENDPOINT_KEY key = {.network = keys->reverse.network_protocol & 0xFFFFFF, .address = p->key.source};
+  __u32 network = keys->reverse.network_protocol & 0xFFFFFF;
+  if (!network) network = keys->forward.network_protocol & 0xFFFFFF; /* a flow that leaves by an egress address */
+  ENDPOINT_KEY key = {.network = network, .address = p->key.source};
   return p->entry == SLUICE_ENTRY_FROM_UPLINK && bpf_map_lookup_elem(&ENDPOINTS, &key);
 }
 
@@ -148,7 +156,7 @@ OUTLINE int translate_error(struct __sk_buff* skb, PACKET* p) {
   QUOTE quote = {.ip = l4_offset(p) + ICMP_LENGTH};
   quote.end = quote.ip + p->payload;
   if (p->payload < IP_LENGTH || !read_quoted_ip(skb, &quote) || !is_own_quote(p, &quote))
-    return drop(p, SLUICE_REASON_FOREIGN_QUOTE);
+    return p->shared ? pass(p, SLUICE_REASON_FOREIGN) : drop(p, SLUICE_REASON_FOREIGN_QUOTE);
   if (!read_quoted_tuple(skb, p, &quote)) return CONTINUE;
   const FLOW* found = find_flow(&quote.answer);
   if (!found) return CONTINUE;

@@ -10,7 +10,8 @@ MAKING {
   PAIR_KEYS* keys;
   __u64 now;
   __u32 index;
-  bool kept; /* the pair could not be undone and stands */
+  bool kept;   /* the pair could not be undone and stands */
+  bool leaves; /* by an egress address */
 };
 
 INLINE void make_forward_action(PACKET* p, const CHOICE* choice) {
@@ -18,12 +19,14 @@ INLINE void make_forward_action(PACKET* p, const CHOICE* choice) {
   /* A pod's own stack drops packets from its own address, so it sees the service's instead. */
   bool hairpin =
       p->source.slot && choice->backend_network == p->network && same_address(choice->address, p->key.source);
-  action->new_source = hairpin ? p->key.destination : p->key.source;
+  action->new_source = choice->ports ? choice->egress : hairpin ? p->key.destination : p->key.source;
   action->new_source_port = p->key.source_port;
   action->new_destination = choice->address;
   action->new_destination_port = choice->port;
   action->ifindex = choice->ifindex;
-  action->delivery = choice->kind == SLUICE_ENDPOINT_POD_DEVICE ? SLUICE_DELIVER_DEVICE : SLUICE_DELIVER_PEER;
+  action->delivery = !choice->kind                                ? SLUICE_DELIVER_UPLINK
+                     : choice->kind == SLUICE_ENDPOINT_POD_DEVICE ? SLUICE_DELIVER_DEVICE
+                                                                  : SLUICE_DELIVER_PEER;
   action->role = SLUICE_FLOW_FORWARD;
   copy_mac(action->destination_mac, choice->mac);
 }
@@ -80,8 +83,9 @@ OUTLINE int insert_reverse(const PACKET* p, const MAKING* making) {
   return insert_flow(making->reverse, flow);
 }
 
-INLINE bool counts_half_open(const PACKET* p) {
-  return p->entry == SLUICE_ENTRY_FROM_UPLINK;
+/* From outside the backend's network: from the uplink, or through a floating IP from another network. */
+INLINE bool counts_half_open(const PACKET* p, const CHOICE* choice) {
+  return choice->backend_network && choice->backend_network != p->network;
 }
 
 OUTLINE int insert_forward(const PACKET* p, const MAKING* making) {
@@ -94,8 +98,8 @@ OUTLINE int insert_forward(const PACKET* p, const MAKING* making) {
   fill_record(flow, making);
   flow->packets = 1;
   flow->bytes = p->length;
-  flow->state =
-      (p->protocol == IPPROTO_TCP ? SLUICE_STATE_SYN : 0) | (counts_half_open(p) ? SLUICE_STATE_HALF_OPEN_CHARGED : 0);
+  flow->state = (p->protocol == IPPROTO_TCP ? SLUICE_STATE_SYN : 0) |
+                (counts_half_open(p, making->choice) ? SLUICE_STATE_HALF_OPEN_CHARGED : 0);
   return insert_flow(&p->key, flow);
 }
 
@@ -127,17 +131,57 @@ OUTLINE int reverse_or_owner(const PACKET* p, const MAKING* making) {
   return TAKEN;
 }
 
-/* Does a packet from outside claim an address of the backend's network as its source? With it as it is, the reverse
- * tuple could be that of a connection between two pods, whose packets would then leave by the uplink. */
-OUTLINE bool claims_inside(const PACKET* p, const CHOICE* choice) {
-  if (p->entry != SLUICE_ENTRY_FROM_UPLINK) return false;
-  if (within_prefix(p->key.source, choice->router, choice->cidr_length)) return true;
-  ENDPOINT_KEY key = {.network = choice->backend_network, .address = p->key.source};
+/* Is it an address of the backend's network? Who comes from outside must not have one as source there: the reverse
+ * tuple could be that of a connection between two pods, whose packets would then leave the network. */
+OUTLINE bool lies_inside(const CHOICE* choice, const ADDRESS* address) {
+  if (within_prefix(*address, choice->router, choice->cidr_length)) return true;
+  ENDPOINT_KEY key = {.network = choice->backend_network, .address = *address};
   return bpf_map_lookup_elem(&ENDPOINTS, &key); /* a service address outside the CIDR */
+}
+
+/* Does a packet from outside claim an address of the backend's network as its source? */
+INLINE bool claims_inside(const PACKET* p, const CHOICE* choice) {
+  return p->entry == SLUICE_ENTRY_FROM_UPLINK && lies_inside(choice, &p->key.source);
+}
+
+/* The walk over the ports of an egress address. */
+PORT_SEARCH {
+  PACKET* p;
+  MAKING* making;
+  __u64 hash;
+  int result; /* enum insert_result */
+};
+
+/* Its own port first, so that what looks at ports sees what it would see without us (RFC 4787 4.2.1). A record in the
+ * way is left alone, whatever its state: until the sweep takes it, its port is not free (TIME-WAIT). */
+static long TRY_PORT(__u32 attempt, PORT_SEARCH* search) {
+  PACKET* p = search->p;
+  MAKING* making = search->making;
+  const CHOICE* choice = making->choice;
+  __u16 port =
+      attempt ? egress_port(search->hash, attempt, choice->first_port, choice->ports) : bpf_ntohs(p->key.source_port);
+  if ((__u16)(port - choice->first_port) >= choice->ports) return 0;
+  p->action.new_source_port = bpf_htons(port);
+  make_reverse_key(making->reverse, p, choice);
+  if (find_flow(making->reverse)) return 0;
+  making->keys->reverse = *making->reverse;
+  int error = insert_reverse(p, making);
+  if (error == -EEXIST) return 0;
+  search->result = error ? FULL : INSERTED;
+  return 1;
+}
+
+OUTLINE int place_at_egress(PACKET* p, MAKING* making) {
+  const struct sluice_settings* set = get_settings();
+  PORT_SEARCH search = {.p = p, .making = making, .result = TAKEN};
+  if (set) search.hash = flow_hash(set->secret, p->network, &p->key, p->protocol);
+  bpf_loop(SLUICE_EGRESS_TRIES, TRY_PORT, &search, 0);
+  return search.result;
 }
 
 /* Gives the flow the router's address and a free port as source, when its own would collide at the backend. */
 INLINE int place_reverse(PACKET* p, MAKING* making) {
+  if (making->leaves) return place_at_egress(p, making);
   /* A pod that is its own backend on its own source port: the two directions would be one tuple. */
   bool barred = same_key(making->reverse, &p->key) || claims_inside(p, making->choice);
   int result = barred ? TAKEN : reverse_or_owner(p, making);
@@ -181,7 +225,8 @@ INLINE int insert_pair(PACKET* p, MAKING* making) {
     int reason = adopt(p);
     return reason ? -reason : 1;
   }
-  if (result != INSERTED) return result == TAKEN ? -SLUICE_REASON_FLOW_COLLISION : -SLUICE_REASON_FLOW_TABLE_FULL;
+  if (result == TAKEN) return making->leaves ? -SLUICE_REASON_EGRESS_PORTS : -SLUICE_REASON_FLOW_COLLISION;
+  if (result != INSERTED) return -SLUICE_REASON_FLOW_TABLE_FULL;
   set_action_deltas(&p->action, &p->key);
   int error = insert_forward(p, making);
   if (!error) {
@@ -200,7 +245,7 @@ INLINE int insert_pair(PACKET* p, MAKING* making) {
 
 INLINE void uncharge_half_open(const PACKET* p, const CHOICE* choice) {
   struct sluice_network_usage* usage = get_usage(choice->network_slot);
-  if (!usage || !counts_half_open(p)) return;
+  if (!usage || !counts_half_open(p, choice)) return;
   usage->changes++;
   decrement(&usage->half_open);
 }
@@ -211,20 +256,37 @@ INLINE void uncharge(const PACKET* p, const CHOICE* choice) {
 }
 
 INLINE int charge(const PACKET* p, const CHOICE* choice) {
-  int reason = counts_half_open(p) ? charge_half_open(choice->network_slot) : 0;
+  int reason = counts_half_open(p, choice) ? charge_half_open(choice->network_slot) : 0;
   if (reason) return reason;
   reason = charge_share(choice->network_slot);
   if (reason) uncharge_half_open(p, choice);
   return reason;
 }
 
-OUTLINE int remember(PACKET* p, WORKSPACE* workspace) {
+/* 0 or a reason. */
+OUTLINE int hold_port(const PACKET* p, const CHOICE* choice, struct sluice_pair* pair) {
+  const struct sluice_settings* set = get_settings();
+  if (!set) return SLUICE_REASON_EGRESS_QUOTA; /* cannot be */
+  __u32 share = remote_hash(set->secret, p->network, &p->key) % SLUICE_EGRESS_SHARES;
+  int reason = charge_egress(p->source.slot, share, choice->quota, SLUICE_EGRESS_SHARE(choice->ports));
+  if (reason) return reason;
+  pair->egress_slot = p->source.slot;
+  pair->egress_share = share + 1;
+  return 0;
+}
+
+/* `leaves`: the flow may get an egress address as its source; false is said by those whose flows never do, and spares
+ * the verifier that way. */
+OUTLINE int remember(PACKET* p, WORKSPACE* workspace, bool leaves) {
   const CHOICE* choice = &workspace->choice;
   if (p->stale_pair && !delete_pair(p, p->stale_pair - 1, &p->key, END_STALE))
     return drop(p, SLUICE_REASON_FLOW_CONTENDED);
   int reason = charge(p, choice);
   if (reason) return drop(p, reason);
-  MAKING making = {.reverse = &workspace->reverse, .choice = choice, .now = bpf_ktime_get_coarse_ns()};
+  MAKING making = {.reverse = &workspace->reverse,
+                   .choice = choice,
+                   .now = bpf_ktime_get_coarse_ns(),
+                   .leaves = leaves && choice->ports};
   if (take_pair_index(&making.index)) {
     uncharge(p, choice);
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL);
@@ -234,11 +296,13 @@ OUTLINE int remember(PACKET* p, WORKSPACE* workspace) {
   if (!making.pair || !making.keys)
     return drop(p, SLUICE_REASON_FLOW_TABLE_FULL); /* cannot be: indexes stay below max_pairs */
   make_forward_action(p, choice);
-  int result = insert_pair(p, &making);
+  int result = making.leaves ? -hold_port(p, choice, making.pair) : 0;
+  if (!result) result = insert_pair(p, &making);
   if (!result) return CONTINUE;
   uncharge_half_open(p, choice);
   if (!making.kept) {
     discharge_share(choice->network_slot);
+    if (making.leaves) return_egress(making.pair);
     give_pair_index(making.pair, making.index);
   }
   return result > 0 ? CONTINUE : drop(p, -result);

@@ -81,6 +81,16 @@ INLINE int rewrite_transport_checksum(struct __sk_buff* skb, const PACKET* p) {
   return 0;
 }
 
+#if FAMILY == 4
+/* ICMP has no pseudo header, so only an echo's identifier changes its checksum; and hosts compute it themselves. */
+INLINE int rewrite_echo_checksum(struct __sk_buff* skb, const PACKET* p) {
+  struct icmp_header* icmp = (void*)(long)skb->data + l4_offset(p);
+  if ((void*)(icmp + 1) > (void*)(long)skb->data_end) return -1;
+  if (p->action.port_delta) icmp->checksum = ~checksum_fold((__u64)(__u16)~icmp->checksum + p->action.port_delta);
+  return 0;
+}
+#endif
+
 /* A later fragment has no transport header; the first one's checksum makes up for the addresses and ports of the whole
  * datagram. With CHECKSUM_COMPLETE the kernel has a sum for each fragment, of which IPv6 addresses change this one's.
  */
@@ -105,17 +115,22 @@ INLINE int rewrite(struct __sk_buff* skb, const PACKET* p) {
   static const __u8 router_mac[6] = SLUICE_ROUTER_MAC;
   const ACTION* action = &p->action;
   bool ports = p->protocol != ICMP_PROTOCOL;
+#if FAMILY == 4
+  if (!ports && rewrite_echo_checksum(skb, p)) return SLUICE_REASON_REWRITE_FAILED;
+#endif
   /* ICMPv6 has the addresses in its checksum, ICMP does not. */
   if ((ports || FAMILY == 6) && rewrite_transport_checksum(skb, p)) return SLUICE_REASON_REWRITE_FAILED;
   struct ethhdr* ethernet = (void*)(long)skb->data;
   IP_HEADER* ip = (void*)(ethernet + 1);
   __be16* port = (void*)(long)skb->data + l4_offset(p);
   if ((void*)(ip + 1) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
-  if ((void*)(port + 2) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
+  if ((void*)(port + 3) > (void*)(long)skb->data_end) return SLUICE_REASON_REWRITE_FAILED;
   route_ip(ip, action->new_source, action->new_destination, action->address_delta);
   if (ports) {
     port[0] = action->new_source_port;
     port[1] = action->new_destination_port;
+  } else if (action->port_delta) {
+    port[2] = action->new_source_port | action->new_destination_port; /* an echo's identifier; the other is 0 */
   }
   if (action->delivery != SLUICE_DELIVER_UPLINK) {
     copy_mac(ethernet->h_dest, action->destination_mac);
@@ -150,7 +165,7 @@ INLINE int carry_out(struct __sk_buff* skb, PACKET* p) {
   int failed = crosses_with_syn(p) ? clamp_mss(skb, p) : 0;
   if (!failed) failed = is_later_fragment(p) ? rewrite_later(skb, p) : rewrite(skb, p);
   if (failed) return drop(p, failed);
-  int reason = SLUICE_REASON_TO_BACKEND;
+  int reason = p->action.delivery == SLUICE_DELIVER_UPLINK ? SLUICE_REASON_TO_EGRESS : SLUICE_REASON_TO_BACKEND;
   if (p->action.role == SLUICE_FLOW_REVERSE)
     reason = p->action.delivery == SLUICE_DELIVER_UPLINK ? SLUICE_REASON_TO_UPLINK : SLUICE_REASON_TO_CLIENT;
   return forward(p, deliver(skb, &p->action), reason);

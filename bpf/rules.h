@@ -30,6 +30,12 @@ static __always_inline __be16 substitute_port(void) {
   return bpf_htons((__u16)(SUBSTITUTE_FIRST_PORT + bpf_get_prandom_u32() % SUBSTITUTE_PORTS));
 }
 
+/* The candidate of an attempt: all keys of a first one do not move together, so that a long run of ports in use is left
+ * after one step. */
+static __always_inline __u16 egress_port(__u64 hash, __u32 attempt, __u16 first, __u16 ports) {
+  return first + (__u16)sluice_reduce((__u32)(sluice_mix64(hash + attempt) >> 32), ports);
+}
+
 enum insert_result {
   INSERTED = 0,
   TAKEN,   /* another flow owns the reverse tuple */

@@ -28,6 +28,7 @@ OUTLINE int find_frontend(const PACKET* p, __u32 network, CHOICE* choice) {
   choice->cidr_length = record->cidr_length;
   choice->network_slot = record->network_slot;
   choice->algorithm = record->algorithm;
+  choice->ports = 0;
   barrier();
   return is_frontend(&record->self, &key) && is_frontend(&record->self_end, &key) ? FOUND : CHANGED;
 }
@@ -137,18 +138,19 @@ INLINE void fill_packet(PACKET* p) {
     __builtin_memset(&p->cidr, 0, __builtin_offsetof(PACKET, router) - __builtin_offsetof(PACKET, cidr));
 }
 
-/* Picks a backend for a new flow, or ends the packet. */
-OUTLINE int select_backend(struct __sk_buff* skb, PACKET* p, CHOICE* choice) {
-  p->network_slot = choice->network_slot; /* shares and refusals are the tenant's, also behind a floating IP */
+/* Picks a backend for a new flow: CONTINUE. */
+OUTLINE int select_backend(PACKET* p, CHOICE* choice) {
+  /* From outside refusals are the tenant's behind the floating IP. A pod of another network has its own. */
+  if (p->entry == SLUICE_ENTRY_FROM_UPLINK) p->network_slot = choice->network_slot;
   if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-    return p->entry == SLUICE_ENTRY_FROM_POD ? refuse(skb, p) : drop(p, SLUICE_REASON_NO_CONNECTION);
+    return p->entry == SLUICE_ENTRY_FROM_POD ? REFUSED : drop(p, SLUICE_REASON_NO_CONNECTION);
   if (p->protocol == IPPROTO_SCTP && !p->sctp_init) return drop(p, SLUICE_REASON_NO_CONNECTION);
   /* Its flow might change a port, which no fragment survives (is_uncountable), so it had better not be made. */
   if (p->protocol == IPPROTO_SCTP && p->fragment) return drop(p, SLUICE_REASON_FRAGMENT);
-  if (!choice->ready_count) return refuse(skb, p);
+  if (!choice->ready_count) return REFUSED;
   fill_packet(p);
   __u32 local = select_local(p, choice);
-  if (local == NO_LOCAL) return refuse(skb, p);
+  if (local == NO_LOCAL) return REFUSED;
   int reason = locate_backend(choice, local);
   if (reason == SLUICE_REASON_STALE_ENDPOINT) {
     /* A pod that is being attached anew. Another backend is better than a lost SYN. */

@@ -68,6 +68,37 @@ static __noinline int charge_half_open(__u16 network_slot) {
   return SLUICE_REASON_HALF_OPEN_CAP;
 }
 
+static __always_inline void decrement_at(void* map, __u32 index) {
+  __u32* counter = bpf_map_lookup_elem(map, &index);
+  if (counter) decrement(counter);
+}
+
+/* Takes a port of the egress address: of those that the pod may have, and of those that its network may have of one
+ * remote. 0 or a reason. */
+static __noinline int charge_egress(__u32 slot, __u32 share, __u32 quota, __u32 limit) {
+  __u32* of_pod = bpf_map_lookup_elem(&egress_pairs, &slot);
+  __u32* of_remote = bpf_map_lookup_elem(&egress_shares, &share);
+  if (!of_pod || !of_remote) return SLUICE_REASON_EGRESS_QUOTA; /* cannot be */
+  int reason = 0;
+  if (__sync_fetch_and_add(of_pod, 1) >= quota) {
+    reason = SLUICE_REASON_EGRESS_QUOTA;
+  } else {
+    if (__sync_fetch_and_add(of_remote, 1) < limit) return 0;
+    decrement(of_remote);
+    reason = SLUICE_REASON_EGRESS_SHARE;
+  }
+  decrement(of_pod);
+  return reason;
+}
+
+/* Gives back what a pair holds of both; inlined like return_share. */
+static __always_inline void return_egress(struct sluice_pair* pair) {
+  if (!pair->egress_slot) return;
+  decrement_at(&egress_pairs, pair->egress_slot);
+  decrement_at(&egress_shares, pair->egress_share - 1);
+  pair->egress_slot = pair->egress_share = 0;
+}
+
 static __always_inline int take_pair_index(__u32* index) {
   if (bpf_map_pop_elem(&pairs_free, index) == 0) return 0;
   struct sluice_flow_totals* totals = get_totals();

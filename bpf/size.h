@@ -21,6 +21,12 @@ INLINE __u32 exceeded_mtu(struct __sk_buff* skb, const PACKET* p, __u32 ifindex)
   return set && p->length - ETHERNET_LENGTH > set->smallest_mtu ? exceeded_mtu_of(skb, p, ifindex) : 0;
 }
 
+INLINE bool is_too_long(struct __sk_buff* skb, PACKET* p, __u32 ifindex) {
+  __u32 mtu = exceeded_mtu(skb, p, ifindex);
+  if (mtu) p->mtu = mtu;
+  return mtu;
+}
+
 /* Neither side of a connection that crosses the network's border shall send segments that the other side's device, or
  * the uplink, cannot carry: path-MTU discovery alone would do if nobody on the way filtered its messages. Packet
  * pointers end here. 0 or a reason. */

@@ -53,10 +53,11 @@ static __noinline int from_pod4(struct __sk_buff* skb) {
   if (ethertype != bpf_htons(ETH_P_IP)) return drop(&p, ethertype_reason(ethertype));
   STAGE(admit_ip(skb, &p));
   STAGE(fragment(&p));
-  STAGE(flow(skb, &p));
-  STAGE(icmp_error(skb, &p));
-  STAGE(frontend(skb, &p));
-  return to_address(skb, &p);
+  int next = flow(skb, &p);
+  if (next == CONTINUE) next = icmp_error(skb, &p);
+  if (next == CONTINUE) next = frontend(skb, &p);
+  if (next == CONTINUE) next = to_address(skb, &p);
+  return conclude(skb, &p, next, true);
 }
 
 static __noinline int from_pod6(struct __sk_buff* skb) {
@@ -74,10 +75,11 @@ static __noinline int from_pod6(struct __sk_buff* skb) {
   if (type) return nd_from_pod(skb, p, length, type);
   STAGE(admit_ip(skb, p, length, group));
   STAGE(fragment(p));
-  STAGE(flow(skb, p));
-  STAGE(icmp_error(skb, p));
-  STAGE(frontend(skb, p));
-  return to_address(skb, p);
+  int next = flow(skb, p);
+  if (next == CONTINUE) next = icmp_error(skb, p);
+  if (next == CONTINUE) next = frontend(skb, p);
+  if (next == CONTINUE) next = to_address(skb, p);
+  return conclude(skb, p, next, true);
 }
 
 static __noinline int from_uplink4(struct __sk_buff* skb) {
@@ -85,12 +87,14 @@ static __noinline int from_uplink4(struct __sk_buff* skb) {
   __u32 length = 0;
   STAGE(ours_on_uplink(skb, &p));
   STAGE(shape_on_uplink(skb, &p, &length));
+  STAGE(share_with_host(&p));
   STAGE(fragment(&p));
-  STAGE(flow(skb, &p));
-  STAGE(admit_on_uplink(&p));
-  STAGE(icmp_error(skb, &p));
-  STAGE(frontend(skb, &p));
-  return to_floating(skb, &p);
+  int next = flow(skb, &p);
+  if (next == CONTINUE) next = admit_on_uplink(&p);
+  if (next == CONTINUE) next = icmp_error(skb, &p);
+  if (next == CONTINUE) next = frontend(skb, &p);
+  if (next == CONTINUE) next = to_floating(&p);
+  return conclude(skb, &p, next, false);
 }
 
 static __noinline int from_uplink6(struct __sk_buff* skb) {
@@ -99,12 +103,14 @@ static __noinline int from_uplink6(struct __sk_buff* skb) {
   if (!p) return TC_ACT_UNSPEC; /* cannot be */
   STAGE(ours_on_uplink(skb, p));
   STAGE(shape_on_uplink(skb, p, &length));
+  STAGE(share_with_host(p));
   STAGE(fragment(p));
-  STAGE(flow(skb, p));
-  STAGE(admit_on_uplink(p));
-  STAGE(icmp_error(skb, p));
-  STAGE(frontend(skb, p));
-  return to_floating(skb, p);
+  int next = flow(skb, p);
+  if (next == CONTINUE) next = admit_on_uplink(p);
+  if (next == CONTINUE) next = icmp_error(skb, p);
+  if (next == CONTINUE) next = frontend(skb, p);
+  if (next == CONTINUE) next = to_floating(p);
+  return conclude(skb, p, next, false);
 }
 
 /* The families part here, before either has put anything on the stack. */

@@ -26,6 +26,8 @@
 #include "refuse.h"
 #include "select.h"
 #include "remember.h"
+#include "request.h"
+#include "egress.h"
 #include "frontend.h"
 #if FAMILY == 4
 #include "uplink4.h"

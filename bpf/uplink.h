@@ -20,10 +20,36 @@ INLINE int shape_on_uplink(struct __sk_buff* skb, PACKET* p, __u32* length) {
   return is_floating(p->key.destination) ? drop(p, reason) : pass(p, SLUICE_REASON_FOREIGN);
 }
 
+INLINE bool is_echo_or_error(const PACKET* p) {
+  return p->protocol == ICMP_PROTOCOL && !is_later_fragment(p) &&
+         (p->icmp_type == ECHO_REQUEST || is_icmp_error(p, p->icmp_type));
+}
+
+/* Of what is sent to the node's own address flows have a range of ports, and the errors that quote one of them; which
+ * is seen later. The rest is the host's, whatever it is. */
+INLINE int share_with_host(PACKET* p) {
+  const struct sluice_settings* set = get_settings();
+  if (!set || !is_shared_address(set, p->key.destination)) return CONTINUE;
+  p->shared = 1;
+  __u16 port = bpf_ntohs(p->key.destination_port);
+  bool ours = p->tracked && port >= set->shared_first && port <= set->shared_last;
+  bool error = p->protocol == ICMP_PROTOCOL && !p->fragment && is_icmp_error(p, p->icmp_type);
+  return ours || error || is_later_fragment(p) ? CONTINUE : pass(p, SLUICE_REASON_FOREIGN);
+}
+
+/* To the node's own address without a flow. An echo reply may be to the host's own ping. */
+INLINE int admit_shared(PACKET* p) {
+  if (p->protocol != ICMP_PROTOCOL) return drop(p, SLUICE_REASON_EGRESS_UNSOLICITED);
+  return p->tracked ? pass(p, SLUICE_REASON_FOREIGN) : CONTINUE;
+}
+
 /* On a flow miss: is the destination really a floating IP, and the source none? */
 OUTLINE int admit_on_uplink(PACKET* p) {
-  if (!is_floating(p->key.destination)) return pass(p, SLUICE_REASON_FOREIGN);
+  if (p->shared) return admit_shared(p);
+  __u8 kind = public_kind(p->key.destination);
+  if (kind != SLUICE_ENDPOINT_FLOATING && kind != SLUICE_ENDPOINT_EGRESS) return pass(p, SLUICE_REASON_FOREIGN);
   if (is_floating(p->key.source)) return drop(p, SLUICE_REASON_MARTIAN);
+  if (kind == SLUICE_ENDPOINT_EGRESS && !is_echo_or_error(p)) return drop(p, SLUICE_REASON_EGRESS_UNSOLICITED);
   return CONTINUE;
 }
 

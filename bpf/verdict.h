@@ -38,12 +38,20 @@ CHOICE {
   __u8 pad;
   __u8 mac[6];
   __u32 ifindex;
+  /* The sender's way out, if the flow gets an egress address as its source (egress.h). */
+  ADDRESS egress;
+  struct sluice_ref way;
+  __u32 way_ifindex;
+  __u32 quota;      /* pairs of the sender */
+  __u16 first_port; /* host order */
+  __u16 ports;      /* how many; 0: the source stays what it is */
 };
 
 PACKET {
   /* Whoever reads one of these has been behind the stage that writes it. They are not zeroed, which would cost an IPv6
    * packet 5 ns. */
-  FLOW_KEY key;  /* this packet's tuple; network_protocol set for every packet that is ours; the ports are zeroed */
+  /* this packet's tuple; network_protocol set for every packet that is ours; the ports are zeroed */
+  ALIGNED FLOW_KEY key;
   ACTION action; /* of a hit or of a new flow */
   ADDRESS cidr;  /* of the sending pod's network */
 #if FAMILY == 4
@@ -62,6 +70,7 @@ PACKET {
   __u32 sequence;    /* TCP, host order */
   __u32 acknowledgement;
   __u32 payload;      /* TCP, ICMP: bytes after the header; SCTP: with it */
+  __u32 mtu;          /* of the device that the packet is too long for */
   __u32 stale_pair;   /* 1 + index of a pair whose ended record stands in this tuple's place */
   __u16 network_slot; /* whose share and rate of refusals is used */
   __u8 entry;         /* enum sluice_entry */
@@ -71,6 +80,7 @@ PACKET {
   __u8 ttl;             /* hop limit */
   __u8 tracked;         /* TCP, UDP, SCTP or ICMP echo: has a tuple that a flow may own */
   __u8 sctp_init;       /* SCTP: asks for an association */
+  __u8 shared;          /* sent from outside to an egress address that is the node's own */
   __u8 fragment;        /* enum fragment_place; the other values are only set if it is not WHOLE */
   __u16 fragment_begin; /* of what follows the header that tells of it, in the datagram */
   __u16 fragment_end;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # Sourced by tools/quickstart: what it shows, by real requests. Each function ends the script if what it shows is not so.
-# Uses from there: in_namespace, control, INTERNET, CLIENTS, FLOATING_IP, PIN_ROOT.
+# Uses from there: in_namespace, control, INTERNET, CLIENTS, FLOATING_IP, EGRESS_IP, PIN_ROOT.
 
 readonly SERVICE_IP=172.16.200.1 # of shop/web and of blog/front: the same address in both networks
 readonly REQUESTS=60             # enough that chance leaves no backend out: 3 * (2/3)^60 < 1e-10
@@ -75,6 +75,16 @@ show_floating_ip() {
   say "the floating IP $FLOATING_IP, asked from the internet: port 80 is shop's, port 8081 is blog's"
   ask_from_outside 80 shop/web-1 shop/web-2 shop/web-3
   ask_from_outside 8081 blog/front-1 blog/front-2
+}
+
+show_egress() {
+  local pod
+  say "out to the internet: both clients have the address 172.16.0.10, the server outside sees $EGRESS_IP"
+  for pod in shop blog; do
+    expect_answers "$(ask "sluice-$pod-client" "http://${CLIENTS[0]}:8080/")" "$EGRESS_IP" internet
+  done
+  expect_drop egress_unsolicited "the internet asks $EGRESS_IP, where nobody listens" \
+    ask "$INTERNET" --max-time 1 "http://$EGRESS_IP/"
 }
 
 show_isolation() {

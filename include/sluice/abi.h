@@ -97,9 +97,15 @@ struct sluice_settings {
   __u32 shared_pairs;        /* max_pairs minus the sum of all guarantees: what bursts share */
   __u32 refusals_per_second; /* RST, ICMP errors and echo replies per network and second */
   __u32 smallest_mtu;        /* of all pods' devices and uplinks: what is no longer fits everywhere; 0: not known */
+  /* The node's own addresses, if flows leave by them: they have the ports from shared_first to shared_last, host
+   * order, the node's sockets have the others. 0: none. */
+  __be32 shared4;
+  struct sluice_address6 shared6;
+  __u16 shared_first;
+  __u16 shared_last;
   __u32 pad;
 };
-SLUICE_ASSERT_SIZE(struct sluice_settings, 120);
+SLUICE_ASSERT_SIZE(struct sluice_settings, 144);
 
 /* Nanoseconds that a pair which counts in half_open may stay idle while its network has more than half of
  * max_half_open_pairs: a client that means it repeats its SYN after 1 and 3 seconds. */
@@ -203,6 +209,8 @@ enum sluice_endpoint_kind {
   SLUICE_ENDPOINT_SERVICE = 4,    /* a service address, inside or outside the CIDR; mac is the router's */
   SLUICE_ENDPOINT_FLOATING = 5,   /* a floating IP, network 0; ARP and ND are answered with the uplink's MAC */
   SLUICE_ENDPOINT_POD_REMOTE = 6, /* reserved: a pod on another node */
+  SLUICE_ENDPOINT_EGRESS = 7,     /* an egress address of its own, network 0: as a floating IP without services */
+  SLUICE_ENDPOINT_SHARED = 8,     /* an egress address that is the node's own: all but its ports is the host's */
 };
 
 struct sluice_endpoint4_key {
@@ -372,6 +380,47 @@ static inline __u32 sluice_refusal_index6(const struct sluice_address6* address)
   return sluice_filter_bit6(0, address) / (SLUICE_FILTER_BITS / SLUICE_REFUSAL_WINDOWS);
 }
 
+/* ---- egress (hash by network id): how a network's pods reach the public side ---------------------------------------
+ */
+
+struct sluice_egress {
+  __u32 self;                      /* the key: the network's id */
+  __be32 address4;                 /* the source that flows get; 0: no way out in this family */
+  struct sluice_address6 address6; /* likewise */
+  struct sluice_ref ref4;          /* a frontend slot and generation: what ends flows when the way changes */
+  struct sluice_ref ref6;
+  __u32 ifindex; /* of the uplink */
+  __u32 quota;   /* live pairs of one pod */
+  __u16 first4;  /* ports that flows get, both included, host order; ICMP echo ids likewise */
+  __u16 last4;
+  __u16 first6;
+  __u16 last6;
+  __u32 pad;
+  __u32 self_end;
+};
+SLUICE_ASSERT_SIZE(struct sluice_egress, 64);
+
+/* egress_denied4, egress_denied6: prefixes (LPM tries) that no pod reaches. The value says nothing. */
+struct sluice_prefix4 {
+  __u32 length;
+  __be32 address;
+};
+SLUICE_ASSERT_SIZE(struct sluice_prefix4, 8);
+struct sluice_prefix6 {
+  __u32 length;
+  __u8 address[16];
+};
+SLUICE_ASSERT_SIZE(struct sluice_prefix6, 20);
+#define SLUICE_MAX_DENIED 4096
+
+/* egress_pairs: array by endpoint slot, owned by the programs: live pairs of a pod that hold a port.
+ * egress_shares: array, likewise: live pairs of one network to one remote address, port and protocol, by a keyed hash
+ * of these. One network may hold so many of a remote's ports: */
+#define SLUICE_EGRESS_SHARES 65536
+#define SLUICE_EGRESS_SHARE(ports) ((ports) / 4)
+/* Ports that are tried for a new flow, its own first. */
+#define SLUICE_EGRESS_TRIES 64
+
 /* ---- flows ---------------------------------------------------------------------------------------------------------
  */
 
@@ -396,8 +445,8 @@ struct sluice_flow6_key {
 SLUICE_ASSERT_SIZE(struct sluice_flow6_key, 40);
 
 /* What an IPv6 record stands under in flows6: a digest of the tuple (sluice_flow6_digest_of), because the kernel hashes
- * and compares 24 bytes in two thirds of the time that it takes for 40. Two tuples may have the same one, so a record is
- * another's unless its `self` is the tuple that was looked for. */
+ * and compares 24 bytes in two thirds of the time that it takes for 40. Two tuples may have the same one, so a record
+ * is another's unless its `self` is the tuple that was looked for. */
 struct sluice_flow6_digest {
   __u64 addresses;   /* sluice_flow_digest6 */
   __u64 identifiers; /* the interface identifiers (the lower halves) of both addresses, one xor the other */
@@ -525,7 +574,9 @@ struct sluice_pair {
   __u8 family; /* 4 or 6 */
   __u8 protocol;
   struct sluice_pair_keys4 keys4; /* of an IPv4 pair; otherwise what was there before */
-  __u8 pad[16];
+  __u32 egress_slot;              /* the endpoint slot whose element of egress_pairs counts this pair; 0: none does */
+  __u32 egress_share;             /* 1 + the element of egress_shares that does; 0 likewise */
+  __u64 pad;
 };
 SLUICE_ASSERT_SIZE(struct sluice_pair, 64);
 

@@ -48,7 +48,7 @@
   X(ARP_OWN_ADDRESS, arp_own_address, DROP, "ARP announcement or probe for the pod's own address: nothing to answer") \
   X(NO_SUCH_ADDRESS, no_such_address, DROP, "no pod or service has this address in this network") \
   X(POD_DETACHED, pod_detached, DROP, "the pod exists but is not attached on this node") \
-  X(NO_EGRESS, no_egress, DROP, "destination outside the network: egress is not configured") \
+  X(NO_EGRESS, no_egress, DROP, "destination outside the network, which has no way out (in this family)") \
   X(ROUTER_CLOSED, router_closed, DROP, "the router answers ARP and ping and nothing else") \
   X(PROTOCOL, protocol, DROP, "ping of a service without a backend, or an echo reply to a service: nothing to answer") \
   X(ICMP_ERROR, icmp_error, DROP, "ICMP to a service or floating IP that is neither ping nor an error about one of its flows") \
@@ -80,7 +80,13 @@
   X(FRAGMENT_OVERLAP, fragment_overlap, DROP, "IP fragment of bytes that have passed already: an overlap, a repetition, or one that another has overtaken") \
   X(FRAGMENT_TINY, fragment_tiny, DROP, "first IP fragment without the whole transport header, or a later one that would lie in it") \
   X(FRAGMENT_MALFORMED, fragment_malformed, DROP, "IP fragment with a length that cannot be: empty, not a multiple of eight, or beyond the longest packet") \
-  X(FRAGMENT_TABLE_FULL, fragment_table_full, DROP, "too many fragmented datagrams of this network, or to this floating IP, at once")
+  X(FRAGMENT_TABLE_FULL, fragment_table_full, DROP, "too many fragmented datagrams of this network, or to this floating IP, at once") \
+  X(TO_EGRESS, to_egress, FORWARD, "sent out of the uplink with the egress address as its source") \
+  X(EGRESS_DENIED, egress_denied, DROP, "no pod may reach this address: it is the node's own, another node's, link-local, or configured so") \
+  X(EGRESS_PORTS, egress_ports, DROP, "no free port was found at the egress address for this remote address and port") \
+  X(EGRESS_QUOTA, egress_quota, DROP, "the pod has as many flows to the outside as it may have") \
+  X(EGRESS_SHARE, egress_share, DROP, "the network holds its share of the egress address's ports for this remote address and port") \
+  X(EGRESS_UNSOLICITED, egress_unsolicited, DROP, "from outside to a port of the egress address that no flow holds")
 /* clang-format on */
 
 enum sluice_reason {

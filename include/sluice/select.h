@@ -109,8 +109,8 @@ SLUICE_SELECT_INLINE __u64 sluice_flow_hash6(const __u64 secret[2], __u32 networ
 }
 
 /* NH, the hash of UMAC (RFC 4418 5.2.1), of two addresses whose interface identifiers have a known xor, so that six of
- * their eight words say them: whatever two such pairs of addresses differ in, one key in 2^32 at most gives them the same
- * digest. Three products, which do not wait for each other. */
+ * their eight words say them: whatever two such pairs of addresses differ in, one key in 2^32 at most gives them the
+ * same digest. Three products, which do not wait for each other. */
 SLUICE_SELECT_INLINE __u64 sluice_flow_digest6(const struct sluice_digest_key* key,
                                                const struct sluice_address6* source,
                                                const struct sluice_address6* destination) {

@@ -13,6 +13,9 @@ namespace model {
 
 namespace {
 
+/// Of the questions of a session: there are some hundreds, and 65536 counts.
+constexpr std::size_t kMostTogether = 6;
+
 /// Equal, but for those checksums that were changed word by word: one that was wrong before may come out as either of
 /// the two zeros of one's complement (but not UDP's, where 0 means that there is none). And kernels before 6.2 do not
 /// tell that an SCTP checksum of 0 is not one still to be computed, which would stay.
@@ -147,7 +150,35 @@ std::string Session::compare_flows() const {
     }
     const std::string fields = difference(flow_of(record, found->second), found->second);
     if (!fields.empty()) out << "a flow differs in" << fields << "\n";
+    if (found->second.forward) out << compare_pair(record.pair, found->second);
   }
+  return out.str();
+}
+
+/// What a pair is charged for its port. Which count a question has is the program's affair, but it has one.
+std::string Session::compare_pair(std::uint32_t index, const Flow& flow) const {
+  std::ostringstream out;
+  const auto pair = datapath_.element<sluice_pair>("pairs", index);
+  if (pair.egress_slot != flow.holder) {
+    out << "pair " << index << " is in the quota of pod " << pair.egress_slot << ", not " << flow.holder << "\n";
+  }
+  if ((pair.egress_share != 0) != flow.asked.has_value()) out << "pair " << index << " has or lacks a share\n";
+  if (!flow.asked) return out.str();
+  const auto [known, fresh] = counts_.try_emplace(*flow.asked, pair.egress_share);
+  if (known->second != pair.egress_share) out << "pair " << index << " is counted elsewhere than its like\n";
+  return out.str();
+}
+
+/// inconsistency() has compared the counts with what pairs hold, and compare_pair() that with the model. Questions
+/// that share a count by their hash are rare; else something of the question is not counted apart.
+std::string Session::compare_shares() const {
+  std::map<std::uint32_t, std::uint32_t> questions;
+  for (const auto& [asked, count] : counts_) ++questions[count];
+  const auto together = counts_.size() - questions.size();
+  if (together <= kMostTogether && model_.excused().size() <= kMostTogether) return "";
+  std::ostringstream out;
+  out << together << " of " << counts_.size() << " questions share a count; for " << model_.excused().size()
+      << " a port was refused for that alone\n";
   return out.str();
 }
 
@@ -168,7 +199,7 @@ std::string Session::compare_counters() const {
 
 std::string Session::compare_tables() const {
   std::ostringstream out;
-  out << compare_flows() << compare_counters();
+  out << compare_flows() << compare_counters() << compare_shares();
   for (const auto& [slot, limits] : model_.tables.limits) {
     const sluice_network_usage usage = datapath_.usage(slot);
     if (usage.pairs != model_.pairs(slot) || usage.half_open != model_.half_open(slot)) {

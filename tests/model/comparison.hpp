@@ -41,6 +41,8 @@ class Session {
   [[nodiscard]] Verdict expected(const Packet& packet, const Verdict& done);
   [[nodiscard]] std::string compare_flows() const;
   [[nodiscard]] std::string compare_counters() const;
+  [[nodiscard]] std::string compare_pair(std::uint32_t index, const Flow& flow) const;
+  [[nodiscard]] std::string compare_shares() const;
 
   Random random_;
   Model model_;
@@ -48,6 +50,7 @@ class Session {
   Configuration configuration_;
   bpftest::Outcome outcome_;
   Coverage coverage_ = {};
+  mutable std::map<Asked, std::uint32_t> counts_;  ///< of egress_shares: the element of each that was seen
   Traffic traffic_;
 };
 

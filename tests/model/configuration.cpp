@@ -17,6 +17,12 @@ constexpr std::uint32_t kUsualMtu = 1500;
 constexpr std::uint8_t kProtocols[] = {bpftest::kTcp, bpftest::kUdp, bpftest::kIcmp, bpftest::kSctp};
 const char* const kStrangers[] = {"172.16.0.1",      "172.16.0.99", "172.16.255.255", "172.16.0.0", "10.0.0.1",
                                   "255.255.255.255", "224.0.0.1",   "9.9.9.9",        "0.0.0.0"};
+// The last one is the node's own.
+const char* const kEgress[] = {"192.0.2.201", "192.0.2.202", "192.0.2.203"};
+const char* const kOwnEgress = kEgress[2];
+/// Small ones, of which ports run out, and one that has enough; some with clients' ports in them.
+constexpr std::uint16_t kFirstPorts[] = {40000, 40000, 40002, 20000};
+constexpr std::uint16_t kPortCounts[] = {4, 5, 8, 16, 16, 1000};
 
 Ref to_ref(const sluice_ref& ref) {
   return {ref.slot, ref.generation};
@@ -45,6 +51,7 @@ bpftest::Address from_model(const Address& address) {
 
 Configuration::Configuration(std::uint64_t seed, const Shape& shape, bpftest::Datapath& datapath, Model& model)
     : datapath_(datapath), model_(model), world_(datapath), random_(seed) {
+  crowded_ = chance(random_, shape.egress / 3);
   add_settings();
   uplink_ = world_.uplink();
   model_.tables.ports[uplink_] = Port{.uplink = true, .ifindex = uplink_, .mac = bpftest::kUplinkMac};
@@ -55,6 +62,7 @@ Configuration::Configuration(std::uint64_t seed, const Shape& shape, bpftest::Da
   }
   for (const char* text : {"ff02::1", "fe80::73:6cff:fe63:1", "::1", "::"}) targets_[1].push_back(ip(text));
   for (std::uint16_t slot = 1; slot <= shape.networks; ++slot) add_network(random_, slot, shape.pods);
+  if (crowded_ || chance(random_, shape.egress)) add_egress(random_);
   add_mtus();
 }
 
@@ -76,10 +84,11 @@ void Configuration::add_mtus() {
 void Configuration::add_settings() {
   sluice_settings settings = datapath_.settings();
   settings.refusals_per_second = chance(random_, 80) ? 1'000'000'000 : 0;
-  settings.shared_pairs = 4 + below(random_, datapath_.pairs());
+  settings.shared_pairs = crowded_ ? datapath_.pairs() : 4 + below(random_, datapath_.pairs());
   datapath_.set_settings(settings);
   model_.tables.refusals_allowed = settings.refusals_per_second != 0;
   model_.tables.shared_pairs = settings.shared_pairs;
+  model_.tables.secret = {settings.secret[0], settings.secret[1]};
   model_.tables.max_pairs = datapath_.pairs();
 }
 
@@ -91,7 +100,7 @@ void Configuration::add_network(Random& random, std::uint16_t slot, std::uint32_
   if (kind > 1) world_.add_subnet(network, ip("172.16.0.0", Family::kIpv6), 64);
   networks_.push_back(network);
   // At times there is room for all, so that the table itself becomes full.
-  const bool roomy = chance(random, 30);
+  const bool roomy = crowded_ || chance(random, 30);
   const Limits limits{.guaranteed = below(random, 6),
                       .most = roomy ? datapath_.pairs() : 3 + below(random, 30),
                       .half_open = roomy ? datapath_.pairs() : 1 + below(random, 9)};
@@ -198,13 +207,101 @@ void Configuration::add_frontend(const bpftest::Frontend& frontend) {
                            bpftest::protocol_in(family, frontend.key.protocol)}] = made;
 }
 
+void Configuration::add_egress(Random& random) {
+  constexpr std::uint32_t kQuotas[] = {1, 2, 6, 1000, 1000, 1000};
+  quota_ = crowded_ ? 1000 : any_of(random, kQuotas);
+  shared_first_ = any_of(random, kFirstPorts);
+  shared_last_ = static_cast<std::uint16_t>(shared_first_ + any_of(random, kPortCounts) - 1);
+  for (const Family family : kFamilies) {
+    const bool v6 = family == Family::kIpv6;
+    for (const char* text : kEgress) egress_[v6].push_back(ip(text, family));
+    remotes_[v6] = clients_[v6];
+    for (const char* text : {"9.9.9.9", "198.51.100.8", "10.0.0.1"}) remotes_[v6].push_back(ip(text, family));
+    for (const bpftest::Address& address : egress_[v6]) {
+      remotes_[v6].push_back(address);
+      targets_[v6].push_back(address);
+    }
+    if (chance(random, 60)) deny(ip("198.51.100.0", family), v6 ? 120 : 24);
+    if (chance(random, 40)) deny(ip("9.9.9.9", family), v6 ? 128 : 32);
+    if (chance(random, 40)) deny(ip("10.0.0.0", family), v6 ? 24 : 8);
+    if (chance(random, 50)) deny(ip(kOwnEgress, family), v6 ? 128 : 32);
+    for (const bpftest::Network& network : networks_) {
+      if (!network.subnet(family).router.none() && chance(random, 80)) add_way(random, network, family);
+    }
+  }
+  for (const char* text : {"169.254.169.254", "127.0.0.1", "240.0.0.1"}) remotes_[0].push_back(ip(text));
+  for (const char* text : {"::1", "::ffff:203.0.113.9", "fe80::1"}) remotes_[1].push_back(ip(text));
+}
+
+void Configuration::deny(const bpftest::Address& prefix, unsigned length) {
+  world_.deny(prefix.text(), length);
+  model_.tables.denied.emplace_back(to_model(prefix), length);
+}
+
+/// Whoever leaves by an address that is nobody's but theirs mostly has the same ports, but need not.
+void Configuration::add_way(Random& random, const bpftest::Network& network, Family family) {
+  bpftest::WayOutOptions options{.quota = quota_, .shared = !crowded_ && chance(random, 40)};
+  if (crowded_) {
+    options.first = kFirstPorts[0];
+    options.last = static_cast<std::uint16_t>(options.first + (network.slot == 1 ? 63 : 3));
+  } else if (options.shared || chance(random, 60)) {
+    options.first = shared_first_;
+    options.last = shared_last_;
+  } else {
+    options.first = any_of(random, kFirstPorts);
+    options.last = static_cast<std::uint16_t>(options.first + any_of(random, kPortCounts) - 1);
+  }
+  const char* text = options.shared ? kOwnEgress : kEgress[crowded_ || chance(random, 75) ? 0 : 1];
+  ways_.push_back(world_.way_out(network, ip(text, family).text(), options));
+  put_way(ways_.back());
+}
+
+void Configuration::put_way(const bpftest::WayOut& way) {
+  Tables& tables = model_.tables;
+  const Address address = to_model(way.address);
+  tables.ways[{way.network, address.v6()}] = Way{.address = address,
+                                                 .ref = to_ref(way.ref),
+                                                 .first = way.options.first,
+                                                 .last = way.options.last,
+                                                 .quota = way.options.quota,
+                                                 .ifindex = uplink_};
+  tables.frontend_generations[way.ref.slot] = way.ref.generation;
+  tables.endpoints[{0, address}] =
+      Endpoint{.holder = way.options.shared ? Holder::kShared : Holder::kEgress, .mac = bpftest::kUplinkMac};
+  if (!way.options.shared) return;
+  tables.shared_first = way.options.first;
+  tables.shared_last = way.options.last;
+}
+
+/// Ended and made anew, taken away, or given again.
+void Configuration::change_way(Random& random) {
+  if (ways_.empty()) return;
+  bpftest::WayOut& way = any_of(random, ways_);
+  const auto network = std::ranges::find(networks_, way.network, &bpftest::Network::id);
+  const bool v6 = way.address.family() == Family::kIpv6;
+  const bool there = model_.tables.ways.contains({way.network, v6});
+  if (there && chance(random, 30)) {
+    world_.remove(way);
+    model_.tables.ways.erase({way.network, v6});
+    model_.tables.frontend_generations[way.ref.slot] = 0;  // of nobody: no record has it
+    return;
+  }
+  if (there) {
+    world_.renew(way);
+  } else {
+    way = world_.way_out(*network, way.address.text(), way.options);
+  }
+  put_way(way);
+}
+
 void Configuration::change(std::uint64_t seed) {
   Random random(seed);
   model_.forget_choices();
   bpftest::Pod& pod = pods_[below(random, pods_.size())];
-  const std::uint32_t what = below(random, 12);
+  const std::uint32_t what = below(random, 14);
   if (what == 0) return replace(pod);
   if (what == 1) return detach_or_attach(pod);
+  if (what >= 12) return change_way(random);
   if (!frontends_.empty()) change_frontend(random, frontends_[below(random, frontends_.size())]);
 }
 

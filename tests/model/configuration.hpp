@@ -20,7 +20,7 @@ inline bool chance(Random& random, std::uint32_t percent) {
   return below(random, 100) < percent;
 }
 template <typename Values>
-const auto& any_of(Random& random, const Values& values) {
+auto& any_of(Random& random, Values& values) {
   return values[below(random, std::size(values))];
 }
 
@@ -37,6 +37,7 @@ inline std::uint32_t network_of_slot(std::uint32_t slot) {
 struct Shape {
   std::uint32_t networks, pods;  ///< pods of each network
   std::uint32_t pairs;           ///< that the datapath has; few sizes, because loading an object for each takes seconds
+  std::uint32_t egress = 80;     ///< per cent of the configurations in which networks have ways out
 };
 inline Shape small_shape(std::uint64_t seed) {
   return {.networks = 2 + static_cast<std::uint32_t>(seed / 3 % 2), .pods = 5, .pairs = 12U << seed % 3};
@@ -56,6 +57,15 @@ class Configuration {
   [[nodiscard]] const std::vector<bpftest::Address>& targets(bool v6) const { return targets_[v6 ? 1 : 0]; }
   [[nodiscard]] const std::vector<bpftest::Address>& floating(bool v6) const { return floating_[v6 ? 1 : 0]; }
   [[nodiscard]] const std::vector<bpftest::Address>& clients(bool v6) const { return clients_[v6 ? 1 : 0]; }
+  /// What pods reach outside, or would if they might.
+  [[nodiscard]] const std::vector<bpftest::Address>& remotes(bool v6) const { return remotes_[v6 ? 1 : 0]; }
+  /// The addresses that pods leave by; a network's way may be any of them. Empty if no network has one.
+  [[nodiscard]] const std::vector<bpftest::Address>& egress(bool v6) const { return egress_[v6 ? 1 : 0]; }
+  [[nodiscard]] std::uint16_t shared_first() const { return shared_first_; }
+  /// May the networks' pods be short of ports, if they all ask the same?
+  [[nodiscard]] bool crowded() const { return crowded_; }
+  /// Those that networks have, or have had until a change took them away.
+  [[nodiscard]] const std::vector<bpftest::WayOut>& ways() const { return ways_; }
 
  private:
   void add_settings();
@@ -67,6 +77,11 @@ class Configuration {
   void add_service(Random& random, const bpftest::Network& network, const bpftest::Address& address,
                    std::uint8_t protocol, bool floating);
   void add_frontend(const bpftest::Frontend& frontend);
+  void add_egress(Random& random);
+  void add_way(Random& random, const bpftest::Network& network, bpftest::Family family);
+  void put_way(const bpftest::WayOut& way);
+  void change_way(Random& random);
+  void deny(const bpftest::Address& prefix, unsigned length);
   void replace(bpftest::Pod& pod);
   void detach_or_attach(const bpftest::Pod& pod);
   void change_frontend(Random& random, bpftest::Frontend& frontend);
@@ -80,7 +95,11 @@ class Configuration {
   std::vector<bpftest::Network> networks_;
   std::vector<bpftest::Pod> pods_;
   std::vector<bpftest::Frontend> frontends_;
-  std::vector<bpftest::Address> targets_[2], floating_[2], clients_[2];
+  std::vector<bpftest::WayOut> ways_;
+  std::uint16_t shared_first_ = 0, shared_last_ = 0;
+  std::uint32_t quota_ = 0;
+  bool crowded_ = false;  ///< one network has more of the others' ports of a remote than is left for them
+  std::vector<bpftest::Address> targets_[2], floating_[2], clients_[2], remotes_[2], egress_[2];
 };
 
 }  // namespace model

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stages of the model that know flows: hit, state, remember.
 #include "bytes.hpp"
+#include "egress.hpp"
 #include "rewrite.hpp"
 
 namespace model {
@@ -74,10 +75,8 @@ std::optional<Verdict> Model::hit(Parsed& packet) {
   const bool moved =
       flow.new_source_port != packet.tuple.source_port || flow.new_destination_port != packet.tuple.destination_port;
   if (packet.fragment && packet.tuple.protocol == kSctp && moved) return drop(SLUICE_REASON_FRAGMENT);
-  const sluice_reason reason = flow.forward       ? SLUICE_REASON_TO_BACKEND
-                               : flow.to_uplink() ? SLUICE_REASON_TO_UPLINK
-                                                  : SLUICE_REASON_TO_CLIENT;
-  return carried(packet, flow, reason);
+  if (flow.to_uplink()) return carried(packet, flow, flow.forward ? SLUICE_REASON_TO_EGRESS : SLUICE_REASON_TO_UPLINK);
+  return carried(packet, flow, flow.forward ? SLUICE_REASON_TO_BACKEND : SLUICE_REASON_TO_CLIENT);
 }
 
 /// Does somebody outside claim to be inside the network behind the floating IP?
@@ -90,6 +89,7 @@ bool Model::claims_inside(const Parsed& packet, const Frontend& frontend) const 
 
 /// Would a flow to this backend look like another one there, without a substitute?
 bool Model::collides(const Parsed& packet, const Frontend& frontend, const Backend& backend) const {
+  if (crosses(packet, frontend)) return false;
   if (claims_inside(packet, frontend)) return true;
   Flow forward{.new_source = hairpin(packet, backend) ? packet.tuple.destination : packet.tuple.source,
                .new_source_port = packet.tuple.source_port};
@@ -98,9 +98,9 @@ bool Model::collides(const Parsed& packet, const Frontend& frontend, const Backe
   return reverse == packet.tuple || (owner != flows.end() && !ended(owner->second));
 }
 
-sluice_reason Model::charge(const Parsed& packet, std::uint16_t slot) const {
+sluice_reason Model::charge(std::uint16_t slot, bool from_outside) const {
   const Limits& limits = tables.limits.at(slot);
-  if (packet.uplink && half_open(slot) >= limits.half_open) return SLUICE_REASON_HALF_OPEN_CAP;
+  if (from_outside && half_open(slot) >= limits.half_open) return SLUICE_REASON_HALF_OPEN_CAP;
   const std::uint32_t own = pairs(slot);
   std::uint32_t shared = 0;
   for (const auto& [other, its] : tables.limits) shared += excess(pairs(other), its.guaranteed);
@@ -112,6 +112,18 @@ sluice_reason Model::charge(const Parsed& packet, std::uint16_t slot) const {
 /// Fills in the source that the backend will see: the packet's own, or a substitute.
 sluice_reason Model::place(const Parsed& packet, const Frontend& frontend, const Backend& backend, const Verdict& done,
                            Flow& forward) {
+  if (crosses(packet, frontend)) {
+    const Way way = way_across(packet, frontend);
+    const sluice_reason reason = charge_egress(packet, way, done);
+    if (reason != SLUICE_REASON_NONE) return reason;
+    const auto port = free_port(packet, way, crossed(packet, backend));
+    if (!port) return SLUICE_REASON_EGRESS_PORTS;
+    forward.new_source = way.address;
+    forward.new_source_port = *port;
+    forward.holder = packet.port->pod.slot;
+    forward.asked = asked_by(packet);
+    return SLUICE_REASON_NONE;
+  }
   forward.new_source = hairpin(packet, backend) ? packet.tuple.destination : packet.tuple.source;
   forward.new_source_port = packet.tuple.source_port;
   const Tuple reverse = reverse_of(packet, backend, forward);
@@ -136,7 +148,8 @@ sluice_reason Model::place(const Parsed& packet, const Frontend& frontend, const
 Verdict Model::remember(const Parsed& packet, const Frontend& frontend, const Backend& backend, const Verdict& done) {
   const Tuple& tuple = packet.tuple;
   erase_pair(tuple);  // what stands here is ended, or this would not be a miss
-  sluice_reason reason = charge(packet, frontend.slot);
+  const bool from_outside = packet.uplink || crosses(packet, frontend);
+  sluice_reason reason = charge(frontend.slot, from_outside);
   if (reason != SLUICE_REASON_NONE) return drop(reason);
   const Endpoint& receiver = tables.endpoints.at({backend.network, backend.address});
   Flow forward{.forward = true,
@@ -151,26 +164,31 @@ Verdict Model::remember(const Parsed& packet, const Frontend& frontend, const Ba
                .packets = 1,
                .bytes = packet.frame->size(),
                .slot = frontend.slot};
-  if (tuple.protocol == kTcp) forward.state = SLUICE_STATE_SYN;
-  if (packet.uplink) forward.state |= SLUICE_STATE_HALF_OPEN_CHARGED;
+  if (from_outside) forward.state = SLUICE_STATE_HALF_OPEN_CHARGED;
   reason = place(packet, frontend, backend, done, forward);
   if (reason != SLUICE_REASON_NONE) return drop(reason);
-  forward.other = reverse_of(packet, backend, forward);
-  flows[tuple] = forward;
-  flows[forward.other] = Flow{.forward = false,
-                              .other = tuple,
-                              .new_source = tuple.destination,
-                              .new_destination = tuple.source,
-                              .new_source_port = tuple.destination_port,
-                              .new_destination_port = tuple.source_port,
-                              .ifindex = packet.port->ifindex,
-                              .delivery = packet.port->delivery,
-                              .receiver = packet.port->mac,
-                              .source = backend.pod,
-                              .endpoint = packet.port->pod,
-                              .frontend = frontend.ref,
-                              .slot = frontend.slot};
+  add_flow(packet, reverse_of(packet, backend, forward), forward);
   return carried(packet, forward, SLUICE_REASON_TO_BACKEND);
+}
+
+void Model::add_flow(const Parsed& packet, const Tuple& reverse, const Flow& forward) {
+  const Tuple& tuple = packet.tuple;
+  Flow& added = flows[tuple] = forward;
+  added.other = reverse;
+  if (tuple.protocol == kTcp) added.state |= SLUICE_STATE_SYN;
+  flows[reverse] = Flow{.forward = false,
+                        .other = tuple,
+                        .new_source = tuple.destination,
+                        .new_destination = tuple.source,
+                        .new_source_port = tuple.destination_port,
+                        .new_destination_port = tuple.source_port,
+                        .ifindex = packet.port->ifindex,
+                        .delivery = packet.port->delivery,
+                        .receiver = packet.port->mac,
+                        .source = forward.endpoint,
+                        .endpoint = packet.port->pod,
+                        .frontend = forward.frontend,
+                        .slot = forward.slot};
 }
 
 }  // namespace model

@@ -45,6 +45,7 @@ std::optional<Verdict> Model::fragment(Parsed& packet, const Verdict& done) {
 }
 
 sluice_reason Model::begin_datagram(const Parsed& packet, const DatagramKey& key, const Verdict& done) {
+  if (packet.uplink && !flows.contains(packet.tuple) && is_egress(packet.tuple.destination)) return SLUICE_REASON_NONE;
   const auto known = datagrams.find(key);
   const bool overlaps = done.reason == SLUICE_REASON_FRAGMENT_OVERLAP;
   if (known != datagrams.end() && remembered(known->second, overlaps)) return SLUICE_REASON_FRAGMENT_OVERLAP;

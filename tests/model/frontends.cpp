@@ -4,6 +4,7 @@
 
 #include "answer.hpp"
 #include "bytes.hpp"
+#include "egress.hpp"
 #include "rewrite.hpp"
 
 namespace model {
@@ -16,13 +17,19 @@ const Frontend* Model::find_frontend(const Parsed& packet) const {
   if (found != tables.frontends.end()) return &found->second;
   if (packet.uplink || packet.port->side(packet.v6).contains(tuple.destination)) return nullptr;
   found = tables.frontends.find({0, tuple.destination, tuple.destination_port, tuple.protocol});
-  const bool own = found != tables.frontends.end() && found->second.backend_network == tuple.network;
-  return own ? &found->second : nullptr;
+  return found == tables.frontends.end() ? nullptr : &found->second;
+}
+
+bool Model::crosses(const Parsed& packet, const Frontend& frontend) const {
+  return !packet.uplink && frontend.backend_network != packet.tuple.network;
 }
 
 Verdict Model::miss(Parsed& packet, const Verdict& done) {
-  if (const Frontend* frontend = find_frontend(packet)) return select(packet, *frontend, done);
-  return packet.uplink ? to_floating(packet) : to_address(packet);
+  if (const Frontend* frontend = find_frontend(packet)) {
+    const bool confined = crosses(packet, *frontend) && way_out(packet) == nullptr;
+    return confined ? drop(SLUICE_REASON_NO_EGRESS) : select(packet, *frontend, done);
+  }
+  return packet.uplink ? to_floating(packet) : to_address(packet, done);
 }
 
 Verdict Model::to_floating(const Parsed& packet) const {
@@ -33,14 +40,14 @@ Verdict Model::to_floating(const Parsed& packet) const {
   return refuse(packet);
 }
 
-Verdict Model::to_address(const Parsed& packet) {
+Verdict Model::to_address(const Parsed& packet, const Verdict& done) {
   const Side& side = packet.port->side(packet.v6);
   const Tuple& tuple = packet.tuple;
   const auto found = tables.endpoints.find({tuple.network, tuple.destination});
   if (found == tables.endpoints.end()) {
-    const bool inside = side.contains(tuple.destination);
-    if (!inside && packet.echo_request() && is_floating(tuple.destination)) return answer_echo(packet);
-    return drop(inside ? SLUICE_REASON_NO_SUCH_ADDRESS : SLUICE_REASON_NO_EGRESS);
+    if (side.contains(tuple.destination)) return drop(SLUICE_REASON_NO_SUCH_ADDRESS);
+    if (packet.echo_request() && is_ours(tuple.destination)) return answer_echo(packet);
+    return to_outside(packet, done);
   }
   if (packet.later() && found->second.holder != Holder::kPod) return drop(SLUICE_REASON_FRAGMENT);
   if (found->second.holder == Holder::kRouter) {
@@ -156,6 +163,9 @@ bool Model::explains(const Parsed& packet, const Frontend& frontend, const Choic
   if (done.reason == SLUICE_REASON_STALE_ENDPOINT || done.reason == SLUICE_REASON_TABLE_CHANGED) return false;
   if (done.reason == SLUICE_REASON_FLOW_COLLISION && !too_long(packet, device_of(*choice.backend)))
     return collides(packet, frontend, *choice.backend);
+  if (done.reason == SLUICE_REASON_EGRESS_PORTS && !too_long(packet, device_of(*choice.backend)))
+    return crosses(packet, frontend) &&
+           !free_port(packet, way_across(packet, frontend), crossed(packet, *choice.backend));
   // Of two that the packet is too long for, the answer tells the MTU.
   const std::uint32_t ifindex = device_of(*choice.backend);
   if (too_long(packet, ifindex)) {

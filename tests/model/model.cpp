@@ -54,9 +54,22 @@ bool Model::closing(const Flow& flow) const {
   return ((flow.state | flows.at(flow.other).state) & kClosing) != 0;
 }
 
-bool Model::is_floating(const Address& address) const {
+std::optional<Holder> Model::holder_of(const Address& address) const {
   const auto found = tables.endpoints.find({0, address});
-  return found != tables.endpoints.end() && found->second.holder == Holder::kFloating;
+  return found == tables.endpoints.end() ? std::nullopt : std::optional(found->second.holder);
+}
+
+bool Model::is_ours(const Address& address) const {
+  const auto holder = holder_of(address);
+  return holder == Holder::kFloating || holder == Holder::kEgress;
+}
+
+/// Of what comes whole, or first, to the node's own address: is it not the host's?
+bool Model::in_shared_range(const Parsed& packet) const {
+  if (is_icmp_error(packet)) return !packet.fragment;
+  if (packet.icmp() && !packet.echo_reply()) return false;
+  const std::uint16_t port = packet.tuple.destination_port;
+  return packet.tracked && port >= tables.shared_first && port <= tables.shared_last;
 }
 
 void Model::erase_pair(const Tuple& tuple) {
@@ -70,6 +83,14 @@ void Model::erase_pair(const Tuple& tuple) {
 std::uint32_t Model::pairs(std::uint16_t slot) const {
   return static_cast<std::uint32_t>(std::ranges::count_if(
       flows, [&](const auto& entry) { return entry.second.forward && entry.second.slot == slot; }));
+}
+
+std::map<std::uint32_t, std::uint32_t> Model::quotas() const {
+  std::map<std::uint32_t, std::uint32_t> held;
+  for (const auto& [tuple, flow] : flows) {
+    if (flow.holder != 0) ++held[flow.holder];
+  }
+  return held;
 }
 
 std::uint32_t Model::half_open(std::uint16_t slot) const {
@@ -132,20 +153,33 @@ Verdict Model::from_uplink(std::uint32_t ifindex, const Bytes& frame, const Verd
   if (!is_ip(frame, ethertype)) return foreign;
   const bool v6 = ethertype == kIpv6;
   if (v6 && neighbour_discovery(frame)) return discovery_from_uplink(port, frame);
-  const bool floating = is_floating(read_address(frame, destination_at(v6), v6));
-  if (read_mac(frame, 0) != port.mac) return foreign;
+  const auto holder = holder_of(read_address(frame, destination_at(v6), v6));
+  if (read_mac(frame, 0) != port.mac || !holder) return foreign;
+  const bool shared = holder == Holder::kShared;
   sluice_reason reason = uplink_shape(frame, v6);
-  if (reason != SLUICE_REASON_NONE) return floating ? drop(reason) : foreign;
+  if (reason != SLUICE_REASON_NONE) return shared ? foreign : drop(reason);
   Parsed packet = parsed(frame, port, v6);
   reason = transport(packet);
-  if (reason != SLUICE_REASON_NONE) return floating ? drop(reason) : foreign;
-  if (packet.fragment && !floating) return foreign;
-  if (auto verdict = fragment(packet, done)) return *verdict;
+  if (reason != SLUICE_REASON_NONE) return shared ? foreign : drop(reason);
+  if (shared && !packet.later() && !in_shared_range(packet)) return foreign;
+  if (auto verdict = fragment(packet, done)) {
+    return shared && verdict->reason == SLUICE_REASON_FRAGMENT_UNKNOWN ? foreign : *verdict;
+  }
   if (auto verdict = hit(packet)) return *verdict;
-  if (!floating) return foreign;
-  if (is_floating(packet.tuple.source)) return drop(SLUICE_REASON_MARTIAN);
-  if (auto verdict = error(packet)) return *verdict;
-  return miss(packet, done);
+  return miss_from_uplink(packet, *holder, done);
+}
+
+Verdict Model::miss_from_uplink(Parsed& packet, Holder holder, const Verdict& done) {
+  const Verdict foreign{SLUICE_REASON_FOREIGN, *packet.frame};
+  const bool shared = holder == Holder::kShared, is_error = is_icmp_error(packet);
+  if (shared && packet.icmp() && packet.tracked) return foreign;  // an echo reply, or a part of one
+  if (shared && !is_error) return drop(SLUICE_REASON_EGRESS_UNSOLICITED);
+  if (!shared && is_ours(packet.tuple.source)) return drop(SLUICE_REASON_MARTIAN);
+  const bool request = packet.icmp() && packet.icmp_type == echo_request_of(packet.v6);  // whatever its code
+  if (holder == Holder::kEgress && !is_error && !request) return drop(SLUICE_REASON_EGRESS_UNSOLICITED);
+  const auto verdict = error(packet);
+  if (shared && (!verdict || verdict->reason == SLUICE_REASON_FOREIGN_QUOTE)) return foreign;
+  return verdict ? *verdict : miss(packet, done);
 }
 
 Verdict Model::uplink_xdp(std::uint32_t ifindex, const Bytes& frame) const {
@@ -154,7 +188,7 @@ Verdict Model::uplink_xdp(std::uint32_t ifindex, const Bytes& frame) const {
   const std::uint16_t ethertype = read16(frame, 12);
   if (!is_ip(frame, ethertype)) return foreign;
   const bool v6 = ethertype == kIpv6;
-  if (!is_floating(read_address(frame, destination_at(v6), v6))) return foreign;
+  if (!is_ours(read_address(frame, destination_at(v6), v6))) return foreign;
   const sluice_reason reason = uplink_shape(frame, v6);
   if (reason == SLUICE_REASON_NONE) return {SLUICE_REASON_XDP_TO_TC, frame};
   return read_mac(frame, 0) == port.mac ? drop(reason) : foreign;

@@ -52,7 +52,8 @@ struct Port {
   [[nodiscard]] const Side& side(bool six) const { return six ? v6 : v4; }
 };
 
-enum class Holder { kPod, kRouter, kService, kFloating };
+/// kEgress: an egress address of its own; kShared: one that is the node's own.
+enum class Holder { kPod, kRouter, kService, kFloating, kEgress, kShared };
 
 struct Endpoint {
   Holder holder = Holder::kPod;
@@ -80,6 +81,17 @@ struct Frontend {
   std::vector<Backend> backends = {};
 };
 
+/// How a network's pods leave in one family.
+struct Way {
+  Address address = {};
+  Ref ref = {};
+  std::uint16_t first = 0, last = 0;  ///< ports
+  std::uint32_t quota = 0;
+  std::uint32_t ifindex = 0;
+  [[nodiscard]] bool has(std::uint16_t port) const { return port >= first && port <= last; }
+  [[nodiscard]] std::uint32_t ports() const { return last - first + 1U; }
+};
+
 struct Limits {
   std::uint32_t guaranteed = 0, most = 0, half_open = 0;
 };
@@ -93,6 +105,9 @@ struct Tuple {
   auto operator<=>(const Tuple&) const = default;
   [[nodiscard]] Tuple turned() const { return {network, protocol, destination, source, destination_port, source_port}; }
 };
+
+/// What a network's pods ask outside: network, address, port, protocol.
+using Asked = std::tuple<std::uint32_t, Address, std::uint16_t, std::uint8_t>;
 
 /// One direction of a flow.
 struct Flow {
@@ -108,6 +123,13 @@ struct Flow {
   std::uint32_t acknowledged = 0;
   std::uint64_t packets = 0, bytes = 0;
   std::uint16_t slot = 0;
+  /// Forward, with a port of an egress address: the slot of the pod that has it in its quota, and what is asked.
+  std::uint32_t holder = 0;
+  std::optional<Asked> asked = {};
+  /// Of a flow of ICMP echo, where one of the ports is 0.
+  [[nodiscard]] std::uint16_t new_identifier() const {
+    return new_source_port != 0 ? new_source_port : new_destination_port;
+  }
   [[nodiscard]] bool to_uplink() const { return delivery == SLUICE_DELIVER_UPLINK; }
 };
 
@@ -145,6 +167,10 @@ struct Tables {
   std::map<std::uint32_t, Port> ports;
   std::map<NetworkAddress, Endpoint> endpoints;
   std::map<FrontendKey, Frontend> frontends;
+  std::map<std::pair<std::uint32_t, bool>, Way> ways;  ///< by network and family (true: IPv6)
+  std::vector<std::pair<Address, unsigned>> denied;
+  std::uint16_t shared_first = 0, shared_last = 0;
+  std::array<__u64, 2> secret = {};
   std::map<std::uint32_t, std::uint32_t> endpoint_generations, frontend_generations;
   std::map<std::uint16_t, Limits> limits;
   std::uint32_t shared_pairs = 0;
@@ -175,6 +201,10 @@ class Model {
 
   [[nodiscard]] std::uint32_t pairs(std::uint16_t slot) const;
   [[nodiscard]] std::uint32_t half_open(std::uint16_t slot) const;
+  /// What pods hold of their quotas, by slot.
+  [[nodiscard]] std::map<std::uint32_t, std::uint32_t> quotas() const;
+  /// What was refused because something else is counted with it.
+  [[nodiscard]] const std::set<Asked>& excused() const { return excused_; }
 
  private:
   /// Where a first choice ends: the reason against it, or the backend.
@@ -190,6 +220,7 @@ class Model {
   [[nodiscard]] Verdict discovery_from_uplink(const Port& port, const Bytes& frame) const;
   [[nodiscard]] Verdict solicited(const Port& port, const Bytes& frame) const;
   std::optional<Verdict> fragment(Parsed& packet, const Verdict& done);
+  Verdict miss_from_uplink(Parsed& packet, Holder holder, const Verdict& done);
   sluice_reason begin_datagram(const Parsed& packet, const DatagramKey& key, const Verdict& done);
   sluice_reason continue_datagram(Parsed& packet, const DatagramKey& key, const Verdict& done);
   [[nodiscard]] bool remembered(const Datagram& datagram, bool program_knows) const;
@@ -199,7 +230,16 @@ class Model {
   [[nodiscard]] std::optional<Verdict> error_of(const Parsed& packet, const Quote& quote) const;
   [[nodiscard]] const Frontend* find_frontend(const Parsed& packet) const;
   Verdict miss(Parsed& packet, const Verdict& done);
-  Verdict to_address(const Parsed& packet);
+  Verdict to_address(const Parsed& packet, const Verdict& done);
+  Verdict to_outside(const Parsed& packet, const Verdict& done);
+  Verdict leave(const Parsed& packet, const Way& way, const Verdict& done);
+  [[nodiscard]] const Way* way_out(const Parsed& packet) const;
+  [[nodiscard]] bool denied(const Address& address) const;
+  [[nodiscard]] bool is_egress(const Address& address) const;
+  [[nodiscard]] Way way_across(const Parsed& packet, const Frontend& frontend) const;
+  [[nodiscard]] bool crosses(const Parsed& packet, const Frontend& frontend) const;
+  sluice_reason charge_egress(const Parsed& packet, const Way& way, const Verdict& done);
+  [[nodiscard]] std::optional<std::uint16_t> free_port(const Parsed& packet, const Way& way, Tuple reverse) const;
   Verdict to_pod(const Parsed& packet, const Endpoint& endpoint);
   [[nodiscard]] Verdict to_service(const Parsed& packet) const;
   [[nodiscard]] Verdict to_floating(const Parsed& packet) const;
@@ -217,7 +257,8 @@ class Model {
     return tables.endpoints.at({backend.network, backend.address}).ifindex;
   }
   [[nodiscard]] sluice_reason judge(const Frontend& frontend, const Backend& backend) const;
-  [[nodiscard]] sluice_reason charge(const Parsed& packet, std::uint16_t slot) const;
+  [[nodiscard]] sluice_reason charge(std::uint16_t slot, bool from_outside) const;
+  void add_flow(const Parsed& packet, const Tuple& reverse, const Flow& forward);
   [[nodiscard]] Verdict refuse(const Parsed& packet) const;
   [[nodiscard]] Verdict expire(const Parsed& packet) const;
   [[nodiscard]] bool too_long(const Parsed& packet, std::uint32_t ifindex) const;
@@ -230,9 +271,14 @@ class Model {
   [[nodiscard]] bool closing(const Flow& flow) const;
   [[nodiscard]] bool live(const std::map<std::uint32_t, std::uint32_t>& generations, const Ref& ref) const;
   void erase_pair(const Tuple& tuple);
-  [[nodiscard]] bool is_floating(const Address& address) const;
+  /// Who has an address of the public side.
+  [[nodiscard]] std::optional<Holder> holder_of(const Address& address) const;
+  /// Is it one that has nothing of the host: a floating IP, or an egress address of its own?
+  [[nodiscard]] bool is_ours(const Address& address) const;
+  [[nodiscard]] bool in_shared_range(const Parsed& packet) const;
 
   std::map<Tuple, Address> chosen_;  ///< forward tuple -> backend, while the configuration stands
+  std::set<Asked> excused_;
   std::string complaint_;
 };
 

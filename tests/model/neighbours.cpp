@@ -73,7 +73,7 @@ Verdict Model::arp_from_uplink(const Port& port, const Bytes& frame) const {
   if (!arp_well_formed(frame) || read16(frame, 20) != 1) return foreign;
   if (frame[0] % 2 == 0 && read_mac(frame, 0) != port.mac) return foreign;
   const Address target = read_address(frame, 38, false);
-  if (!is_floating(target) || target == read_address(frame, 28, false)) return foreign;
+  if (!is_ours(target) || target == read_address(frame, 28, false)) return foreign;
   return {SLUICE_REASON_ARP_ANSWERED, arp_reply(frame, port.mac)};
 }
 
@@ -113,9 +113,9 @@ Verdict Model::discovery_from_uplink(const Port& port, const Bytes& frame) const
   if (frame.at(kMessage) != kSolicitation || header_shape(frame, true) != SLUICE_REASON_NONE) return foreign;
   if (frame[0] % 2 == 0 && read_mac(frame, 0) != port.mac) return foreign;
   const Address destination = read_address(frame, destination_at(true), true);
-  if (!destination.group() && !is_floating(destination)) return foreign;
+  if (!destination.group() && !is_ours(destination)) return foreign;
   if (!well_formed(frame) || !solicitation_allowed(frame)) return foreign;
-  if (!is_floating(read_address(frame, kMessage + 8, true))) return foreign;
+  if (!is_ours(read_address(frame, kMessage + 8, true))) return foreign;
   return {SLUICE_REASON_ND_ANSWERED, advertisement(frame, port.mac, false)};
 }
 

@@ -59,6 +59,7 @@ struct Parsed {
 
   [[nodiscard]] bool icmp() const { return tuple.protocol == icmp_of(v6); }
   [[nodiscard]] bool echo_request() const { return icmp() && tracked && icmp_type == echo_request_of(v6); }
+  [[nodiscard]] bool echo_reply() const { return icmp() && tracked && icmp_type == echo_reply_of(v6) && !later(); }
   /// A fragment without a transport header.
   [[nodiscard]] bool later() const { return fragment && fragment->begin != 0; }
   /// TCP that opens a connection.

@@ -51,7 +51,8 @@ class Edit {
     if (options != 0) covered.push_back({l4 + 20, options});
     if (protocol == kTcp && l4 + 18 <= end) sum(l4 + 16, covered);
     if (protocol == kUdp) udp_sum(l4 + 6, covered);
-    if (v6 && protocol == icmp_of(true)) sum(l4 + 2, {covered[0]});
+    const Range identifier{l4 + 4, l4 + 6};
+    if (protocol == icmp_of(v6)) sum(l4 + 2, v6 ? std::vector{covered[0], identifier} : std::vector{identifier});
   }
   /// SCTP's CRC32c over the packet from `l4` to `end`: right if it was, else as wrong as it was.
   void sctp_sum(std::size_t l4, std::size_t end) {
@@ -94,7 +95,9 @@ Verdict rewritten(const Parsed& packet, const Flow& flow, sluice_reason reason, 
   Edit edit(*packet.frame);
   edit.address(source_at(packet.v6), flow.new_source);
   edit.address(destination_at(packet.v6), flow.new_destination);
-  if (!packet.icmp()) {
+  if (packet.icmp()) {
+    edit.port(packet.l4 + 4, flow.new_identifier());
+  } else {
     edit.port(packet.l4, flow.new_source_port);
     edit.port(packet.l4 + 2, flow.new_destination_port);
   }
@@ -124,7 +127,9 @@ Verdict translated_error(const Parsed& packet, const Quote& quote, const Flow& f
   const std::size_t inner_destination = quote.ip + (destination_at(v6) - kIp);
   edit.address(inner_source, flow.new_destination);
   edit.address(inner_destination, flow.new_source);
-  if (quote.tuple.protocol != icmp_of(v6)) {
+  if (quote.tuple.protocol == icmp_of(v6)) {
+    edit.port(quote.l4 + 4, flow.new_identifier());
+  } else {
     edit.port(quote.l4, flow.new_destination_port);
     edit.port(quote.l4 + 2, flow.new_source_port);
   }

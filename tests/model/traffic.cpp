@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::uint16_t kClientPorts[] = {40000, 40001, 40002, 40003};
 constexpr std::size_t kReplayed = 256;
+constexpr std::uint8_t kQuoted[] = {bpftest::kTcp, bpftest::kUdp, bpftest::kSctp};
 
 Family family_of(bool v6) {
   return v6 ? Family::kIpv6 : Family::kIpv4;
@@ -111,7 +112,9 @@ Frame Traffic::transport(const Link& link, const bpftest::Address& source, const
       return sctp(link, tuple, chance(random_, 50));
     case 0:
     case 1:
-      return bpftest::echo_request(link, source, destination, static_cast<std::uint16_t>(below(random_, 4)));
+      return bpftest::echo_request(
+          link, source, destination,
+          chance(random_, 50) ? tuple.source_port : static_cast<std::uint16_t>(below(random_, 4)));
     case 2:
       return bpftest::icmp(link, source, destination,
                            static_cast<std::uint8_t>(below(random_, is_v6(source) ? 140 : 20)),
@@ -132,6 +135,57 @@ Frame Traffic::transport(const Link& link, const bpftest::Address& source, const
 
 Packet Traffic::opening(Sender sender, const bpftest::Address& destination) {
   sender.packet.frame = transport(sender.link, sender.address, destination);
+  return sender.packet;
+}
+
+/// To somebody outside, mostly one of few.
+Packet Traffic::leaving() {
+  const bool v6 = chance(random_, 50);
+  const Sender sender = pod(v6);
+  const auto& remotes = configuration_.remotes(is_v6(sender.address));
+  if (remotes.empty()) return any_opening();
+  if (chance(random_, configuration_.crowded() ? 20 : 70)) return opening(sender, any_of(random_, remotes));
+  Packet packet = sender.packet;
+  packet.frame = bpftest::udp(sender.link, {sender.address, any_of(random_, kClientPorts), remotes.front(), 53});
+  return packet;
+}
+
+/// One of the clients' ports, or one at the beginning of a range.
+std::uint16_t Traffic::port_near(std::uint16_t first) {
+  return chance(random_, 30) ? any_of(random_, kClientPorts)
+                             : static_cast<std::uint16_t>(first - 2 + below(random_, 20));
+}
+
+/// From outside to an address that pods leave by: what nobody has asked for, and what is the host's.
+Packet Traffic::to_egress() {
+  const bool v6 = chance(random_, 50);
+  Sender sender = internet(v6);
+  const auto& addresses = configuration_.egress(is_v6(sender.address));
+  if (addresses.empty()) return any_opening();
+  const bpftest::Address& to = any_of(random_, addresses);
+  const std::uint16_t port = port_near(configuration_.shared_first());
+  const bpftest::Tuple ends{sender.address, any_of(random_, kServicePorts), to, port};
+  Frame& frame = sender.packet.frame;
+  switch (below(random_, 8)) {
+    case 0:
+      frame = bpftest::tcp(sender.link, ends, below(random_, 64), {.payload = noise(64)});
+      break;
+    case 1:
+      frame = bpftest::udp(sender.link, ends, noise(64));
+      break;
+    case 2:
+      frame = bpftest::echo_reply(sender.link, sender.address, to, port, noise(40));
+      break;
+    case 3:
+      frame = sctp(sender.link, ends, chance(random_, 50));
+      break;
+    case 4:  // what a pod may have sent, or the host
+      return error_about(sender, to,
+                         quoted_of({0, any_of(random_, kQuoted), to_model(to), to_model(sender.address), port,
+                                    any_of(random_, kServicePorts)}));
+    default:
+      frame = transport(sender.link, sender.address, to);
+  }
   return sender.packet;
 }
 
@@ -391,7 +445,10 @@ void Traffic::divide(const Packet& packet) {
 Packet Traffic::fragment() {
   if (pieces_.empty() && chance(random_, 1)) flood();
   if (pieces_.empty()) {
-    Packet packet = model_.flows.empty() || chance(random_, 40) ? any_opening() : of_flow();
+    Packet packet = chance(random_, 20)                           ? leaving()
+                    : chance(random_, 20)                         ? to_egress()
+                    : model_.flows.empty() || chance(random_, 40) ? any_opening()
+                                                                  : of_flow();
     if (packet.frame.family() == Family::kIpv6 && chance(random_, 10)) packet.frame = with_headers(packet.frame);
     divide(packet);
   }
@@ -409,8 +466,10 @@ Packet Traffic::next() {
     if (sent_.size() > kReplayed) sent_.pop_front();
     return piece;
   }
-  const std::uint32_t what = below(random_, 105);
-  Packet packet = what >= 100                          ? fragment()
+  const std::uint32_t what = below(random_, configuration_.crowded() ? 200 : 133);
+  Packet packet = what >= 117                          ? leaving()
+                  : what >= 105                        ? to_egress()
+                  : what >= 100                        ? fragment()
                   : what < 38 && !model_.flows.empty() ? of_flow()
                   : what < 70                          ? any_opening()
                   : what < 82                          ? error()

@@ -41,6 +41,9 @@ class Traffic {
   bpftest::Frame sctp(const bpftest::Link& link, const bpftest::Tuple& tuple, bool init);
   void aim_at_zero(bpftest::Frame& frame, const Flow& flow);
   Packet of_flow();
+  Packet leaving();
+  Packet to_egress();
+  std::uint16_t port_near(std::uint16_t first);
   void divide(const Packet& packet);
   void flood();
   Packet fragment();

@@ -29,6 +29,7 @@ constexpr Targets kPodToPod = {90, {}, 330, 480};
 constexpr double kEstablishedRatio = 1.3;
 constexpr double kForeign = 25;
 constexpr std::array<std::pair<std::uint32_t, double>, 2> kOpening = {{{kSizes[1], 450}, {kSizes[3], 600}}};
+constexpr double kOpeningEgress = 800;  // with half of the remote's ports taken
 
 int trivial_verdict(Hook hook) {
   return hook == Hook::kTc ? int{TC_ACT_REDIRECT} : int{XDP_PASS};
@@ -94,6 +95,9 @@ Result<double> run_batches(Engine& engine, const Group& group, const Case& setti
   double sum = 0;
   for (std::uint32_t batch = 0; batch <= kBatches; ++batch) {
     const Flows flows = group.world->next_new(kBatch);
+    if (opens) {
+      if (auto held = group.world->hold_ports(flows); !held) return fail_in("hold ports", held);
+    }
     if (auto selected = engine.select(group.hook, program, settings.traffic, flows); !selected) {
       return fail_in("select", selected);
     }
@@ -235,13 +239,28 @@ Result<Suite::Groups> Suite::public_side(World& world, std::size_t size) {
                 {Hook::kXdp, world.flows(), &world, false, {*early}, {}}};
 }
 
+Result<Suite::Groups> Suite::egress_side(World& world, std::size_t size) {
+  auto request = make_case("egress, established", world, "from_pod", world.request(kAck), world.request_device());
+  auto reply = make_case("answer to the egress address", world, "from_uplink", world.reply(kAck), world.reply_device());
+  if (!request) return fail_in("egress", request);
+  if (!reply) return fail_in("egress", reply);
+  request->reason = SLUICE_REASON_TO_EGRESS;
+  set_targets(*request, kEstablished.at(size), kEstablishedRatio);
+  reply->reason = SLUICE_REASON_TO_CLIENT;
+  set_targets(*reply, kEstablished.at(size), kEstablishedRatio);
+  return Groups{{Hook::kTc, world.flows(), &world, false, {*request, *reply}, {}}};
+}
+
 Result<Suite::Groups> Suite::opening(World& world, std::optional<double> target) {
-  auto opening = make_case("new TCP flow", world, "from_pod", world.request(kSyn), world.request_device());
+  const bool egress = world.side() == Side::kEgress;
+  auto opening = make_case(egress ? "new egress flow, half of the ports taken" : "new TCP flow", world, "from_pod",
+                           world.request(kSyn), world.request_device());
   if (!opening) return fail_in("new flows", opening);
-  opening->reason = SLUICE_REASON_TO_BACKEND;
+  opening->reason = egress ? SLUICE_REASON_TO_EGRESS : SLUICE_REASON_TO_BACKEND;
   set_targets(*opening, target);
   Group group{Hook::kTc, world.flows(), &world, true, {*opening}, {}};
-  if (world.family() == Family::kIpv4) group.cases.push_back(make_reference("lower bound, new flow", *opening));
+  if (!egress && world.family() == Family::kIpv4)
+    group.cases.push_back(make_reference("lower bound, new flow", *opening));
   return Groups{group};
 }
 
@@ -254,12 +273,18 @@ Status Suite::add_family(Family family, const Devices& devices, const Choice& ch
     if (!added) break;
     added = add({family, Side::kPublic, flows, 1}, devices, choice, engine,
                 [size](World& world) { return public_side(world, size); });
+    if (!added) break;
+    added = add({family, Side::kEgress, flows, 1}, devices, choice, engine,
+                [size](World& world) { return egress_side(world, size); });
   }
   for (std::size_t each = 0; added && each < kOpening.size(); ++each) {
     const std::uint32_t flows = kOpening.at(each).first;
     const double target = kOpening.at(each).second;
     added = add({family, Side::kPod, flows, kOpeningBackends}, devices, choice, engine,
                 [target](World& world) { return opening(world, target); });
+    if (!added) break;
+    added = add({family, Side::kEgress, flows, kOpeningBackends}, devices, choice, engine,
+                [](World& world) { return opening(world, kOpeningEgress); });
   }
   return added;
 }

@@ -63,6 +63,7 @@ class Suite {
   using Groups = std::vector<Group>;
   static Result<Groups> pod_side(World& world, std::size_t size);
   static Result<Groups> public_side(World& world, std::size_t size);
+  static Result<Groups> egress_side(World& world, std::size_t size);
   static Result<Groups> opening(World& world, std::optional<double> target);
   [[nodiscard]] Status add_family(Family family, const Devices& devices, const Choice& choice, Engine& engine);
   /// Makes the world, and keeps it if any of the cases that `groups` makes in it is chosen.

@@ -36,12 +36,17 @@ constexpr Ipv4 kService{0xac108000};   // 172.16.128.0 + high part of the flow i
 constexpr Ipv4 kFloating{0xcb00710a};  // 203.0.113.10
 constexpr Ipv4 kPublic{0xc6120000};    // 198.18.0.0 + high part
 constexpr Ipv4 kForeign{0xc0000200};   // 192.0.2.0 + high part
+constexpr Ipv4 kEgress{0xcb007114};    // 203.0.113.20
 
 constexpr std::uint16_t kClientPort = 0x8000;  // + low part of the flow index
 constexpr std::uint16_t kServicePort = 80;
 constexpr std::uint16_t kTargetPort = 0x2000;  // + service, so that each flow has its own reverse tuple
 constexpr std::uint16_t kPeerPort = 0x4000;    // + high part
 constexpr std::uint32_t kServices = kFlowSpace / kLowSpace;
+// Of the egress address. A network may hold a quarter of them, twice what it has flows to one remote: the counts of two
+// remotes may be one. The flows' own ports are the first of them; or none of them, so that each new flow looks for one.
+constexpr std::uint16_t kEgressPorts = 8 * kLowSpace;
+constexpr std::uint16_t kOtherPorts = 0xa000;
 
 constexpr std::uint32_t kClientSequence = 1000;
 constexpr std::uint32_t kServerSequence = 2000;
@@ -88,14 +93,14 @@ Result<std::unique_ptr<World>> World::make(const WorldShape& shape, const Device
   if (!tables) return fail_in("tables for " + std::to_string(shape.flows) + " flows", tables);
   std::unique_ptr<World> world(new World(shape, devices, std::move(*tables)));
   const Status made = all([&] { return world->write_settings(); }, [&] { return world->write_pods(); },
-                          [&] { return world->write_frontends(); }, [&] { return world->open_flows(engine); },
-                          [&] { return world->check_flows(); });
+                          [&] { return world->write_frontends(); }, [&] { return world->write_egress(); },
+                          [&] { return world->open_flows(engine); }, [&] { return world->check_flows(); });
   if (!made) return fail_in("world with " + std::to_string(shape.flows) + " flows", made);
   return world;
 }
 
 std::uint32_t World::request_device() const {
-  return shape_.side == Side::kPod ? devices_.client : devices_.uplink;
+  return shape_.side == Side::kPublic ? devices_.uplink : devices_.client;
 }
 
 Status World::write_settings() const {
@@ -279,6 +284,57 @@ Status World::write_frontends() const {
   return add(kServices, 0, kFloating, SLUICE_ENDPOINT_FLOATING, kUplinkMac, kTargetPort);
 }
 
+Status World::write_egress() const {
+  const Address own = address(kEgress);
+  const sluice_ref ref = {kServices + 2, kGeneration};
+  const std::uint16_t first = shape_.backends > 1 ? kOtherPorts : kClientPort;
+  const auto last = static_cast<std::uint16_t>(first + kEgressPorts - 1);
+  sluice_egress record{};
+  record.self = record.self_end = kNetwork;
+  record.address4 = own.family == Family::kIpv4 ? own.wire4() : 0;
+  if (own.family == Family::kIpv6) record.address6 = own.wire6();
+  record.ref4 = record.ref6 = ref;
+  record.first4 = record.first6 = first;
+  record.last4 = record.last6 = last;
+  record.ifindex = devices_.uplink;
+  record.quota = kMaxPairs;
+  return all([&] { return put_endpoint(0, own, SLUICE_ENDPOINT_EGRESS, kUplinkMac); },
+             [&] { return set_filter_bit(0, own); },
+             [&] { return tables_.put("frontend_generations", ref.slot, kGeneration); },
+             [&] { return tables_.put("egress", kNetwork, record); });
+}
+
+/// The tuple of what comes back to a port of the egress address.
+template <typename Names>
+typename Names::FlowKey World::held_key(std::uint32_t remote, std::uint32_t port) const {
+  typename Names::FlowKey key{};
+  key.network_protocol = IPPROTO_TCP << 24;
+  key.source = Names::wire(address(Ipv4{kPublic.value + remote}));
+  key.destination = Names::wire(address(kEgress));
+  key.source_port = to_wire(kServicePort);
+  key.destination_port = to_wire(static_cast<std::uint16_t>(kOtherPorts + port));
+  return key;
+}
+
+Status World::hold_ports(const Flows& flows) {
+  if (shape_.side != Side::kEgress) return {};
+  const auto former = std::exchange(held_remote_, flows.first % kFlowSpace / kLowSpace);
+  return in_family(shape_.family, [&](auto names) -> Status {
+    using Names = decltype(names);
+    for (std::uint32_t port = 0; port < kEgressPorts; ++port) {
+      if (port * 0x9e3779b1U >> 28U >= 7) continue;
+      if (former) {
+        const auto old = Names::map_key(held_key<Names>(*former, port));
+        if (bpf_map_delete_elem(tables_.map(Names::kFlows), &old) != 0) return fail_errno("let a port go");
+      }
+      typename Names::Flow record{};
+      record.self = held_key<Names>(*held_remote_, port);
+      if (auto put = tables_.put(Names::kFlows, Names::map_key(record.self), record); !put) return put;
+    }
+    return {};
+  });
+}
+
 Traffic World::request(std::uint8_t flags) const {
   TcpFrame frame{kRouterMac,
                  pod_mac(kClientSlot),
@@ -290,6 +346,7 @@ Traffic World::request(std::uint8_t flags) const {
                  kClientSequence,
                  0};
   Traffic traffic;
+  if (shape_.side == Side::kEgress) frame.destination = address(kPublic);
   if (shape_.side == Side::kPublic) {
     frame.destination_mac = kUplinkMac;
     frame.source_mac = kGatewayMac;
@@ -315,6 +372,11 @@ Traffic World::reply(std::uint8_t flags) const {
     frame.destination = address(kPublic);
     traffic.high = Field::kDestinationAddress;
   }
+  if (shape_.side == Side::kEgress) {
+    frame = {kUplinkMac,  kGatewayMac, address(kPublic), address(kEgress),   kServicePort,
+             kClientPort, flags,       kServerSequence,  kClientSequence + 1};
+    traffic.high = Field::kSourceAddress;
+  }
   traffic.frame = build(frame);
   return traffic;
 }
@@ -338,9 +400,11 @@ Traffic World::foreign() const {
 
 Status World::open_flows(Engine& engine) const {
   const auto from_pod = tables_.program("from_pod");
-  const auto opener = tables_.program(shape_.side == Side::kPod ? "from_pod" : "from_uplink");
+  const auto from_uplink = tables_.program("from_uplink");
   if (!from_pod) return fail_in("open flows", from_pod);
-  if (!opener) return fail_in("open flows", opener);
+  if (!from_uplink) return fail_in("open flows", from_uplink);
+  const auto& opener = shape_.side == Side::kPublic ? from_uplink : from_pod;
+  const auto& answerer = shape_.side == Side::kEgress ? from_uplink : from_pod;
   const Flows every{0, shape_.flows};
   const auto send = [&](int program, const Traffic& traffic, std::uint32_t ifindex) -> Status {
     if (auto selected = engine.select(Hook::kTc, program, traffic, every); !selected) return selected;
@@ -350,7 +414,7 @@ Status World::open_flows(Engine& engine) const {
   const Status opened = send(*opener, request(kSyn), request_device());
   // With several backends the flows stay half open: only the first backend's device is there to answer.
   if (!opened || shape_.backends > 1) return opened;
-  return all([&] { return send(*from_pod, reply(kSyn | kAck), reply_device()); },
+  return all([&] { return send(*answerer, reply(kSyn | kAck), reply_device()); },
              [&] { return send(*opener, request(kAck), request_device()); });
 }
 
@@ -385,11 +449,13 @@ typename Names::FlowKey World::forward_key(std::uint32_t flow) const {
   const std::uint32_t index = flow % kFlowSpace;
   const std::uint32_t high = index / kLowSpace;
   const auto port = static_cast<std::uint16_t>(kClientPort + index % kLowSpace);
-  const bool pod = shape_.side == Side::kPod;
+  const bool pod = shape_.side != Side::kPublic;
+  const Ipv4 outside{kPublic.value + high};
+  const Ipv4 asked = shape_.side == Side::kEgress ? outside : Ipv4{kService.value + high};
   typename Names::FlowKey key{};
   key.network_protocol = (pod ? kNetwork : 0) | IPPROTO_TCP << 24;
-  key.source = Names::wire(address(pod ? kClient : Ipv4{kPublic.value + high}));
-  key.destination = Names::wire(address(pod ? Ipv4{kService.value + high} : kFloating));
+  key.source = Names::wire(address(pod ? kClient : outside));
+  key.destination = Names::wire(address(pod ? asked : kFloating));
   key.source_port = to_wire(port);
   key.destination_port = to_wire(kServicePort);
   return key;
@@ -410,8 +476,20 @@ Status World::close_flow(std::uint32_t flow) const {
         bpf_map_update_elem(tables_.map("pairs_free"), nullptr, &record->pair, BPF_ANY) != 0) {
       return fail_errno(what);
     }
-    return {};
+    return shape_.side == Side::kEgress ? give_back(record->pair) : Status{};
   });
+}
+
+/// What a pair holds of the egress address, as the sweep does.
+Status World::give_back(std::uint32_t pair) const {
+  const auto record = tables_.get<sluice_pair>("pairs", pair);
+  if (!record) return fail_in("give a port back", record);
+  const auto lower = [this](const char* map, std::uint32_t index) -> Status {
+    const auto count = tables_.get<std::uint32_t>(map, index);
+    return count ? tables_.put(map, index, *count - 1) : fail_in("give a port back", count);
+  };
+  return all([&] { return lower("egress_pairs", record->egress_slot); },
+             [&] { return lower("egress_shares", record->egress_share - 1); });
 }
 
 Status World::close_oldest(std::uint32_t count) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "devices.hpp"
@@ -18,6 +19,7 @@ namespace sluice::benchmark {
 enum class Side : std::uint8_t {
   kPod,     ///< the client pod, to 256 services
   kPublic,  ///< clients on the public side, to the floating IP
+  kEgress,  ///< the client pod, to the public side by an egress address
 };
 
 struct WorldShape {
@@ -43,12 +45,18 @@ class World {
 
   [[nodiscard]] const Tables& tables() const { return tables_; }
   [[nodiscard]] Family family() const { return shape_.family; }
+  [[nodiscard]] Side side() const { return shape_.side; }
   [[nodiscard]] std::uint32_t request_device() const;
-  [[nodiscard]] std::uint32_t reply_device() const { return devices_.backend; }
+  [[nodiscard]] std::uint32_t reply_device() const {
+    return shape_.side == Side::kEgress ? devices_.uplink : devices_.backend;
+  }
   [[nodiscard]] std::uint32_t flows() const { return shape_.flows; }
 
   /// The next `count` flows that are not in the table: for SYNs. Every flow of the window must be opened.
   [[nodiscard]] Flows next_new(std::uint32_t count) const { return {oldest_ + shape_.flows, count}; }
+  /// For new flows by an egress address, all of one remote: holds 7 of 16 of its ports by records of nobody's, so that
+  /// with the flows themselves half of them are taken on average; and lets those of the last call go.
+  [[nodiscard]] Status hold_ports(const Flows& flows);
   /// After next_new() flows were opened: closes as many of the oldest, giving back their records, pair indexes and
   /// share as the sweep does.
   [[nodiscard]] Status close_oldest(std::uint32_t count);
@@ -69,6 +77,10 @@ class World {
   [[nodiscard]] Status write_backends(std::uint32_t base, std::uint16_t target_port) const;
   [[nodiscard]] Status write_ring(std::uint32_t index) const;
   [[nodiscard]] Status write_frontends() const;
+  [[nodiscard]] Status write_egress() const;
+  template <typename Names>
+  [[nodiscard]] typename Names::FlowKey held_key(std::uint32_t remote, std::uint32_t port) const;
+  [[nodiscard]] Status give_back(std::uint32_t pair) const;
   [[nodiscard]] Status open_flows(Engine& engine) const;
   [[nodiscard]] Status check_flows() const;
   template <typename Names>
@@ -79,6 +91,7 @@ class World {
   Devices devices_;
   Tables tables_;
   std::uint32_t oldest_ = 0;
+  std::optional<std::uint32_t> held_remote_;
 };
 
 }  // namespace sluice::benchmark

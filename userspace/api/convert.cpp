@@ -155,6 +155,26 @@ v1::DescribeResponse to_message(const node::Description& description) {
   return message;
 }
 
+namespace {
+
+template <typename Address>
+void set_egress_address(const compile::EgressAddress<Address>& egress, v1::EgressAddressStatus& message) {
+  message.set_address(egress.address.text());
+  message.set_shared(egress.shared);
+  message.set_first_port(egress.ports.first);
+  message.set_last_port(egress.ports.last);
+}
+
+void set_egress(const node::EgressStatus& egress, v1::EgressStatus& message) {
+  message.set_device(egress.device);
+  message.set_ifindex(egress.value.ifindex);
+  message.set_flows_per_pod(egress.value.flows_per_pod);
+  if (egress.value.v4) set_egress_address(*egress.value.v4, *message.mutable_address4());
+  if (egress.value.v6) set_egress_address(*egress.value.v6, *message.mutable_address6());
+}
+
+}  // namespace
+
 v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::string& version) {
   v1::GetStatusResponse message;
   message.set_version(version);
@@ -176,6 +196,7 @@ v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::stri
   store.set_refuses_writes(status.store.refuses_writes);
   for (const std::string& warning : status.warnings) message.add_warnings(warning);
   message.set_pod_mtu(status.pod_mtu);
+  if (status.egress) set_egress(*status.egress, *message.mutable_egress());
   for (const node::UplinkStatus& uplink : status.uplinks) {
     v1::UplinkStatus* added = message.add_uplinks();
     added->set_device(uplink.device);

@@ -104,11 +104,22 @@ void add_pod_tables(CLI::App& bpf, Invocation& invocation) {
 
   const Added endpoints =
       add_command(bpf, invocation, "endpoints",
-                  "Every address that somebody has: pods, routers, services, floating IPs", inspect_endpoints);
-  add_network(endpoints.app, endpoints.command, "Only this network; 0 has the floating IPs");
+                  "Every address that somebody has: pods, routers, services, floating IPs, egress", inspect_endpoints);
+  add_network(endpoints.app, endpoints.command, "Only this network; 0 has the floating IPs and egress addresses");
   add_address(endpoints.app, endpoints.command, "Only this address");
   add_slot(endpoints.app, endpoints.command, "Only the pod with this slot");
   add_device(endpoints.app, endpoints.command);
+}
+
+void add_egress_tables(CLI::App& bpf, Invocation& invocation) {
+  const Added egress = add_command(bpf, invocation, "egress",
+                                   "How networks reach the public side: address, ports, device", inspect_egress);
+  add_network(egress.app, egress.command, "Only this network");
+  add_address(egress.app, egress.command, "Only ways by this address");
+
+  const Added denied =
+      add_command(bpf, invocation, "denied", "Prefixes that no pod reaches on the public side", inspect_denied);
+  add_address(denied.app, denied.command, "Only the prefix that begins with this address");
 }
 
 void add_frontend_filters(const Added& added) {
@@ -182,6 +193,7 @@ void add_bpf_commands(CLI::App& root, Invocation& invocation) {
   CLI::App& bpf = *root.add_subcommand("bpf", "Show the datapath's maps; reads the pins, works without the daemon");
   bpf.require_subcommand(1);
   add_pod_tables(bpf, invocation);
+  add_egress_tables(bpf, invocation);
   add_service_tables(bpf, invocation);
   add_packet_tables(bpf, invocation);
 }

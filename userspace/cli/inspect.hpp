@@ -13,6 +13,8 @@ namespace sluice::cli {
 
 Result<Report> inspect_ports(const PinnedMaps& maps, const Filters& filters);
 Result<Report> inspect_endpoints(const PinnedMaps& maps, const Filters& filters);
+Result<Report> inspect_egress(const PinnedMaps& maps, const Filters& filters);
+Result<Report> inspect_denied(const PinnedMaps& maps, const Filters& filters);
 Result<Report> inspect_frontends(const PinnedMaps& maps, const Filters& filters);
 Result<Report> inspect_backends(const PinnedMaps& maps, const Filters& filters);
 /// `ask` may be used for filters.verify.

@@ -78,6 +78,10 @@ PinnedMaps::Layout PinnedMaps::hash_layout(std::size_t key_size, std::size_t val
   return {BPF_MAP_TYPE_HASH, static_cast<std::uint32_t>(key_size), static_cast<std::uint32_t>(value_size)};
 }
 
+PinnedMaps::Layout PinnedMaps::trie_layout(std::size_t key_size, std::size_t value_size) {
+  return {BPF_MAP_TYPE_LPM_TRIE, static_cast<std::uint32_t>(key_size), static_cast<std::uint32_t>(value_size)};
+}
+
 PinnedMaps::Layout PinnedMaps::array_layout(std::size_t value_size) {
   return {BPF_MAP_TYPE_ARRAY, sizeof(std::uint32_t), static_cast<std::uint32_t>(value_size)};
 }

@@ -32,17 +32,12 @@ class PinnedMaps {
   /// Every record of a hash map, in no order.
   template <compile::AbiRecord Key, compile::AbiRecord Value>
   Result<std::vector<std::pair<Key, Value>>> read_hash(const std::string& name) const {
-    const Result<Map> map = open_map(name, hash_layout(sizeof(Key), sizeof(Value)));
-    if (!map) return std::unexpected(map.error());
-    std::vector<std::pair<Key, Value>> records;
-    const Status read =
-        datapath::read_hash(map->fd.get(), map->shape, [&records](const std::byte* key, const std::byte* value) {
-          auto& record = records.emplace_back();
-          std::memcpy(&record.first, key, sizeof(Key));
-          std::memcpy(&record.second, value, sizeof(Value));
-        });
-    if (!read) return fail_in("read map " + name, read);
-    return records;
+    return read_records<Key, Value>(name, hash_layout(sizeof(Key), sizeof(Value)));
+  }
+  /// The same of an LPM trie.
+  template <compile::AbiRecord Key, compile::AbiRecord Value>
+  Result<std::vector<std::pair<Key, Value>>> read_prefixes(const std::string& name) const {
+    return read_records<Key, Value>(name, trie_layout(sizeof(Key), sizeof(Value)));
   }
 
   /// Every element of an array map.
@@ -78,7 +73,23 @@ class PinnedMaps {
 
   explicit PinnedMaps(std::filesystem::path pin_root) : pin_root_(std::move(pin_root)) {}
 
+  template <compile::AbiRecord Key, compile::AbiRecord Value>
+  Result<std::vector<std::pair<Key, Value>>> read_records(const std::string& name, const Layout& layout) const {
+    const Result<Map> map = open_map(name, layout);
+    if (!map) return std::unexpected(map.error());
+    std::vector<std::pair<Key, Value>> records;
+    const Status read =
+        datapath::read_hash(map->fd.get(), map->shape, [&records](const std::byte* key, const std::byte* value) {
+          auto& record = records.emplace_back();
+          std::memcpy(&record.first, key, sizeof(Key));
+          std::memcpy(&record.second, value, sizeof(Value));
+        });
+    if (!read) return fail_in("read map " + name, read);
+    return records;
+  }
+
   static Layout hash_layout(std::size_t key_size, std::size_t value_size);
+  static Layout trie_layout(std::size_t key_size, std::size_t value_size);
   static Layout array_layout(std::size_t value_size);
   Result<Map> open_map(const std::string& name, const Layout& layout) const;
 

@@ -79,6 +79,10 @@ std::string endpoint_kind_name(std::uint8_t kind) {
       return "floating";
     case SLUICE_ENDPOINT_POD_REMOTE:
       return "pod_remote";
+    case SLUICE_ENDPOINT_EGRESS:
+      return "egress";
+    case SLUICE_ENDPOINT_SHARED:
+      return "shared";
     default:
       return unknown(kind);
   }

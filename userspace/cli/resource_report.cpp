@@ -38,6 +38,7 @@ std::vector<Column> columns_of(model::Kind kind) {
               {"CIDR6"},
               {"ROUTER", Align::kLeft, true},
               {"DOMAIN"},
+              {"EGRESS", Align::kLeft, true},
               {"ID", Align::kRight, true},
               {"MAX-FLOWS", Align::kRight, true}};
     case model::Kind::kPod:
@@ -65,6 +66,7 @@ Cells cells_of(const v1::Resource& resource) {
             network->cidr6 ? network->cidr6->text() : "-",
             network->router().text(),
             network->domain,
+            std::string(model::name(network->egress)),
             std::to_string(resource.network().id()),
             std::to_string(network->max_flows),
             labels_cell(network->labels)};

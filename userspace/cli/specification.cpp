@@ -36,6 +36,7 @@ void put(Json& json, const v1::Network& network) {
   put_families(json, network.families());
   put_text(json, "cidr6", network.cidr6());
   put_text(json, "domain", network.domain());
+  if (network.egress() == v1::EGRESS_NONE) json["egress"] = "none";
   const v1::NetworkLimits& limits = network.limits();
   if (limits.has_guaranteed_flows()) json["limits"]["guaranteed_flows"] = limits.guaranteed_flows();
   if (limits.has_max_flows()) json["limits"]["max_flows"] = limits.max_flows();

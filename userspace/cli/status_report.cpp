@@ -10,6 +10,21 @@ namespace {
 
 using Align = Column::Align;
 
+Json address_json(const v1::EgressAddressStatus& egress) {
+  return {{"address", egress.address()},
+          {"shared", egress.shared()},
+          {"first_port", egress.first_port()},
+          {"last_port", egress.last_port()}};
+}
+
+Json egress_json(const v1::EgressStatus& egress) {
+  return {{"device", egress.device()},
+          {"ifindex", egress.ifindex() != 0 ? Json(egress.ifindex()) : Json()},
+          {"address4", egress.has_address4() ? address_json(egress.address4()) : Json()},
+          {"address6", egress.has_address6() ? address_json(egress.address6()) : Json()},
+          {"flows_per_pod", egress.flows_per_pod()}};
+}
+
 Json status_json(const v1::GetStatusResponse& status) {
   Json json = {
       {"version", status.version()},
@@ -24,6 +39,7 @@ Json status_json(const v1::GetStatusResponse& status) {
       {"tcx", status.tcx()},
       {"log_level", status.log_level()},
       {"pod_mtu", status.pod_mtu()},
+      {"egress", status.has_egress() ? egress_json(status.egress()) : Json()},
       {"store",
        {{"uuid", status.store().uuid()},
         {"epoch", status.store().epoch()},
@@ -70,6 +86,18 @@ void print_store(const v1::StoreStatus& store, std::ostream& out) {
   if (!store.refuses_writes().empty()) out << "refuses writes:  " << printable(store.refuses_writes()) << '\n';
 }
 
+std::string egress_text(const v1::EgressAddressStatus& egress) {
+  return printable(egress.address()) + " ports " + std::to_string(egress.first_port()) + "-" +
+         std::to_string(egress.last_port()) + (egress.shared() ? " (the node's own)" : "");
+}
+
+void print_egress(const v1::EgressStatus& egress, std::ostream& out) {
+  out << "egress:          " << printable(egress.device());
+  if (egress.has_address4()) out << ", " << egress_text(egress.address4());
+  if (egress.has_address6()) out << ", " << egress_text(egress.address6());
+  out << (egress.has_address4() || egress.has_address6() ? "" : ", no pod leaves") << '\n';
+}
+
 void print_summary(const v1::GetStatusResponse& status, std::ostream& out) {
   out << "version:         " << printable(status.version()) << '\n'
       << "revision:        " << status.revision() << '\n'
@@ -81,6 +109,7 @@ void print_summary(const v1::GetStatusResponse& status, std::ostream& out) {
       << "attachment:      " << (status.tcx() ? "tcx" : "clsact") << '\n'
       << "log level:       " << or_dash(printable(status.log_level())) << '\n'
       << "pod MTU:         " << status.pod_mtu() << '\n';
+  if (status.has_egress()) print_egress(status.egress(), out);
   print_store(status.store(), out);
   for (const std::string& warning : status.warnings()) out << "warning:         " << printable(warning) << '\n';
 }

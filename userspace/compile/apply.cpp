@@ -31,6 +31,16 @@ void write(const Write& one, HashTable<Key, Value>& table, Space* space) {
   table.insert_or_assign(key, value);
 }
 
+/// Records that take nothing.
+template <AbiRecord Key>
+void write(const Write& one, HashTable<Key, std::uint32_t>& table) {
+  if (one.value.empty()) {
+    table.erase(value_of<Key>(one.key));
+  } else {
+    table.insert_or_assign(value_of<Key>(one.key), value_of<std::uint32_t>(one.value));
+  }
+}
+
 template <AbiRecord Value>
 void write(const Write& one, ArrayTable<Value>& table) {
   const auto index = value_of<std::uint32_t>(one.key);
@@ -74,6 +84,12 @@ void write(const Write& one, Tables& tables, Space* space) {
       return write(one, tables.frontend_generations, space);
     case Table::kFrontendFilter:
       return write(one, tables.frontend_filter);
+    case Table::kEgress:
+      return write(one, tables.egress, space);
+    case Table::kDenied4:
+      return write(one, tables.denied4);
+    case Table::kDenied6:
+      return write(one, tables.denied6);
   }
   throw std::logic_error("a write names no table");
 }

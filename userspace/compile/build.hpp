@@ -104,6 +104,14 @@ class Builder {
   [[nodiscard]] bool goes_on(std::uint32_t network, const PodView& view, const sluice_ref& ref) const;
   Result<sluice_ref> pod_ref(std::uint32_t network, const PodView& view);
 
+  // build_egress.cpp
+  Status add_egress();
+  Status add_way_out(const NetworkView& network);
+  template <typename F>
+  Result<sluice_ref> way_ref(const sluice_egress& way);
+  template <typename F>
+  Status add_family(sluice_egress& way);
+
   // build_frontends.cpp
   Status add_services();
   Status add_service(const model::Service& service);

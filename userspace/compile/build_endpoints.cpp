@@ -11,6 +11,12 @@ template <typename F>
 std::string Builder::holder_of(const typename F::EndpointKey& key, const std::string& except) const {
   const typename F::Address address = F::from_wire(key.address);
   std::string other = "another resource";
+  if (key.network == 0 && F::egress(input_.egress) && F::egress(input_.egress)->address == address)
+    other = "the node's egress";
+  for (const auto& [name, floating] : input_.state.floating_ips) {
+    if (key.network == 0 && F::of(floating.addresses()) == address && "floating IP " + name != except)
+      other = "floating IP " + name;
+  }
   for (const auto& [name, view] : networks_) {
     if (view.id != key.network) continue;
     if (F::router(*view.network) == address) other = "the router";

@@ -61,7 +61,7 @@ Status Builder::add_network(const model::Network& network) {
   view.network = &network;
   view.id = id->second;
   view.slot = static_cast<std::uint16_t>(slot->second);
-  return {};
+  return add_way_out(view);
 }
 
 Result<Tables> Builder::all() {
@@ -74,8 +74,8 @@ Result<Tables> Builder::all() {
     next_.settings.shared_pairs -= network.guaranteed_flows;
   }
   using Part = Status (Builder::*)();
-  for (const Part part :
-       {&Builder::add_uplinks, &Builder::add_pods, &Builder::add_floating_ips, &Builder::add_services}) {
+  for (const Part part : {&Builder::add_uplinks, &Builder::add_pods, &Builder::add_floating_ips, &Builder::add_egress,
+                          &Builder::add_services}) {
     if (Status done = (this->*part)(); !done) return std::unexpected(done.error());
   }
   set_filter();

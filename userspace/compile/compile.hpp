@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "compile/egress.hpp"
 #include "compile/limits.hpp"
 #include "compile/space.hpp"
 #include "compile/tables.hpp"
@@ -30,6 +31,7 @@ struct Input {
   const std::vector<Uplink>& uplinks;
   sluice_settings settings;  ///< from the configuration; shared_pairs is filled in by compile
   Limits limits;
+  Egress egress{};  ///< how pods leave for the public side; by default nobody does
 };
 
 /// Where the last tables stand: slots, generations and arena regions of what stays are kept, so that compiling the
@@ -70,6 +72,9 @@ struct BackendCounts {
 };
 BackendCounts backends_of(const Tables& tables, std::uint32_t network, const model::Addresses& addresses,
                           const model::ServicePort& port);
+
+/// By what pods leave as these tables have it: what was compiled into them, or nobody if no network has a way out.
+Egress egress_of(const Tables& tables);
 
 /// Applies a plan to a value; tests and the node loop use it to follow what the maps hold.
 void apply(const Plan& plan, Tables& tables);

@@ -209,6 +209,24 @@ void diff_endpoints(const Tables& actual, const Tables& wanted, Writer& writer) 
               });
 }
 
+/// What is no longer reached is refused before anything else changes. The way itself is switched by one write.
+void diff_egress(const Tables& actual, const Tables& wanted, Writer& writer) {
+  const auto diff_denied = [&writer](Table table, const auto& before, const auto& after) {
+    each_change(
+        before, after,
+        [&](const auto& key, std::uint32_t value, const auto*) { writer.put(kPrepare, table, key, value); },
+        [&](const auto& key) { writer.remove(kRemove, table, key); });
+  };
+  diff_denied(Table::kDenied4, actual.denied4, wanted.denied4);
+  diff_denied(Table::kDenied6, actual.denied6, wanted.denied6);
+  each_change(
+      actual.egress, wanted.egress,
+      [&](std::uint32_t network, const sluice_egress& after, const auto*) {
+        writer.put(kSwitch, Table::kEgress, network, after);
+      },
+      [&](std::uint32_t network) { writer.remove(kRetire, Table::kEgress, network); });
+}
+
 void diff_frontends(const Tables& actual, const Tables& wanted, Writer& writer) {
   each_family([&]<typename F>(F) {
     each_change(
@@ -228,6 +246,7 @@ Plan diff(const Tables& actual, const Tables& wanted) {
   diff_regions(actual, wanted, writer);
   diff_endpoints(actual, wanted, writer);
   diff_frontends(actual, wanted, writer);
+  diff_egress(actual, wanted, writer);
   return writer.take();
 }
 

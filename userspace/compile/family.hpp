@@ -3,10 +3,13 @@
 // a family F. Private to this folder.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <optional>
 
+#include "compile/egress.hpp"
 #include "compile/tables.hpp"
 #include "model/resources.hpp"
 
@@ -32,6 +35,20 @@ struct Four {
   static __be32& backend_address(sluice_backend& backend) { return backend.address4; }
   static __be32& router_of(Frontend& frontend) { return frontend.router4; }
   static std::uint32_t filter_bit(const EndpointKey& key) { return sluice_filter_bit(key.network, key.address); }
+
+  static constexpr auto kDenied = &Tables::denied4;
+  static auto& egress(auto& egress) { return egress.v4; }
+  static auto& denied(auto& egress) { return egress.denied4; }
+  static sluice_prefix4 prefix(const Cidr4& cidr) { return {cidr.length, cidr.address.wire()}; }
+  static Cidr4 cidr(const sluice_prefix4& prefix) {
+    return {from_wire(prefix.address), static_cast<std::uint8_t>(prefix.length)};
+  }
+  static bool is_shared(const sluice_settings& settings, Address address) { return settings.shared4 == address.wire(); }
+  static void share(sluice_settings& settings, Address address) { settings.shared4 = address.wire(); }
+  static auto& address_of(sluice_egress& way) { return way.address4; }
+  static auto& ref_of(sluice_egress& way) { return way.ref4; }
+  static auto& first_of(sluice_egress& way) { return way.first4; }
+  static auto& last_of(sluice_egress& way) { return way.last4; }
 };
 
 struct Six {
@@ -56,6 +73,26 @@ struct Six {
   static sluice_address6& backend_address(sluice_backend& backend) { return backend.address6; }
   static sluice_address6& router_of(Frontend& frontend) { return frontend.router6; }
   static std::uint32_t filter_bit(const EndpointKey& key) { return sluice_filter_bit6(key.network, &key.address); }
+
+  static constexpr auto kDenied = &Tables::denied6;
+  static auto& egress(auto& egress) { return egress.v6; }
+  static auto& denied(auto& egress) { return egress.denied6; }
+  static sluice_prefix6 prefix(const Cidr6& cidr) {
+    sluice_prefix6 prefix{cidr.length, {}};
+    std::ranges::copy(cidr.address.wire(), prefix.address);
+    return prefix;
+  }
+  static Cidr6 cidr(const sluice_prefix6& prefix) {
+    return {Ipv6::from_wire(std::to_array(prefix.address)), static_cast<std::uint8_t>(prefix.length)};
+  }
+  static bool is_shared(const sluice_settings& settings, Address address) {
+    return from_wire(settings.shared6) == address;
+  }
+  static void share(sluice_settings& settings, Address address) { settings.shared6 = wire(address); }
+  static auto& address_of(sluice_egress& way) { return way.address6; }
+  static auto& ref_of(sluice_egress& way) { return way.ref6; }
+  static auto& first_of(sluice_egress& way) { return way.first6; }
+  static auto& last_of(sluice_egress& way) { return way.last6; }
 };
 
 /// Calls use(Four()) and use(Six()).

@@ -59,6 +59,7 @@ Status Builder::end_slots(Scope& scope) {
     for (const auto& [key, endpoint] : scope.before.*F::kEndpoints) pods.insert(endpoint.ref.slot);
     for (const auto& [key, frontend] : scope.before.*F::kFrontends) services.insert(frontend.ref.slot);
   });
+  for (const auto& [network, way] : scope.before.egress) services.insert({way.ref4.slot, way.ref6.slot});
   for (const std::uint32_t slot : pods) {
     if (Status done = endpoint_slots_.end(slot); !done) return done;
   }

@@ -79,6 +79,8 @@ bool Finder::add_network(const std::string& name, const std::optional<model::For
   const auto limits = previous_.network_limits.find(former->slot);
   if (limits == previous_.network_limits.end() || limits->second.network != former->id) return false;
   scope_.before.network_limits.insert(*limits);
+  if (const auto way = previous_.egress.find(former->id); way != previous_.egress.end())
+    scope_.before.egress.insert(*way);
   const auto is_router = [](const auto& endpoint) { return endpoint.kind == SLUICE_ENDPOINT_ROUTER; };
   bool found = true;
   each_family([&]<typename F>(F) {

@@ -12,8 +12,8 @@ namespace sluice::compile {
 struct Scope {
   std::set<model::Name> pods;      ///< declared now or before
   std::set<model::Name> services;  ///< the same
-  /// Endpoints, ports, frontends and shares of networks that the scope's resources have in the previous tables, and the
-  /// settings. No other resource has one of these.
+  /// Endpoints, ports, frontends, shares and ways out of networks that the scope's resources have in the previous
+  /// tables, and the settings. No other resource has one of these.
   Tables before;
 };
 

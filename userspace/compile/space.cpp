@@ -71,6 +71,7 @@ Space::Space(const Limits& limits, const Tables& tables)
         tables.*F::kFrontends, [](const auto& frontend) { return frontend.backend_base; },
         [this](const auto& frontend) { add(frontend); });
   });
+  for (const auto& [network, egress] : tables.egress) add(egress);
   for (const auto& [slot, generation] : tables.endpoint_generations) see(generation);
   for (const auto& [slot, generation] : tables.frontend_generations) see(generation);
   for (const auto& [index, backend] : tables.backends) see(backend.endpoint.generation);
@@ -98,6 +99,17 @@ void Space::add_frontend(const Frontend& frontend) {
   see(frontend.ref.generation);
   backends_.add(frontend.backend_base, frontend.backend_count);
   rings_.add(frontend.ring_base, ring_blocks(frontend.ring_size));
+}
+
+void Space::add(const sluice_egress& egress) {
+  for (const sluice_ref& ref : {egress.ref4, egress.ref6}) {
+    add_slot(frontend_slots_, ref);
+    see(ref.generation);
+  }
+}
+
+void Space::remove(const sluice_egress& egress) {
+  for (const sluice_ref& ref : {egress.ref4, egress.ref6}) remove_slot(frontend_slots_, ref);
 }
 
 void Space::remove(const sluice_port& port) {

@@ -24,11 +24,13 @@ class Space {
   void add(const sluice_endpoint6& endpoint) { add_endpoint<Six>(endpoint); }
   void add(const sluice_frontend4& frontend) { add_frontend(frontend); }
   void add(const sluice_frontend6& frontend) { add_frontend(frontend); }
+  void add(const sluice_egress& egress);
   void remove(const sluice_port& port);
   void remove(const sluice_endpoint4& endpoint) { remove_endpoint<Four>(endpoint); }
   void remove(const sluice_endpoint6& endpoint) { remove_endpoint<Six>(endpoint); }
   void remove(const sluice_frontend4& frontend) { remove_frontend(frontend); }
   void remove(const sluice_frontend6& frontend) { remove_frontend(frontend); }
+  void remove(const sluice_egress& egress);
   /// A generation that stands somewhere in the tables: the next new one is above it.
   void see(std::uint32_t generation);
 
@@ -81,7 +83,8 @@ class Space {
 /// True if the bit of this record's address is set in the filter.
 template <typename Endpoint>
 [[nodiscard]] bool has_filter_bit(const Endpoint& endpoint) {
-  return endpoint.kind == SLUICE_ENDPOINT_SERVICE || endpoint.kind == SLUICE_ENDPOINT_FLOATING;
+  return endpoint.kind == SLUICE_ENDPOINT_SERVICE || endpoint.kind == SLUICE_ENDPOINT_FLOATING ||
+         endpoint.kind == SLUICE_ENDPOINT_EGRESS || endpoint.kind == SLUICE_ENDPOINT_SHARED;
 }
 
 }  // namespace sluice::compile

@@ -56,7 +56,10 @@ struct Tables {
   /// set), so that generations never repeat. Absent: never used.
   ArrayTable<std::uint32_t> endpoint_generations;
   ArrayTable<std::uint32_t> frontend_generations;
-  ArrayTable<std::uint64_t> frontend_filter;  ///< by word
+  ArrayTable<std::uint64_t> frontend_filter;       ///< by word
+  HashTable<std::uint32_t, sluice_egress> egress;  ///< by network id
+  HashTable<sluice_prefix4, std::uint32_t> denied4;
+  HashTable<sluice_prefix6, std::uint32_t> denied6;
 };
 
 /// The maps that the daemon writes; the order of the enumerators means nothing.
@@ -73,6 +76,9 @@ enum class Table : std::uint8_t {
   kEndpointGenerations,
   kFrontendGenerations,
   kFrontendFilter,
+  kEgress,
+  kDenied4,
+  kDenied6,
 };
 
 /// One map write. Values and keys are the raw bytes of the ABI structs; an empty value deletes (hash maps only).

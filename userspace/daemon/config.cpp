@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "daemon/config_api.hpp"
+#include "daemon/config_egress.hpp"
 #include "datapath/pod_mtu.hpp"
 #include "model/names.hpp"
 #include "store/fields.hpp"
@@ -208,6 +209,7 @@ const store::FieldNames& known_keys() {
                                                   "floating_ip_pools",
                                                   "pin_root",
                                                   "uplinks",
+                                                  "egress",
                                                   "device_prefix",
                                                   "pod_mtu",
                                                   "mtu_reserve",
@@ -236,6 +238,7 @@ void read_config(const store::Fields& fields, const store::Context& context, Con
   read_pools(fields, context, config.floating_ip_pools);
   read_path(fields, "pin_root", false, config.pin_root);
   read_uplinks(fields, context, config.node.uplinks);
+  read_egress(fields, context, config.node.uplinks, config.floating_ip_pools, config.node.egress);
   read_prefix(fields, config.node.device_prefix);
   read_mtu(fields, config.node.mtu);
   read_sizes(fields, config.node);
@@ -273,6 +276,7 @@ std::vector<std::string> config_keys() {
   };
   for (const std::string_view name : kPoolKeys) add("floating_ip_pools", name);
   for (const std::string_view name : kUplinkKeys) add("uplinks", name);
+  for (const std::string_view name : kEgressKeys) add("egress", name);
   for (const DurationField& field : kTimeouts) add("timeouts", field.name);
   for (const std::string_view name : kSweepKeys) add("sweep", name);
   return keys;

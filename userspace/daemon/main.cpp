@@ -65,6 +65,7 @@ int failed(const sluice::Error& error) {
 struct Arguments {
   std::filesystem::path config;
   bool check = false;
+  bool reserve_ports = false;
   bool purge = false;
   bool purge_state = false;
 };
@@ -78,6 +79,10 @@ int work(const Arguments& arguments) {
     if (!checked) return failed(checked.error());
     std::cout << *checked << '\n';
     return 0;
+  }
+  if (arguments.reserve_ports) {
+    auto reserved = sluice::daemon::reserve_ports(*config);
+    return reserved ? 0 : failed(reserved.error());
   }
   if (auto dropped = sluice::daemon::drop_privileges(); !dropped) return failed(dropped.error());
   if (auto started = start_audit_log(config->audit_log); !started) return failed(started.error());
@@ -96,6 +101,9 @@ int main(int argc, char** argv) try {
   app.add_option("--config", arguments.config, "the configuration file (docs/config.md)")
       ->default_val("/etc/sluice/sluiced.yaml");
   app.add_flag("--check", arguments.check, "read configuration and manifests, say what is wrong, change nothing");
+  app.add_flag(
+      "--reserve-ports", arguments.reserve_ports,
+      "keep the host's sockets from the ports of egress.ports if pods leave by the node's own address, then exit");
   app.add_flag("--purge", arguments.purge, "remove pins, programs and pods' devices from the kernel, then exit");
   app.add_flag("--purge-state", arguments.purge_state, "as --purge, and forget every address that was assigned");
   app.set_version_flag("--version", std::string("sluiced ") + kVersion);

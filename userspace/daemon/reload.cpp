@@ -54,6 +54,7 @@ constexpr std::array kKeys{
     Key{"floating_ip_pools", kLive, same<[](const Config& c) { return c.floating_ip_pools; }>},
     Key{"pin_root", kAtStart, same<[](const Config& c) { return c.pin_root; }>},
     Key{"uplinks", kAtStart, same<[](const Config& c) { return c.node.uplinks; }>},
+    Key{"egress", kLive, same<[](const Config& c) { return c.node.egress; }>},
     Key{"device_prefix", kAtStart, same<[](const Config& c) { return c.node.device_prefix; }>},
     Key{"pod_mtu", kLive, same<[](const Config& c) { return c.node.mtu.fixed; }>},
     Key{"mtu_reserve", kLive, same<[](const Config& c) { return c.node.mtu.reserve; }>},

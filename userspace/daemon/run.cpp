@@ -22,12 +22,15 @@
 #include "daemon/descriptors.hpp"
 #include "daemon/reload.hpp"
 #include "daemon/supervision.hpp"
+#include "datapath/addresses.hpp"
 #include "datapath/datapath.hpp"
 #include "datapath/links.hpp"
 #include "datapath/pins.hpp"
 #include "datapath/pod_devices.hpp"
 #include "model/world.hpp"
+#include "node/egress.hpp"
 #include "node/event_loop.hpp"
+#include "node/host_ports.hpp"
 #include "node/log.hpp"
 #include "node/node.hpp"
 #include "store/manifest.hpp"
@@ -104,6 +107,9 @@ Result<Claimed> make_parts(const Config& config) {
   auto links = datapath::LinkWatch::open();
   if (!links) return std::unexpected(links.error());
   parts.links = std::move(*links);
+  auto addresses = datapath::AddressWatch::open();
+  if (!addresses) return std::unexpected(addresses.error());
+  parts.addresses = std::move(*addresses);
   return Claimed{std::move(*prefix), std::move(parts)};
 }
 
@@ -237,6 +243,10 @@ void reload(const std::filesystem::path& file, Config& running, node::Node& node
     running.node.mtu = read->node.mtu;
     node.change_mtu(running.node.mtu);
   }
+  if (found.has_live("egress")) {
+    running.node.egress = read->node.egress;
+    node.change_egress(running.node.egress);
+  }
   node.reload();
   spdlog::info("event=reloaded changed={}", joined(found.live));
   if (!found.needs_restart.empty()) {
@@ -294,6 +304,12 @@ Result<std::string> check(const Config& config) {
   return "configuration and manifests are valid: " + std::to_string(state.networks.size()) + " networks, " +
          std::to_string(state.pods.size()) + " pods, " + std::to_string(state.services.size()) + " services, " +
          std::to_string(state.floating_ips.size()) + " floating IPs";
+}
+
+Status reserve_ports(const Config& config) {
+  const auto& egress = config.node.egress;
+  if (!egress || !node::wants_shared_ports(*egress)) return {};
+  return node::reserve_ports(egress->ports);
 }
 
 Status purge(const Config& config, bool state) {

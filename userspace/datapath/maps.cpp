@@ -56,6 +56,12 @@ const char* map_name(Table table) {
       return "frontend_generations";
     case Table::kFrontendFilter:
       return "frontend_filter";
+    case Table::kEgress:
+      return "egress";
+    case Table::kDenied4:
+      return "egress_denied4";
+    case Table::kDenied6:
+      return "egress_denied6";
   }
   return "unknown";
 }
@@ -111,6 +117,9 @@ Result<Tables> Maps::read() const {
   read_one(Table::kEndpointGenerations, tables.endpoint_generations);
   read_one(Table::kFrontendGenerations, tables.frontend_generations);
   read_one(Table::kFrontendFilter, tables.frontend_filter);
+  read_one(Table::kEgress, tables.egress);
+  read_one(Table::kDenied4, tables.denied4);
+  read_one(Table::kDenied6, tables.denied6);
   if (!status) return std::unexpected(status.error());
   if (port_slots_) port_slots_->restore(tables.ports);
   return tables;
@@ -121,7 +130,7 @@ Status Maps::check(const Write& write) const {
   const Entry* entry = find(name);
   if (entry == nullptr) return fail(ErrorCode::kNotFound, std::string("there is no map ") + name);
   const bool deletes = write.value.empty();
-  if (deletes && entry->shape.type != BPF_MAP_TYPE_HASH) {
+  if (deletes && entry->shape.type != BPF_MAP_TYPE_HASH && entry->shape.type != BPF_MAP_TYPE_LPM_TRIE) {
     return fail(ErrorCode::kInvalid, fmt::format("map {}: an array's elements cannot be deleted", name));
   }
   if (write.key.size() != entry->shape.key_size || (!deletes && write.value.size() != entry->shape.value_size)) {

@@ -99,6 +99,16 @@ std::string Addresses::text() const {
   return v4->text() + (v6 ? ", " + v6->text() : "");
 }
 
+std::string_view name(EgressWay way) {
+  switch (way) {
+    case EgressWay::kNode:
+      return "node";
+    case EgressWay::kNone:
+      return "none";
+  }
+  return "unknown";
+}
+
 std::string_view name(Algorithm algorithm) {
   switch (algorithm) {
     case Algorithm::kHash:

@@ -62,6 +62,13 @@ std::string_view name(Families families);  ///< "", "IPv4", "IPv6", "IPv4, IPv6"
 enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17, kSctp = 132 };
 std::string_view name(Protocol protocol);  ///< "TCP", "UDP", "SCTP"
 
+/// How a network's pods reach addresses that are neither in it nor on a floating IP of it.
+enum class EgressWay : std::uint8_t {
+  kNode,  ///< from the node's egress address, where the node has one (default)
+  kNone,  ///< not at all
+};
+std::string_view name(EgressWay way);  ///< "node", "none"
+
 /// Network: one tenant's private network. Every network may use the same CIDRs.
 struct Network {
   std::string name;
@@ -76,6 +83,7 @@ struct Network {
   Families families = Families::kAll;
   /// Nothing: the network has no IPv6. A World gives a new network one if that asks for both families and names none.
   std::optional<Cidr6> cidr6{};
+  EgressWay egress = EgressWay::kNode;
   auto operator<=>(const Network&) const = default;
   [[nodiscard]] Ipv4 router() const { return router4.value_or(Ipv4{cidr4.first().value + 1}); }
   /// The first address behind the subnet-router anycast address, which no host should use.

@@ -28,7 +28,8 @@ Node::Node(EventLoop& loop, Parts parts, Options options)
       options_(std::move(options)),
       reconciler_(*parts_.datapath),
       book_(*parts_.records, *parts_.datapath, *parts_.devices),
-      uplinks_(*parts_.datapath, options_.uplinks, options_.mtu) {
+      uplinks_(*parts_.datapath, options_.uplinks, options_.mtu),
+      egress_(options_.egress) {
   options_.settings = complete(options_.settings, *parts_.records, options_.limits);
 }
 
@@ -38,6 +39,7 @@ Node::~Node() {
     loop_.cancel(timer);
   loop_.forget(parts_.repository->watch_fd());
   loop_.forget(parts_.links->fd());
+  loop_.forget(parts_.addresses->fd());
 }
 
 Status Node::start() {
@@ -57,6 +59,8 @@ Status Node::start() {
     }
   }
   if (auto checked = check_mark(); !checked) return checked;
+  egress_.resume(compile::egress_of(reconciler_.actual()));
+  static_cast<void>(look_at_egress());
   follow_mtu();
   if (auto followed = follow_manifests(); !followed) return followed;
   if (take_updates()) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
@@ -69,6 +73,7 @@ Status Node::start() {
 Status Node::begin_watching() {
   if (auto watched = loop_.watch(parts_.repository->watch_fd(), [this] { store_changed(); }); !watched) return watched;
   if (auto watched = loop_.watch(parts_.links->fd(), [this] { links_changed(); }); !watched) return watched;
+  if (auto watched = loop_.watch(parts_.addresses->fd(), [this] { addresses_changed(); }); !watched) return watched;
   verify_timer_ = loop_.after(options_.verify_interval, [this] { verify(); });
   schedule_settle();
   return {};
@@ -109,8 +114,8 @@ Status Node::follow_manifests() {
   follower_.emplace(loop_, *parts_.manifests, *parts_.repository, options_.debounce, options_.debounce_limit);
   auto watched = follower_->watch(
       [this](const model::State& state, const model::Assignments& assignments) {
-        return reconciler_.check(
-            {state, assignments, book_.all(), uplinks_.current(), options_.settings, options_.limits});
+        return reconciler_.check({state, assignments, book_.all(), uplinks_.current(), options_.settings,
+                                  options_.limits, egress_.current()});
       },
       [this] {
         static_cast<void>(read_manifests());
@@ -157,6 +162,12 @@ void Node::change_mtu(const MtuPolicy& policy) {
   follow_mtu();
 }
 
+void Node::change_egress(std::optional<EgressConfig> config) {
+  options_.egress = config;
+  egress_.change(std::move(config));
+  if (look_at_egress() && desired_) static_cast<void>(reconcile());  // a failed write is retried
+}
+
 void Node::change_pools(const std::vector<model::Pool>& pools) {
   parts_.repository->set_pools(pools);
   if (parts_.manifests) parts_.manifests->set_pools(pools);
@@ -193,6 +204,7 @@ void Node::take_in(store::Update update) {
     desired_ = Desired{update.revision, std::move(update.state), std::move(update.assignments)};
     pending_ = {};
     input_changed();
+    static_cast<void>(decide_egress());
     return;
   }
   const auto replace = [](auto& target, auto& source, const auto& name) {
@@ -217,9 +229,11 @@ void Node::take_in(store::Update update) {
   }
   for (const auto& [name, former] : update.change.floating_ips)
     replace(desired_->state.floating_ips, update.state.floating_ips, name);
+  desired_->state.nodes = std::move(update.state.nodes);
   desired_->revision = update.revision;
   pending_.append(std::move(update.change));
   reconciler_.forget_wanted();
+  static_cast<void>(decide_egress());
 }
 
 /// Ends the attachments of pods that are no longer declared, or whose address, prefix length or router is another one
@@ -258,7 +272,8 @@ void Node::input_changed() {
 }
 
 compile::Input Node::input() const {
-  return {desired_->state, desired_->assignments, book_.all(), uplinks_.current(), options_.settings, options_.limits};
+  return {desired_->state,   desired_->assignments, book_.all(),      uplinks_.current(),
+          options_.settings, options_.limits,       egress_.current()};
 }
 
 /// Without a valid state there is nothing to compare with, and nothing is written.

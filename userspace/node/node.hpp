@@ -16,10 +16,12 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "datapath/addresses.hpp"
 #include "datapath/datapath.hpp"
 #include "datapath/links.hpp"
 #include "datapath/pod_devices.hpp"
 #include "node/attachments.hpp"
+#include "node/egress.hpp"
 #include "node/event_loop.hpp"
 #include "node/events.hpp"
 #include "node/manifest_follower.hpp"
@@ -40,6 +42,7 @@ struct Parts {
   std::unique_ptr<datapath::Datapath> datapath;
   std::unique_ptr<datapath::PodDevices> devices;
   std::unique_ptr<datapath::LinkWatch> links;
+  std::unique_ptr<datapath::AddressWatch> addresses;
 };
 
 class Node {
@@ -85,6 +88,8 @@ class Node {
   void change_settings(const sluice_settings& settings);
   /// How the MTU of pods is chosen from now on; those that are attached get it at once.
   void change_mtu(const MtuPolicy& policy);
+  /// How pods leave for the public side from now on; nothing: not at all.
+  void change_egress(std::optional<EgressConfig> config);
   /// Where floating IPs are allocated from; those that exist stay. reload() afterwards judges the manifests anew.
   void change_pools(const std::vector<model::Pool>& pools);
 
@@ -101,6 +106,9 @@ class Node {
   bool follow_links();
   bool check_attachments();
   bool refresh_uplinks();
+  void addresses_changed();
+  bool look_at_egress();
+  bool decide_egress();
   void attach_programs_again();
   void follow_mtu();
   void follow_groups();
@@ -162,6 +170,7 @@ class Node {
   Reconciler reconciler_;
   AttachmentBook book_;
   Uplinks uplinks_;
+  EgressFollower egress_;
 
   struct Desired {
     std::uint64_t revision = 0;

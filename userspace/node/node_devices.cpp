@@ -164,7 +164,30 @@ bool Node::refresh_uplinks() {
     return false;
   }
   if (*refreshed) input_changed();
-  return *refreshed;
+  const bool egress = look_at_egress();
+  return *refreshed || egress;
+}
+
+void Node::addresses_changed() {
+  const auto changed = parts_.addresses->changed();
+  if (!changed) spdlog::warn("event=address_watch_failed error={}", quote(changed.error().message));
+  if (!changed.value_or(true) || !look_at_egress()) return;
+  if (desired_) static_cast<void>(reconcile());  // a failed write is retried, and stands in the status
+}
+
+/// True if input() has changed.
+bool Node::look_at_egress() {
+  egress_.look();
+  return decide_egress();
+}
+
+/// From what is known of the host. True if input() has changed.
+bool Node::decide_egress() {
+  static const model::State kNone;
+  const model::State& state = desired_ ? desired_->state : kNone;
+  if (!egress_.decide(uplinks_.ifindex_of(egress_.device()), state.nodes, state.floating_ips)) return false;
+  input_changed();
+  return true;
 }
 
 /// The programs do not ask for the MTU of a device if a packet is no longer than this.
@@ -198,9 +221,10 @@ void Node::follow_mtu() {
   set_smallest_mtu(done->smallest == 0 ? smallest : std::min(smallest, done->smallest));
 }
 
-/// Lets the uplinks hear the neighbours that ask for floating IPs of IPv6.
+/// Lets the uplinks hear the neighbours that ask for addresses of IPv6 that the datapath answers for.
 void Node::follow_groups() {
   std::set<Ipv6> addresses;
+  if (const auto& leaving = egress_.current().v6; leaving && !leaving->shared) addresses.insert(leaving->address);
   for (const auto& [name, floating] : desired_->state.floating_ips) {
     if (floating.address6) addresses.insert(*floating.address6);
   }

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "datapath/namespaces.hpp"
@@ -213,6 +214,7 @@ NodeStatus Node::status_now() const {
                   .manifests = parts_.manifests ? parts_.manifests->path().string() : "",
                   .refuses_writes = refuses_changes()};
   status.warnings = uplinks_.problems();
+  std::ranges::copy(egress_.problems(), std::back_inserter(status.warnings));
   for (const std::string& problem : {mtu_problem_, group_problem_}) {
     if (!problem.empty()) status.warnings.push_back(problem);
   }
@@ -224,6 +226,7 @@ NodeStatus Node::status_now() const {
   for (const UplinkConfig& uplink : uplinks_.wanted()) {
     status.uplinks.push_back({uplink.device, uplinks_.ifindex_of(uplink.device), uplinks_.mtu_of(uplink.device)});
   }
+  if (options_.egress) status.egress = {egress_.device(), egress_.current()};
   if (!desired_) return status;
   for (const auto& [name, pod] : desired_->state.pods) {
     const model::Attachment* attachment = book_.find(name);

@@ -76,7 +76,8 @@ Result<compile::Tables> Reconciler::compile_what_fits(const compile::Input& inpu
     if (reduced.services.erase(*culprit) == 0) break;
     left_out_.emplace(*culprit, compiled.error().message);
     compiled = compile::compile(
-        {reduced, input.assignments, input.attachments, input.uplinks, input.settings, input.limits}, actual_);
+        {reduced, input.assignments, input.attachments, input.uplinks, input.settings, input.limits, input.egress},
+        actual_);
   }
   if (!compiled) left_out_.clear();
   return compiled;

@@ -14,6 +14,7 @@
 #include "compile/compile.hpp"
 #include "model/assignments.hpp"
 #include "model/resources.hpp"
+#include "node/egress_config.hpp"
 #include "node/events.hpp"
 #include "node/reconciler.hpp"
 #include "node/uplinks.hpp"
@@ -24,6 +25,7 @@ namespace sluice::node {
 struct Options {
   std::vector<UplinkConfig> uplinks;
   std::string device_prefix = "slc";
+  std::optional<EgressConfig> egress;  ///< nothing: no pod leaves for the public side
   MtuPolicy mtu;
   compile::Limits limits;
   /// Timeouts, sweep and refusals; the secret, max_pairs and shared_pairs are filled in.
@@ -73,6 +75,11 @@ struct UplinkStatus {
   std::uint32_t mtu = 0;      ///< 0 likewise
 };
 
+struct EgressStatus {
+  std::string device;
+  compile::Egress value;  ///< ifindex 0: nobody leaves now
+};
+
 struct StoreStatus {
   std::array<std::uint8_t, 16> uuid{};
   std::uint64_t epoch = 0;
@@ -115,7 +122,8 @@ struct NodeStatus {
   std::vector<PodStatus> pods;
   std::vector<ServiceStatus> services;
   std::vector<UplinkStatus> uplinks;
-  std::uint32_t pod_mtu = 0;  ///< of the devices of attached pods
+  std::optional<EgressStatus> egress;  ///< nothing: it is not configured
+  std::uint32_t pod_mtu = 0;           ///< of the devices of attached pods
   bool tcx = false;
   StoreStatus store;
 };

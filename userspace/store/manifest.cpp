@@ -20,6 +20,7 @@ using model::printable;
 constexpr std::array<std::string_view, 3> kProtocols = {"TCP", "UDP", "SCTP"};
 constexpr std::array<std::string_view, 3> kAlgorithms = {"hash", "source", "random"};
 constexpr std::array<std::string_view, 3> kLaterAlgorithms = {"round_robin", "round-robin", "least_connections"};
+constexpr std::array<std::string_view, 2> kEgressWays = {"node", "none"};
 constexpr std::array<std::string_view, 2> kPodStates = {"running", "draining"};
 
 /// Reads documents one after the other.
@@ -80,7 +81,7 @@ void Reader::read_document(const std::string& file, const YamlNode& document) {
   static const std::array<DocumentKind, 6> kinds = {{
       {"Network",
        &Reader::read_network,
-       {{"kind", "name", "labels", "cidr4", "router4", "domain", "limits", "families", "cidr6"},
+       {{"kind", "name", "labels", "cidr4", "router4", "domain", "limits", "families", "cidr6", "egress"},
         {"router6", "encryption", "mtu"}}},
       {"Pod",
        &Reader::read_pod,
@@ -167,6 +168,7 @@ void Reader::read_network(const Fields& fields, Context& context) {
   network.families = fields.families("families");
   network.cidr6 = fields.address<Cidr6>("cidr6");
   network.domain = fields.text("domain").value_or(network.domain);
+  if (fields.choice("egress", kEgressWays) == "none") network.egress = model::EgressWay::kNone;
   read_limits(fields, context, network);
   if (name) put(std::move(network), context);
 }

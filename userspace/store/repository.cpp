@@ -237,6 +237,7 @@ void Repository::copy_present(const model::World& world, const model::Change& ch
     copy(assignments.service_addresses, update.assignments.service_addresses, name);
   }
   for (const auto& [name, former] : change.floating_ips) copy(state.floating_ips, update.state.floating_ips, name);
+  update.state.nodes = state.nodes;  // few, and in no change
 }
 
 Result<Update> Repository::updates(std::uint64_t revision) {

@@ -69,7 +69,7 @@ class Repository final : public Store {
   /// All of it or nothing; durable when it returns. Errors: those of model::World::edit, kAborted, kPrecondition while
   /// writes are refused, and the store's.
   Result<WriteReply> write(WriteRequest request);
-  /// Makes the networks, pods, services and floating IPs those of `state`, in one transaction.
+  /// Makes the resources those of `state`, in one transaction.
   Result<WriteReply> replace(const model::State& state,
                              std::function<Status(const model::State&, const model::Assignments&)> judge);
 

@@ -247,12 +247,14 @@ Result<WriteReply> Repository::replace(const model::State& state,
   put_all(state.floating_ips);
   put_all(state.pods);
   put_all(state.services);
+  put_all(state.nodes);
   std::unique_lock lock(mutex_);  // nobody adds anything between the comparison and the write
   const model::State& present = world_.state();
   remove_missing(present.networks, state.networks);
   remove_missing(present.floating_ips, state.floating_ips);
   remove_missing(present.pods, state.pods);
   remove_missing(present.services, state.services);
+  remove_missing(present.nodes, state.nodes);
   return write_and_announce(request, std::move(lock));
 }
 

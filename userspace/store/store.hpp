@@ -15,7 +15,7 @@ namespace sluice::store {
 struct Update {
   std::uint64_t revision = 0;
   /// state and assignments are everything there is; change is empty. Otherwise they hold, of what change names, what
-  /// is there now; what change names and they lack was deleted.
+  /// is there now; what change names and they lack was deleted. Nodes are in no change: all of them are in the state.
   bool whole = false;
   model::State state;
   model::Assignments assignments;

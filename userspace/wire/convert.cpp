@@ -20,6 +20,15 @@ std::uint32_t default_half_open(std::uint32_t max_flows) {
   return std::min(model::Network{}.max_half_open_flows, max_flows);
 }
 
+model::EgressWay read_egress(v1::EgressWay way, Findings& findings) {
+  if (way == v1::EGRESS_NONE) return model::EgressWay::kNone;
+  if (!v1::EgressWay_IsValid(way)) {
+    const std::string number = std::to_string(static_cast<int>(way));
+    findings.add("egress", number, "way " + number + " is unknown", "use EGRESS_NODE or EGRESS_NONE");
+  }
+  return model::EgressWay::kNode;
+}
+
 v1::Network network_message(const model::Network& network) {
   const model::Network defaults;
   v1::Network message;
@@ -29,6 +38,7 @@ v1::Network network_message(const model::Network& network) {
   if (network.router4) message.set_router4(network.router4->text());
   write_families(network.families, *message.mutable_families());
   if (network.cidr6) message.set_cidr6(network.cidr6->text());
+  if (network.egress == model::EgressWay::kNone) message.set_egress(v1::EGRESS_NONE);
   if (network.domain != defaults.domain) message.set_domain(network.domain);
   if (network.guaranteed_flows != default_guaranteed(network.max_flows)) {
     message.mutable_limits()->set_guaranteed_flows(network.guaranteed_flows);
@@ -49,6 +59,7 @@ Result<model::Network> read_network(const v1::Network& message) {
   network.router4 = read_address("router4", message.router4(), findings);
   network.families = read_families(message.families(), findings);
   network.cidr6 = read_prefix6("cidr6", message.cidr6(), findings);
+  network.egress = read_egress(message.egress(), findings);
   if (!message.domain().empty()) network.domain = message.domain();
   const v1::NetworkLimits& limits = message.limits();
   if (limits.has_max_flows()) network.max_flows = limits.max_flows();

@@ -17,6 +17,7 @@ struct Held {
   std::map<std::uint16_t, std::uint32_t> pairs;      ///< by network slot
   std::map<std::uint16_t, std::uint32_t> half_open;  ///< by network slot
   std::set<std::uint32_t> live;
+  std::map<std::uint32_t, std::uint32_t> egress_pairs, egress_shares;
 };
 
 void check_record(const Held& held, std::uint32_t index, const FlowKey& key, std::uint8_t role, std::ostream& errors) {
@@ -39,6 +40,10 @@ void check_pairs(const Datapath& datapath, Held& held, std::ostream& errors) {
     }
     held.live.insert(index);
     ++held.pairs[pair.network_slot];
+    if (pair.egress_slot != 0) {
+      ++held.egress_pairs[pair.egress_slot];
+      ++held.egress_shares[pair.egress_share - 1];
+    }
     if (pair.family != 4 && pair.family != 6) errors << "pair " << index << " is of family " << +pair.family << "\n";
     in_family(static_cast<Family>(pair.family), [&](auto names) {
       const auto keys = names.pair_keys(datapath, index);
@@ -101,6 +106,10 @@ std::string inconsistency(const Datapath& datapath) {
   check_pairs(datapath, held, errors);
   check_free(datapath, held, errors);
   check_usage(datapath, held, errors);
+  if (datapath.has_egress()) {
+    if (datapath.numbers("egress_pairs") != held.egress_pairs) errors << "egress_pairs is not what pairs hold\n";
+    if (datapath.numbers("egress_shares") != held.egress_shares) errors << "egress_shares is not what pairs hold\n";
+  }
   return errors.str();
 }
 

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <linux/pkt_cls.h>
 #include <sluice.skel.h>
+#include <sys/mman.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +17,7 @@
 #include <map>
 #include <numeric>
 #include <ostream>
+#include <span>
 #include <stdexcept>
 
 #include "harness/devices.hpp"
@@ -100,6 +104,25 @@ struct sluice* open_object() {
 }
 
 /// One call for all elements: a model's session would otherwise spend more calls on this than on its packets.
+constexpr std::array kCounts{"egress_pairs", "egress_shares"};
+
+/// An array of numbers in memory, for as long as this lives. The kernel gives each element eight bytes.
+class Mapped {
+ public:
+  explicit Mapped(const bpf_map* array) : count_(bpf_map__max_entries(array)) {
+    memory_ = mmap(nullptr, count_ * sizeof(std::uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(array), 0);
+    if (memory_ == MAP_FAILED) throw std::runtime_error(std::string("map ") + bpf_map__name(array));
+  }
+  ~Mapped() { munmap(memory_, count_ * sizeof(std::uint64_t)); }
+  Mapped(const Mapped&) = delete;
+  Mapped& operator=(const Mapped&) = delete;
+  [[nodiscard]] std::span<std::uint64_t> elements() const { return {static_cast<std::uint64_t*>(memory_), count_}; }
+
+ private:
+  std::size_t count_ = 0;
+  void* memory_ = nullptr;
+};
+
 bool clear_array(const bpf_map* array) {
   const bool per_cpu = bpf_map__type(array) == BPF_MAP_TYPE_PERCPU_ARRAY;
   const std::size_t copies = per_cpu ? static_cast<std::size_t>(libbpf_num_possible_cpus()) : 1;
@@ -141,6 +164,10 @@ void Datapath::load() {
   for (const auto& [name, count] : entries) {
     require(bpf_map__set_max_entries(bpf_object__find_map_by_name(object_, name), count), "size of the map");
   }
+  for (const char* name : kCounts) {  // to be read through memory: there are too many elements for calls
+    bpf_map* map = bpf_object__find_map_by_name(object_, name);
+    require(bpf_map__set_map_flags(map, bpf_map__map_flags(map) | BPF_F_MMAPABLE), "flags of the map");
+  }
   require(sluice__load(skeleton), "load the BPF object");
 }
 
@@ -153,6 +180,7 @@ void Datapath::reset() {
   clear_hash(map("endpoints6"), sizeof(sluice_endpoint6_key));
   clear_hash(map("frontends6"), sizeof(sluice_frontend6_key));
   clear_hash(map("flows6"), sizeof(sluice_flow6_digest));
+  if (has_egress_) clear_egress();
   const Bytes zero(4096);
   for (const auto& [name, index] : written_) {
     if (name != "ports") require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), "clear " + name);
@@ -164,6 +192,27 @@ void Datapath::reset() {
   }
   std::uint32_t index = 0;
   while (bpf_map_lookup_and_delete_elem(map("pairs_free"), nullptr, &index) == 0) continue;
+}
+
+void Datapath::clear_egress() {
+  clear_hash(map("egress"), sizeof(std::uint32_t));
+  clear_hash(map("egress_denied4"), sizeof(sluice_prefix4));
+  clear_hash(map("egress_denied6"), sizeof(sluice_prefix6));
+  for (const char* name : kCounts) {
+    const Mapped counts(bpf_object__find_map_by_name(object_, name));
+    std::ranges::fill(counts.elements(), 0);
+  }
+  has_egress_ = false;
+}
+
+std::map<std::uint32_t, std::uint32_t> Datapath::numbers(const std::string& name) const {
+  const Mapped counts(bpf_object__find_map_by_name(object_, name.c_str()));
+  std::map<std::uint32_t, std::uint32_t> found;
+  for (std::size_t i = 0; i < counts.elements().size(); ++i) {
+    const auto value = static_cast<std::uint32_t>(counts.elements()[i]);
+    if (value != 0) found.emplace(static_cast<std::uint32_t>(i), value);
+  }
+  return found;
 }
 
 /// In one call, for there are many.

@@ -83,7 +83,11 @@ class Datapath {
   template <typename Key, typename Value>
   void put(const std::string& name, const Key& key, const Value& value) {
     require(bpf_map_update_elem(map(name), &key, &value, BPF_ANY), "write " + name);
-    if constexpr (std::is_same_v<Key, std::uint32_t>) written_.emplace(name, key);
+    if (name.starts_with("egress")) {
+      has_egress_ = true;
+    } else if constexpr (std::is_same_v<Key, std::uint32_t>) {
+      written_.emplace(name, key);
+    }
   }
   template <typename Key>
   void remove(const std::string& name, const Key& key) {
@@ -117,6 +121,11 @@ class Datapath {
   void remove(const EndpointKey& key);
   void remove(const FrontendKey& key);
 
+  /// The elements of an array of numbers that are not 0.
+  [[nodiscard]] std::map<std::uint32_t, std::uint32_t> numbers(const std::string& name) const;
+  /// Has the test given a network a way out?
+  [[nodiscard]] bool has_egress() const { return has_egress_; }
+
   [[nodiscard]] Counters counters() const { return counters_->all(); }
   /// The indexes that were given back, lowest of the stack first. Must not run beside the programs.
   [[nodiscard]] std::vector<std::uint32_t> free_pairs() const;
@@ -133,6 +142,7 @@ class Datapath {
   void load();
   void reset();
   void clear_fragments();
+  void clear_egress();
   void write_defaults();
   template <typename Record>
   void change_record(const char* name, const auto& key, auto&& change) {
@@ -146,6 +156,7 @@ class Datapath {
   bpf_object* object_ = nullptr;
   std::map<std::string, int> maps_;
   std::array<int, SLUICE_ENTRY_COUNT> programs_{};
+  bool has_egress_ = false;
   bool sweeps_ = false;                                      ///< the timer runs: not to be reused
   std::set<std::pair<std::string, std::uint32_t>> written_;  ///< elements of arrays, and ports
   void* holder_ = nullptr;                                   ///< the generated skeleton, known to datapath.cpp only

@@ -286,4 +286,73 @@ void World::set_ready(Frontend& frontend, std::size_t index, bool ready) {
   put_frontend(frontend);
 }
 
+WayOut World::way_out(const Network& network, const std::string& address, const WayOutOptions& options) {
+  WayOut way{network.id, ip(address), {next_frontend_slot_++, next_generation()}, options};
+  set_filter_bit({0, way.address});
+  put_endpoint({0, way.address}, options.shared ? SLUICE_ENDPOINT_SHARED : SLUICE_ENDPOINT_EGRESS, kUplinkMac);
+  if (options.shared) {
+    sluice_settings settings = datapath_.settings();
+    if (way.address.family() == Family::kIpv6) {
+      settings.shared6 = way.address.wire6();
+    } else {
+      settings.shared4 = way.address.wire4();
+    }
+    settings.shared_first = options.first;
+    settings.shared_last = options.last;
+    datapath_.set_settings(settings);
+  }
+  put_way(way);
+  return way;
+}
+
+void World::put_way(const WayOut& way) {
+  datapath_.put("frontend_generations", way.ref.slot, way.ref.generation);
+  auto record = datapath_.lookup<sluice_egress>("egress", way.network).value_or(sluice_egress{});
+  record.self = record.self_end = way.network;
+  record.ifindex = uplink();
+  record.quota = way.options.quota;
+  if (way.address.family() == Family::kIpv6) {
+    record.address6 = way.address.wire6();
+    record.ref6 = way.ref;
+    record.first6 = way.options.first;
+    record.last6 = way.options.last;
+  } else {
+    record.address4 = way.address.wire4();
+    record.ref4 = way.ref;
+    record.first4 = way.options.first;
+    record.last4 = way.options.last;
+  }
+  datapath_.put("egress", way.network, record);
+}
+
+void World::renew(WayOut& way) {
+  way.ref.generation = next_generation();
+  put_way(way);
+}
+
+void World::remove(const WayOut& way) {
+  datapath_.put("frontend_generations", way.ref.slot, next_generation());
+  auto record = datapath_.lookup<sluice_egress>("egress", way.network).value_or(sluice_egress{});
+  const bool v6 = way.address.family() == Family::kIpv6;
+  const bool last = v6 ? record.address4 == 0 : Address::of6(record.address6) == bpftest::ip("::");
+  if (last) return datapath_.remove("egress", way.network);
+  if (v6) {
+    record.address6 = {};
+  } else {
+    record.address4 = 0;
+  }
+  datapath_.put("egress", way.network, record);
+}
+
+void World::deny(const std::string& prefix, unsigned length) {
+  const Address address = ip(prefix);
+  if (address.family() == Family::kIpv6) {
+    sluice_prefix6 key{bpftest::ip(prefix) == address ? length : prefix_length(length, family_), {}};
+    std::copy(address.begin(), address.end(), key.address);
+    datapath_.put("egress_denied6", key, std::uint32_t{1});
+  } else {
+    datapath_.put("egress_denied4", sluice_prefix4{length, address.wire4()}, std::uint32_t{1});
+  }
+}
+
 }  // namespace bpftest

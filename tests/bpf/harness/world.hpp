@@ -77,6 +77,20 @@ struct Frontend {
   [[nodiscard]] std::uint32_t ready_count() const;
 };
 
+struct WayOutOptions {
+  std::uint16_t first = 20000, last = 20999;  ///< ports
+  std::uint32_t quota = 1000;
+  bool shared = false;  ///< the address is the node's own
+};
+
+/// How a network's pods leave in one family, that of the address.
+struct WayOut {
+  std::uint32_t network = 0;
+  Address address;
+  sluice_ref ref{};
+  WayOutOptions options;
+};
+
 /// Texts of addresses are those that ip(text, family) takes: a test that is written in IPv4 addresses has IPv6 ones in
 /// a world of that family.
 class World {
@@ -103,6 +117,14 @@ class World {
   /// An address of kind floating or service without any port.
   void service_address(const Network& network, const std::string& address);
   void floating_address(const std::string& address);
+
+  /// By an egress address, which may be that of other networks too; in place of the network's former one of its family.
+  /// The quota is that of both families.
+  WayOut way_out(const Network& network, const std::string& address, const WayOutOptions& options = {});
+  void renew(WayOut& way);
+  void remove(const WayOut& way);
+  /// No pod reaches the prefix; `length` as for network().
+  void deny(const std::string& prefix, unsigned length);
 
   /// Removes the pod's records and ends its generation; its device and slot are free for another.
   void remove(const Pod& pod);
@@ -132,6 +154,7 @@ class World {
   void put_backends(const Frontend& frontend);
   void put_frontend(const Frontend& frontend);
   void put_ring(const Frontend& frontend);
+  void put_way(const WayOut& way);
 
   Datapath& datapath_;
   Family family_;

@@ -49,12 +49,12 @@ TEST(Documentation, DescribesEveryOptionAndNoOther) {
 TEST(Documentation, QuotesTheHelpOfEveryCommandWordForWord) {
   const std::string document = read_document("sluicectl.md");
   for (const std::string command :
-       {"bpf ports",    "bpf endpoints", "bpf frontends", "bpf backends",  "bpf rings",   "bpf flows",
-        "bpf counters", "pod attach",    "pod detach",    "pod drain",     "pod undrain", "status",
-        "reasons",      "log-level",     "completion",    "apply",         "get",         "describe",
-        "edit",         "delete",        "watch",         "fip allocate",  "fip list",    "fip attach",
-        "fip detach",   "fip release",   "store backup",  "store restore", "store reset", "store inspect",
-        "store adopt"}) {
+       {"bpf ports",   "bpf endpoints", "bpf egress",   "bpf denied",  "bpf frontends", "bpf backends",
+        "bpf rings",   "bpf flows",     "bpf counters", "pod attach",  "pod detach",    "pod drain",
+        "pod undrain", "status",        "reasons",      "log-level",   "completion",    "apply",
+        "get",         "describe",      "edit",         "delete",      "watch",         "fip allocate",
+        "fip list",    "fip attach",    "fip detach",   "fip release", "store backup",  "store restore",
+        "store reset", "store inspect", "store adopt"}) {
     std::vector<std::string> arguments;
     std::stringstream words(command);
     for (std::string word; words >> word;) arguments.push_back(word);

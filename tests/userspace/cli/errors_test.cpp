@@ -148,11 +148,10 @@ TEST_F(Pins, AMapOfAnotherLayoutIsRefusedNotMisread) {
   make_map("ports", BPF_MAP_TYPE_HASH, 4, sizeof(sluice_port) + 8, 64);
   Outcome outcome = bpf({"ports"});
   EXPECT_EQ(outcome.status, 6);
-  EXPECT_NE(
-      outcome.err.find("ports is not as ABI " + std::to_string(SLUICE_ABI_VERSION) +
-                       " says: type 1 with keys of 4 and values of 112 bytes instead of type "
-                       "1 with keys of 4 and values of 104 bytes"),
-      std::string::npos)
+  EXPECT_NE(outcome.err.find("ports is not as ABI " + std::to_string(SLUICE_ABI_VERSION) +
+                             " says: type 1 with keys of 4 and values of 112 bytes instead of type "
+                             "1 with keys of 4 and values of 104 bytes"),
+            std::string::npos)
       << outcome.err;
   make_map("counters", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_counter), 320);
   EXPECT_EQ(bpf({"counters"}).status, 6);

@@ -220,6 +220,7 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
                          {"tcx", true},
                          {"log_level", "info"},
                          {"pod_mtu", 1430},
+                         {"egress", nullptr},
                          {"store",
                           {{"uuid", "c0ffee"},
                            {"epoch", 3},
@@ -247,6 +248,34 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
                             {"backends", 3},
                             {"ready", 2}}}}};
   EXPECT_EQ(json.dump(2), expected.dump(2));
+}
+
+TEST_F(NodeCommands, StatusShowsByWhatPodsLeave) {
+  v1::EgressStatus& egress = *node_.status.mutable_egress();
+  egress.set_device("eth0");
+  egress.set_flows_per_pod(4096);
+  const auto line = [&] {
+    const std::string out = run({"status"}).out;
+    const std::size_t at = out.find("egress: ");
+    return at == std::string::npos ? "" : out.substr(at, out.find('\n', at) - at);
+  };
+  EXPECT_EQ(line(), "egress:          eth0, no pod leaves");
+  EXPECT_EQ(Json::parse(run({"status", "-o", "json"}).out)["egress"].dump(),
+            R"({"device":"eth0","ifindex":null,"address4":null,"address6":null,"flows_per_pod":4096})");
+  egress.set_ifindex(2);
+  egress.mutable_address4()->set_address("192.0.2.7");
+  egress.mutable_address4()->set_shared(true);
+  egress.mutable_address4()->set_first_port(16384);
+  egress.mutable_address4()->set_last_port(29999);
+  egress.mutable_address6()->set_address("2001:db8::5");
+  egress.mutable_address6()->set_first_port(1024);
+  egress.mutable_address6()->set_last_port(65535);
+  EXPECT_EQ(line(),
+            "egress:          eth0, 192.0.2.7 ports 16384-29999 (the node's own), 2001:db8::5 ports 1024-65535");
+  const Json json = Json::parse(run({"status", "-o", "json"}).out)["egress"];
+  EXPECT_EQ(json["ifindex"], 2);
+  EXPECT_EQ(json["address4"].dump(), R"({"address":"192.0.2.7","shared":true,"first_port":16384,"last_port":29999})");
+  EXPECT_EQ(json["address6"]["shared"], false);
 }
 
 TEST_F(NodeCommands, WithoutASocketTheDaemonIsUnreachable) {

@@ -45,7 +45,9 @@ void PinnedMapsTest::make_map(const std::string& name, std::uint32_t type, std::
                               std::uint32_t value_size, std::uint32_t elements) {
   std::filesystem::create_directories(maps_folder());
   std::filesystem::remove(maps_folder() / name);
-  UniqueFd map(bpf_map_create(static_cast<bpf_map_type>(type), nullptr, key_size, value_size, elements, nullptr));
+  LIBBPF_OPTS(bpf_map_create_opts, options,
+              .map_flags = type == BPF_MAP_TYPE_LPM_TRIE ? std::uint32_t{BPF_F_NO_PREALLOC} : 0);
+  UniqueFd map(bpf_map_create(static_cast<bpf_map_type>(type), nullptr, key_size, value_size, elements, &options));
   ASSERT_TRUE(map.valid()) << "make map " << name << ": " << std::strerror(errno);
   ASSERT_EQ(bpf_obj_pin(map.get(), (maps_folder() / name).c_str()), 0)
       << "pin " << name << ": " << std::strerror(errno);
@@ -59,6 +61,9 @@ void PinnedMapsTest::make_maps() {
   make_map("frontends4", BPF_MAP_TYPE_HASH, sizeof(sluice_frontend4_key), sizeof(sluice_frontend4), 64);
   make_map("endpoints6", BPF_MAP_TYPE_HASH, sizeof(sluice_endpoint6_key), sizeof(sluice_endpoint6), 64);
   make_map("frontends6", BPF_MAP_TYPE_HASH, sizeof(sluice_frontend6_key), sizeof(sluice_frontend6), 64);
+  make_map("egress", BPF_MAP_TYPE_HASH, 4, sizeof(sluice_egress), 64);
+  make_map("egress_denied4", BPF_MAP_TYPE_LPM_TRIE, sizeof(sluice_prefix4), 4, 64);
+  make_map("egress_denied6", BPF_MAP_TYPE_LPM_TRIE, sizeof(sluice_prefix6), 4, 64);
   make_map("flows6", BPF_MAP_TYPE_HASH, sizeof(sluice_flow6_digest), sizeof(sluice_flow6), 64);
   make_map("backends", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_backend), 64);
   make_map("rings", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_ring_block), 64);

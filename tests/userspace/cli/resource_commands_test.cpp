@@ -48,6 +48,7 @@ name: shop
 labels:
   owner: "alice \"a\" \\ smith"
 cidr4: 10.0.0.0/16
+egress: none
 limits:
   max_flows: 500
 )";
@@ -82,6 +83,8 @@ TEST_F(ResourceCommands, GetShowsATableOfAKindByAnyOfItsNames) {
       "shop/web  172.16.0.2  80/TCP->http,443/TCP->8443  public       source     app=web   -              7  -\n");
   EXPECT_EQ(run({"get", "net"}).out,
             "NETWORK  CIDR         CIDR6  DOMAIN    AGE\nshop     10.0.0.0/16  -      internal  -\n");
+  EXPECT_NE(run({"get", "net", "-o", "wide"}).out.find("DOMAIN    EGRESS  ID"), std::string::npos);
+  EXPECT_NE(run({"get", "net", "-o", "wide"}).out.find("internal  none "), std::string::npos);
   EXPECT_EQ(run({"get", "pods", "-o", "name"}).out, "shop/web-1\n");
 }
 

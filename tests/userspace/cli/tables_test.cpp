@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <arpa/inet.h>
+
 #include "pinned_fixture.hpp"
 
 namespace sluice::testing {
@@ -173,6 +175,39 @@ TEST_F(Tables, EndpointsAreSortedByNetworkAndAddressAsNumbers) {
                           {"pod", {{"slot", 0}, {"generation", 0}}},
                           {"current", true}}};
   EXPECT_EQ(bpf_json({"endpoints", "--network", "0"})["endpoints"].dump(2), expected.dump(2));
+}
+
+TEST_F(Tables, EgressHasARowForEachFamilyOfANetwork) {
+  sluice_egress way{};
+  way.self = 7;
+  way.address4 = wire_address("192.0.2.1");
+  way.address6.words[0] = htonl(0x20010db8);
+  way.address6.words[3] = htonl(1);
+  way.ref4 = {1, 301};
+  way.ref6 = {2, 299};  // slot 2 is at generation 302 by now
+  way.first4 = 16384;
+  way.last4 = 29999;
+  way.first6 = 1024;
+  way.last6 = 65535;
+  way.ifindex = 900009;
+  way.quota = 4096;
+  put("egress", std::uint32_t{7}, way);
+  EXPECT_EQ(bpf({"egress"}).out,
+            "NETWORK  ADDRESS      PORTS        IFINDEX  DEVICE  FLOWS-PER-POD  WAY    VALID\n"
+            "      7  192.0.2.1    16384-29999   900009  -                4096  1/301  current\n"
+            "      7  2001:db8::1  1024-65535    900009  -                4096  2/299  ended\n");
+  const Json json = bpf_json({"egress", "--address", "2001:db8::1"})["egress"];
+  ASSERT_EQ(json.size(), 1U);
+  EXPECT_EQ(json[0]["last_port"], 65535);
+  EXPECT_EQ(json[0]["current"], false);
+  EXPECT_EQ(bpf({"egress", "--network", "8"}).status, 1);
+}
+
+TEST_F(Tables, DeniedPrefixesAreSortedByFamilyAndAddress) {
+  put("egress_denied4", sluice_prefix4{32, wire_address("192.0.2.1")}, std::uint32_t{1});
+  put("egress_denied4", sluice_prefix4{8, wire_address("10.0.0.0")}, std::uint32_t{1});
+  put("egress_denied6", sluice_prefix6{48, {0x20, 0x01, 0x0d, 0xb8, 0, 1}}, std::uint32_t{1});
+  EXPECT_EQ(bpf_json({"denied"})["denied"], Json::parse(R"(["10.0.0.0/8", "192.0.2.1/32", "2001:db8:1::/48"])"));
 }
 
 TEST_F(Tables, FrontendsShowServicePortsAndFloatingIpPortsInOneTable) {

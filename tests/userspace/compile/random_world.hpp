@@ -26,6 +26,7 @@ class RandomWorld {
     for (auto& [name, network] : world.state.networks) network.cidr6 = Cidr6{kPrefix6, 64};
     for (int i = 0; i < 3; i++) world.floating_ip("public-" + std::to_string(i), "203.0.113." + std::to_string(i));
     world.uplinks.push_back({2, {}});
+    world.egress = give_egress();
   }
 
   void change() {
@@ -259,6 +260,7 @@ class RandomWorld {
     const auto found = world.state.networks.find(network());
     if (found == world.state.networks.end()) return;
     found->second.guaranteed_flows = 1 + pick(100);
+    if (pick(3) == 0) found->second.egress = pick(2) == 0 ? model::EgressWay::kNone : model::EgressWay::kNode;
     found->second.domain = "domain-" + std::to_string(pick(3));
     if (pick(4) == 0) found->second.cidr4.length = pick(2) == 0 ? 15 : 16;
     if (pick(8) == 0) found->second.cidr6->length = pick(2) == 0 ? 64 : 63;

@@ -33,6 +33,10 @@ std::string check_ring(const Tables& tables, const auto& record) {
   return {};
 }
 
+std::string way_name(const sluice_egress& way) {
+  return "egress of " + std::to_string(way.self) + " by " + Six::from_wire(way.address6).text();
+}
+
 template <typename F>
 std::string check_frontend(const Tables& tables, const Holders& holders, const typename F::Frontend& record) {
   const std::string place = "frontend " + at<F>(record.self.network, record.self.address) + ": ";
@@ -90,6 +94,12 @@ std::string Holders::learn(const World& world, const Tables& tables) {
       if (!current(tables.frontend_generations, record.ref)) wrong = owner + " has a ref that is not current";
     }
   });
+  for (const auto& [network, way] : tables.egress) {
+    for (const sluice_ref& ref : {way.ref4, way.ref6}) {
+      if (wrong.empty()) wrong = give(frontends_, ref, {way_name(way), 0});
+      if (!current(tables.frontend_generations, ref)) wrong = way_name(way) + " has a ref that is not current";
+    }
+  }
   if (!wrong.empty()) return wrong;
   for (const auto& [generation, holder] : pods_) {
     if (frontends_.contains(generation)) return "a pod and a service port share a generation";
@@ -140,6 +150,13 @@ std::string broken(const Tables& tables, const Holders& holders) {
       if (wrong.empty()) wrong = check_frontend<F>(tables, holders, record);
     }
   });
+  for (const auto& [network, way] : tables.egress) {
+    for (const sluice_ref& ref : {way.ref4, way.ref6}) {
+      const std::string* holder = holders.frontend(ref);
+      if (current(tables.frontend_generations, ref) && (holder == nullptr || *holder != way_name(way)))
+        return way_name(way) + " has a ref that was given to another";
+    }
+  }
   return wrong;
 }
 

@@ -59,7 +59,16 @@ void World::floating_ip(const std::string& name, const std::string& address) {
 }
 
 Input World::input() const {
-  return {state, assignments, attachments, uplinks, settings, limits};
+  return {state, assignments, attachments, uplinks, settings, limits, egress};
+}
+
+Egress give_egress() {
+  Egress egress;
+  egress.ifindex = 2;
+  egress.v4 = {Ipv4::parse("192.0.2.1").value(), true, {16384, 29999}};
+  egress.v6 = {Ipv6::parse("2001:db8::1").value(), false, {1024, 65535}};
+  egress.flows_per_pod = 100;
+  return egress;
 }
 
 Tables World::tables(const Tables& previous) const {
@@ -138,7 +147,8 @@ bool equal(const Tables& a, const Tables& b) {
          equal_table(a.backends, b.backends) && equal_table(a.rings, b.rings) &&
          equal_table(a.endpoint_generations, b.endpoint_generations) &&
          equal_table(a.frontend_generations, b.frontend_generations) &&
-         equal_table(a.frontend_filter, b.frontend_filter);
+         equal_table(a.frontend_filter, b.frontend_filter) && equal_table(a.egress, b.egress) &&
+         equal_table(a.denied4, b.denied4) && equal_table(a.denied6, b.denied6);
 }
 
 std::vector<Plan> single_writes(const Plan& plan) {

@@ -34,7 +34,11 @@ class World {
   std::vector<Uplink> uplinks;
   sluice_settings settings{};
   Limits limits;
+  Egress egress;
 };
+
+/// By the node's own IPv4 address and an IPv6 address that nobody else has.
+Egress give_egress();
 
 model::ServicePort tcp(std::uint16_t port, std::uint16_t target);
 model::ServicePort tcp_named(std::uint16_t port, const std::string& target);

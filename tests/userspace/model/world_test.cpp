@@ -53,6 +53,16 @@ TEST_F(WorldRules, ReportEveryProblemOfAChange) {
 
 // ---- networks
 
+TEST_F(WorldRules, TheWayOutOfANetworkInUseChangesAndNothingElseDoes) {
+  edit({put(network("shop")), put(pod("shop", "a")), put(service("shop", "web"))});
+  const Assignments before = world_.assignments();
+  Network without = network("shop");
+  without.egress = EgressWay::kNone;
+  edit({put(without)});
+  EXPECT_EQ(world_.state().networks.at("shop").egress, EgressWay::kNone);
+  EXPECT_EQ(world_.assignments(), before);
+}
+
 TEST_F(WorldRules, RefuseToDeleteANetworkWithContents) {
   edit({put(network("shop")), put(pod("shop", "a")), put(pod("shop", "b")), put(service("shop", "web"))});
   expect_refused({erase(Kind::kNetwork, "shop")}, ErrorCode::kPrecondition,

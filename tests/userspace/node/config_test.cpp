@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 
 namespace sluice::daemon {
@@ -274,6 +275,96 @@ TEST(Config, RefusesAnUplinkThatStandsTwice) {
   const auto config = parse("manifests: /m\nuplinks: [{device: eth0}, {device: eth0}]\n");
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().code, ErrorCode::kExists);
+}
+
+// ---- egress ---------------------------------------------------------------------------------------------------------
+
+constexpr const char* kUplinks = "uplinks: [{device: eth0}, {device: eth1}]\n";
+
+std::optional<node::EgressConfig> egress_of(const std::string& text) {
+  const auto config = parse(text);
+  EXPECT_TRUE(config) << config.error().message;
+  return config ? config->node.egress : std::nullopt;
+}
+
+TEST(ConfigEgress, IsNoneWithoutTheKey) {
+  EXPECT_FALSE(egress_of(kUplinks));
+}
+
+TEST(ConfigEgress, TakesTheFirstUplinkAndTheNodesOwnAddressesByDefault) {
+  const auto egress = egress_of(std::string("egress: {}\n") + kUplinks);
+  ASSERT_TRUE(egress);
+  EXPECT_EQ(egress->device, "eth0");
+  EXPECT_EQ(egress->address4, node::EgressWish<Ipv4>{});
+  EXPECT_EQ(egress->address6, node::EgressWish<Ipv6>{});
+  EXPECT_EQ(egress->address4.kind, node::EgressWish<Ipv4>::Kind::kNode);
+  EXPECT_FALSE(egress->address6.asked);
+  EXPECT_EQ(egress->ports, (compile::PortRange{16384, 29999}));
+  EXPECT_EQ(egress->flows_per_pod, 4096U);
+  EXPECT_TRUE(egress->deny4.empty() && egress->deny6.empty());
+}
+
+TEST(ConfigEgress, TakesEveryKey) {
+  const auto egress = egress_of(std::string(kUplinks) +
+                                "egress:\n  device: eth1\n  address4: 203.0.113.5\n  address6: none\n"
+                                "  ports: 1024-1087\n  flows_per_pod: 1000000\n"
+                                "  deny: [10.0.0.0/8, \"fd00::/8\", 192.0.2.1/32]\n");
+  ASSERT_TRUE(egress);
+  EXPECT_EQ(egress->device, "eth1");
+  EXPECT_EQ(egress->address4.kind, node::EgressWish<Ipv4>::Kind::kDedicated);
+  EXPECT_EQ(egress->address4.address.text(), "203.0.113.5");
+  EXPECT_EQ(egress->address6.kind, node::EgressWish<Ipv6>::Kind::kNone);
+  EXPECT_EQ(egress->ports, (compile::PortRange{1024, 1087}));
+  EXPECT_EQ(egress->flows_per_pod, 1'000'000U);
+  ASSERT_EQ(egress->deny4.size(), 2U);
+  EXPECT_EQ(egress->deny4[1].text(), "192.0.2.1/32");
+  ASSERT_EQ(egress->deny6.size(), 1U);
+  EXPECT_EQ(egress->deny6[0].text(), "fd00::/8");
+  EXPECT_TRUE(egress_of(std::string(kUplinks) + "egress: {address6: node}\n")->address6.asked);
+}
+
+TEST(ConfigEgress, RefusesWhatCannotBe) {
+  const auto refused = [](const std::string& egress, const std::string& part) {
+    expect_refused(kUplinks + ("egress: " + egress) + "\n", part);
+  };
+  expect_refused("egress: {}\n", "egress: there is no uplink to leave by; list a device under uplinks");
+  refused("eth0", "egress: is a single value, must be a mapping");
+  refused("{adress4: node}", "did you mean 'address4'?");
+  refused("{device: eth2}", "egress.device: 'eth2' is none of uplinks; list it there, or choose: eth0, eth1");
+  refused("{address4: floating}", "egress.address4: 'floating' is no unicast address of its family; write: node, none");
+  refused("{address4: 127.0.0.1}", "egress.address4");
+  refused("{address4: \"2001:db8::5\"}", "egress.address4");
+  refused("{address6: 203.0.113.5}", "egress.address6");
+  refused("{address6: \"ff02::1\"}", "egress.address6");
+  refused("{address4: none, address6: none}", "both address4 and address6 are none");
+  for (const char* ports :
+       {"1023-2000", "2000", "2000-2062", "3000-2000", "2000-65536", "2000-3000,4000-5000", "a-b"}) {
+    refused("{ports: \"" + std::string(ports) + "\"}", "egress.ports: '" + std::string(ports) + "' is no range");
+  }
+  EXPECT_TRUE(egress_of(std::string(kUplinks) + "egress: {ports: 2000-2063}\n"));
+  refused("{flows_per_pod: 0}", "egress.flows_per_pod");
+  refused("{flows_per_pod: 1000001}", "egress.flows_per_pod");
+  refused("{deny: 10.0.0.0/8}", "egress.deny");
+  refused("{deny: [10.0.0.1/8]}", "egress.deny: '10.0.0.1/8' has host bits set; the prefix is 10.0.0.0/8");
+  refused("{deny: [\"fd00::\"]}", "egress.deny");
+  refused("{deny: [[10.0.0.0/8]]}", "egress.deny: an entry is no text");
+}
+
+TEST(ConfigEgress, DeniesNoMoreThan256Prefixes) {
+  const auto denying = [](int count) {
+    std::string list;
+    for (int i = 0; i < count; i++) list += "10.0." + std::to_string(i) + ".0/32, ";
+    return kUplinks + ("egress: {deny: [" + list + "]}\n");
+  };
+  EXPECT_EQ(egress_of(denying(256))->deny4.size(), 256U);
+  expect_refused(denying(257), "egress.deny: 257 prefixes; at most 256 are allowed");
+}
+
+TEST(ConfigEgress, RefusesAnAddressThatAFloatingIpMayGet) {
+  const std::string pool = "floating_ip_pools: [{name: east, prefixes: [203.0.113.0/28, \"2001:db8::/64\"]}]\n";
+  expect_refused(pool + kUplinks + "egress: {address4: 203.0.113.5}\n", "egress.address4: 203.0.113.5 may be given to");
+  expect_refused(pool + kUplinks + "egress: {address6: \"2001:db8::5\"}\n", "floating IP from pool east");
+  EXPECT_TRUE(egress_of(pool + kUplinks + "egress: {address4: 203.0.113.16}\n"));
 }
 
 TEST(Config, RefusesWhatIsNoMappingOrNoYaml) {

@@ -12,6 +12,7 @@
 #include <functional>
 #include <utility>
 
+#include "datapath/addresses.hpp"
 #include "datapath/links.hpp"
 #include "store/manifest_store.hpp"
 #include "store/repository.hpp"
@@ -137,6 +138,7 @@ std::unique_ptr<Running> NodeTest::start(const Options& options, const datapath:
   parts.devices = required(datapath::PodDevices::open(
       *parts.datapath, {options.device_prefix, datapath::device_group(parts.records->uuid())}));
   parts.links = required(datapath::LinkWatch::open());
+  parts.addresses = required(datapath::AddressWatch::open());
   if (adjust_parts_) adjust_parts_(parts);
   auto node = std::make_unique<Node>(*loop, std::move(parts), options);
   const Status started = node->start();

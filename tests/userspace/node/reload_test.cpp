@@ -41,6 +41,19 @@ TEST(Reload, TellsWhatCanChangeWhileTheDaemonRuns) {
   EXPECT_EQ(found.needs_restart, Names{});
 }
 
+TEST(Reload, TellsThatTheWayOutHasChanged) {
+  const std::string uplinks = "uplinks: [{device: eth0}, {device: eth1}]\n";
+  const Config none = config_of(uplinks);
+  const Config standard = config_of(uplinks + "egress: {}\n");
+  EXPECT_EQ(differences(none, standard).live, Names{"egress"});
+  EXPECT_EQ(differences(standard, none).live, Names{"egress"});
+  EXPECT_EQ(differences(standard, config_of(uplinks + "egress: {device: eth0}\n")).live, Names{});
+  for (const std::string other : {"{device: eth1}", "{address4: none}", "{address6: node}", "{ports: 2000-3000}",
+                                  "{flows_per_pod: 7}", "{deny: [10.0.0.0/8]}"}) {
+    EXPECT_EQ(differences(standard, config_of(uplinks + "egress: " + other + "\n")).live, Names{"egress"}) << other;
+  }
+}
+
 TEST(Reload, NoticesEveryOtherKey) {
   const std::vector<std::pair<std::string, std::string>> others{
       {"state_dir", "/srv/state"},     {"manifests", "/srv/manifests"}, {"socket_owner", "nobody"},
@@ -88,7 +101,7 @@ TEST(ConfigDocumentation, TablesListEveryKeyAndNoOther) {
   std::set<std::string> documented;
   std::set<std::string> reloadable;
   std::string section;
-  const std::regex row("\\| `([a-z_]+)` \\|.*");
+  const std::regex row("\\| `([a-z0-9_]+)` \\|.*");
   for (const std::string& line : lines_of("config.md")) {
     std::smatch match;
     if (line.starts_with("## ")) section = line.substr(3);
@@ -102,13 +115,15 @@ TEST(ConfigDocumentation, TablesListEveryKeyAndNoOther) {
       "log_level: warn\npod_mtu: 1400\nmtu_reserve: tunnel\nrefusals_per_second: 5\ntimeouts: {udp_new: 9s}\nsweep: "
       "{interval: 1s}\n"
       "floating_ip_pools: [{name: east, prefixes: [203.0.113.0/28]}]\n");
-  EXPECT_EQ(reloadable, std::set<std::string>(live.live.begin(), live.live.end())) << "marks of docs/config.md";
+  std::set<std::string> marked(live.live.begin(), live.live.end());
+  marked.insert("egress");  // needs an uplink, which a reload does not take
+  EXPECT_EQ(reloadable, marked) << "marks of docs/config.md";
 }
 
 TEST(ConfigDocumentation, ManualPageListsEveryKeyAndNoOther) {
   std::set<std::string> documented;
   std::string section;
-  const std::regex key("\\.B ([a-z_]+)");
+  const std::regex key("\\.B ([a-z0-9_]+)");
   for (const std::string& line : lines_of("man/sluiced.yaml.5")) {
     if (line.starts_with(".SS ")) section = line.substr(4) + ".";
     if (line.starts_with(".SH ")) section.clear();

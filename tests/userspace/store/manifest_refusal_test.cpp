@@ -116,6 +116,8 @@ INSTANTIATE_TEST_SUITE_P(
              "f.yaml:4: service default/s: ports[0].protocol: 'tcp' is unknown; did you mean 'TCP'?"},
         Case{"Algorithm", kService + "ports: [{port: 80}]\nalgorithm: hsah\n",
              "f.yaml:5: service default/s: algorithm: 'hsah' is unknown; did you mean 'hash'?"},
+        Case{"Egress", kNetwork + "egress: gateway\n",
+             "f.yaml:3: network n: egress: 'gateway' is unknown; known are: node, none"},
         Case{"PodState", kPod + "state: stopped\n",
              "f.yaml:3: pod default/a: state: 'stopped' is unknown; known are: running, draining"},
         Case{"CidrWithHostBits", kNetwork + "cidr4: 172.16.0.1/16\n",

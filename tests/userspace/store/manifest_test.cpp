@@ -28,6 +28,7 @@ labels: {owner: alice, tier: "1"}
 cidr4: 10.1.0.0/20
 router4: 10.1.0.254
 domain: shop.internal
+egress: none
 limits: {guaranteed_flows: 10, max_flows: 2000, max_half_open_flows: 30}
 )");
   const model::Network& network = manifest.state.networks.at("shop");
@@ -39,6 +40,9 @@ limits: {guaranteed_flows: 10, max_flows: 2000, max_half_open_flows: 30}
   EXPECT_EQ(network.guaranteed_flows, 10U);
   EXPECT_EQ(network.max_flows, 2000U);
   EXPECT_EQ(network.max_half_open_flows, 30U);
+  EXPECT_EQ(network.egress, model::EgressWay::kNone);
+  EXPECT_EQ(read("kind: Network\nname: shop\negress: node\n").state.networks.at("shop").egress,
+            model::EgressWay::kNode);
 }
 
 TEST(Manifest, GivesANetworkWithOnlyANameTheDefaults) {

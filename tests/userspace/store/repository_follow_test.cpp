@@ -37,6 +37,7 @@ class Follower {
     take(change.services, update->state.services, state_.services);
     take(change.services, update->assignments.service_addresses, assignments_.service_addresses);
     take(change.floating_ips, update->state.floating_ips, state_.floating_ips);
+    state_.nodes = update->state.nodes;
   }
   void expect_whole() const {
     const Update whole = repository_.updates(0).value();
@@ -79,6 +80,11 @@ class RepositoryFollowers : public RepositoryTest {
       if (pick(4) == 0) add_service(made, network, "s" + name);
       if (pick(6) == 0) made.floating_ips["f" + name] = {"f" + name, Ipv4{ip("203.0.113.0").value + pick(12)}, {}, {}};
     }
+    if (pick(6) == 0) {
+      const std::string name = "h" + std::to_string(pick(3));
+      made.nodes[name] = {
+          .name = name, .labels = {}, .underlay4 = Ipv4{ip("192.0.2.0").value + pick(9)}, .public_key = {}};
+    }
     for (auto& [name, value] : made.pods) value.labels = {{"v", std::to_string(pick(3))}};
     const auto add_all = [&](const auto& resources) {
       for (const auto& [name, value] : resources) {
@@ -90,6 +96,7 @@ class RepositoryFollowers : public RepositoryTest {
     add_all(made.floating_ips);
     add_all(made.pods);
     add_all(made.services);
+    add_all(made.nodes);
     return repository_->write(std::move(request)).has_value();
   }
 };

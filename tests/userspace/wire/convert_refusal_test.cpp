@@ -43,6 +43,7 @@ const std::vector<Wrong>& table() {
        "10.0.0.0/8\\x00x"},
       {[](auto& m) { network(m).set_cidr4("\x1b[2J/1"); }, "network shop", "cidr4", "\\x1b[2J/1"},
       {[](auto& m) { network(m).set_router4("::1"); }, "network shop", "router4", "::1"},
+      {[](auto& m) { network(m).set_egress(static_cast<v1::EgressWay>(3)); }, "network shop", "egress", "3"},
       {[](auto& m) { pod(m).set_address4("172.16.0"); }, "pod shop/web-1", "address4", "172.16.0"},
       {[](auto& m) { pod(m).set_address4(std::string(100000, '1')); }, "pod shop/web-1", "address4",
        std::string(80, '1') + "..."},

@@ -66,6 +66,7 @@ class Maker {
     made.families = families();
     if (coin()) made.cidr6 = Cidr6{{address6().high, 0}, 64};
     if (coin()) made.domain = text();
+    if (coin()) made.egress = model::EgressWay::kNone;
     if (coin()) made.guaranteed_flows = flows();
     if (coin()) made.max_flows = flows();
     if (coin()) made.max_half_open_flows = flows();
@@ -187,6 +188,16 @@ TEST(Convert, AbsenceMeansTheDefaultsThatAreNamed) {
   EXPECT_EQ(pod.ports.at("").protocol, model::Protocol::kTcp);
   message.mutable_pod()->set_weight(0);
   EXPECT_EQ(std::get<model::Pod>(to_model(message).value()).weight, 0);
+}
+
+TEST(Convert, ANetworkThatSaysNothingOfItsWayOutLeavesByTheNode) {
+  v1::Resource message;
+  message.mutable_network()->set_name("shop");
+  EXPECT_EQ(std::get<model::Network>(to_model(message).value()).egress, model::EgressWay::kNode);
+  message.mutable_network()->set_egress(v1::EGRESS_NODE);
+  EXPECT_EQ(std::get<model::Network>(to_model(message).value()).egress, model::EgressWay::kNode);
+  message.mutable_network()->set_egress(v1::EGRESS_NONE);
+  EXPECT_EQ(std::get<model::Network>(to_model(message).value()).egress, model::EgressWay::kNone);
 }
 
 TEST(Convert, AFloatingIpOfAPoolShowsItsAddressInSpecificationAndStatus) {

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What a packet asks for, and the answer of a floating IP that nobody serves. */
+
+/* Only these can be asked of a frontend; echo replies, other ICMP types and what has no transport header cannot. */
+INLINE bool is_request(const PACKET* p) {
+  return p->tracked && !is_later_fragment(p) && (p->protocol != ICMP_PROTOCOL || p->icmp_type == ECHO_REQUEST);
+}
+
+INLINE bool is_echo_request(const PACKET* p) {
+  return p->tracked && !is_later_fragment(p) && p->protocol == ICMP_PROTOCOL && p->icmp_type == ECHO_REQUEST;
+}
+
+/* Might the destination be a floating IP, as a pod sees it? Its own network's addresses come first, whatever the public
+ * side calls its own. */
+INLINE bool asks_floating(const PACKET* p) {
+  return p->network && !is_own_network(p, p->key.destination) && in_frontend_filter(0, p->key.destination);
+}
+
+INLINE bool is_tcp_syn(const PACKET* p) {
+  return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* A floating IP's port that no service has bound. */
+OUTLINE int to_floating(const PACKET* p) {
+  if (p->shared) return pass(p, SLUICE_REASON_FOREIGN); /* an error that no flow of ours is quoted in */
+  if (is_later_fragment(p)) return drop(p, SLUICE_REASON_FRAGMENT);
+  if (is_echo_request(p)) return ECHO;
+  if (p->protocol == ICMP_PROTOCOL) return drop(p, SLUICE_REASON_ICMP_ERROR);
+  if (!p->tracked) return REFUSED_PROTOCOL;
+  if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+    return drop(p, SLUICE_REASON_NO_CONNECTION);
+  return REFUSED;
+}
