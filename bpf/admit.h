@@ -89,8 +89,7 @@ INLINE __u8 public_kind(ADDRESS address) {
 
 /* Is all that is sent to the address ours: is it a floating IP, or an egress address of its own? */
 INLINE bool is_floating(ADDRESS address) {
-  __u8 kind = public_kind(address);
-  return kind == SLUICE_ENDPOINT_FLOATING || kind == SLUICE_ENDPOINT_EGRESS;
+  return is_ours_alone(public_kind(address));
 }
 
 /* Is it an egress address that the node's own sockets have as well? */

@@ -104,8 +104,7 @@ INLINE int flow(struct __sk_buff* skb, PACKET* p) {
     p->stale_pair = index + 1;
     return CONTINUE;
   }
-  if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-      p->action.role == SLUICE_FLOW_FORWARD && is_closing(found))
+  if (is_tcp_syn(p) && p->action.role == SLUICE_FLOW_FORWARD && is_closing(found))
     return delete_pair(p, index, &p->key, END_CLOSING) ? CONTINUE : drop(p, SLUICE_REASON_FLOW_CONTENDED);
   if (is_expired(p)) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : EXPIRED;
   if (is_too_long(skb, p, p->action.ifindex)) return is_later_fragment(p) ? drop(p, SLUICE_REASON_FRAGMENT) : TOO_LONG;

@@ -67,18 +67,15 @@ OUTLINE int follow_fragment(PACKET* p) {
   bool later = is_later_fragment(p), leaves = p->shared;
   if (p->entry == SLUICE_ENTRY_FROM_UPLINK && !p->shared) {
     __u8 kind = public_kind(p->key.destination);
-    leaves = kind == SLUICE_ENDPOINT_EGRESS;
     /* What has a filter bit by chance only is none of ours and takes no room. */
-    if (kind != SLUICE_ENDPOINT_FLOATING && !leaves) return pass(p, SLUICE_REASON_FOREIGN);
+    if (!is_ours_alone(kind)) return pass(p, SLUICE_REASON_FOREIGN);
+    leaves = kind == SLUICE_ENDPOINT_EGRESS;
   }
   /* An error is translated by what it quotes, which the first fragment need not hold, and no error needs so much. */
   if (!later && p->protocol == ICMP_PROTOCOL && is_icmp_error(p, p->icmp_type)) return drop(p, SLUICE_REASON_FRAGMENT);
   /* Anybody can send to an egress address, and all networks have one window there: what nobody waits for takes no room.
    */
-  if (!later && leaves) {
-    p->key.network_protocol = p->network | (__u32)p->protocol << 24;
-    if (!find_flow(&p->key)) return CONTINUE;
-  }
+  if (!later && leaves && !find_flow(&p->key)) return CONTINUE;
   const struct sluice_settings* set = get_settings();
   if (!set) return drop(p, SLUICE_REASON_FRAGMENT_TABLE_FULL); /* cannot be */
   __u64 digest = datagram_digest(p, set), now = bpf_ktime_get_coarse_ns();

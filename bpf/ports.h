@@ -20,6 +20,11 @@ static __always_inline int ethertype_reason(__be16 ethertype) {
   return SLUICE_REASON_ETHERTYPE;
 }
 
+/* Is all that is sent to an address of this kind (public_kind) ours? */
+static __always_inline bool is_ours_alone(__u8 kind) {
+  return kind == SLUICE_ENDPOINT_FLOATING || kind == SLUICE_ENDPOINT_EGRESS;
+}
+
 static __always_inline bool is_way_out(const struct sluice_egress* record, __u32 network) {
   barrier();
   return *(const volatile __u32*)&record->self == network && *(const volatile __u32*)&record->self_end == network;

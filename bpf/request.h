@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a packet asks for, and the answer of a floating IP that nobody serves. */
+/* What a packet asks for, for the stages behind, and the answer of a floating IP that nobody serves. */
 
 /* Only these can be asked of a frontend; echo replies, other ICMP types and what has no transport header cannot. */
 INLINE bool is_request(const PACKET* p) {
@@ -27,7 +27,6 @@ OUTLINE int to_floating(const PACKET* p) {
   if (is_echo_request(p)) return ECHO;
   if (p->protocol == ICMP_PROTOCOL) return drop(p, SLUICE_REASON_ICMP_ERROR);
   if (!p->tracked) return REFUSED_PROTOCOL;
-  if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-    return drop(p, SLUICE_REASON_NO_CONNECTION);
+  if (p->protocol == IPPROTO_TCP && !is_tcp_syn(p)) return drop(p, SLUICE_REASON_NO_CONNECTION);
   return REFUSED;
 }

@@ -142,7 +142,7 @@ INLINE void fill_packet(PACKET* p) {
 OUTLINE int select_backend(PACKET* p, CHOICE* choice) {
   /* From outside refusals are the tenant's behind the floating IP. A pod of another network has its own. */
   if (p->entry == SLUICE_ENTRY_FROM_UPLINK) p->network_slot = choice->network_slot;
-  if (p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+  if (p->protocol == IPPROTO_TCP && !is_tcp_syn(p))
     return p->entry == SLUICE_ENTRY_FROM_POD ? REFUSED : drop(p, SLUICE_REASON_NO_CONNECTION);
   if (p->protocol == IPPROTO_SCTP && !p->sctp_init) return drop(p, SLUICE_REASON_NO_CONNECTION);
   /* Its flow might change a port, which no fragment survives (is_uncountable), so it had better not be made. */

@@ -18,6 +18,7 @@
 #endif
 #include "size.h"
 #include "fragment.h"
+#include "request.h"
 #include "rewrite.h"
 #include "pair.h"
 #include "icmp.h"
@@ -26,7 +27,6 @@
 #include "refuse.h"
 #include "select.h"
 #include "remember.h"
-#include "request.h"
 #include "egress.h"
 #include "frontend.h"
 #if FAMILY == 4

@@ -47,7 +47,7 @@ INLINE int admit_shared(PACKET* p) {
 OUTLINE int admit_on_uplink(PACKET* p) {
   if (p->shared) return admit_shared(p);
   __u8 kind = public_kind(p->key.destination);
-  if (kind != SLUICE_ENDPOINT_FLOATING && kind != SLUICE_ENDPOINT_EGRESS) return pass(p, SLUICE_REASON_FOREIGN);
+  if (!is_ours_alone(kind)) return pass(p, SLUICE_REASON_FOREIGN);
   if (is_floating(p->key.source)) return drop(p, SLUICE_REASON_MARTIAN);
   if (kind == SLUICE_ENDPOINT_EGRESS && !is_echo_or_error(p)) return drop(p, SLUICE_REASON_EGRESS_UNSOLICITED);
   return CONTINUE;

@@ -2,7 +2,6 @@
 // `sluicectl bpf egress` and `sluicectl bpf denied`.
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <vector>
 
 #include "cli/inspect.hpp"

@@ -27,13 +27,11 @@ Status Builder::add_egress() {
 /// The former one if flows may go on: the same source, ports and device.
 template <typename F>
 Result<sluice_ref> Builder::way_ref(const sluice_egress& way) {
-  sluice_egress wanted = way;
   sluice_ref former{};
-  if (const auto* record = find_record(previous_.egress, way.self)) {
-    sluice_egress before = *record;
-    former = F::ref_of(before);
-    const bool same = BytesEqual{}(F::address_of(before), F::address_of(wanted)) && before.ifindex == wanted.ifindex &&
-                      F::first_of(before) == F::first_of(wanted) && F::last_of(before) == F::last_of(wanted);
+  if (const auto* before = find_record(previous_.egress, way.self)) {
+    former = F::ref_of(*before);
+    const bool same = BytesEqual{}(F::address_of(*before), F::address_of(way)) && before->ifindex == way.ifindex &&
+                      F::first_of(*before) == F::first_of(way) && F::last_of(*before) == F::last_of(way);
     if (same) {
       if (const std::optional<sluice_ref> kept = frontend_slots_.keep(former)) return *kept;
     }
@@ -71,7 +69,7 @@ Status Builder::add_way_out(const NetworkView& network) {
 Egress egress_of(const Tables& tables) {
   Egress egress;
   if (tables.egress.empty()) return egress;
-  sluice_egress way = tables.egress.begin()->second;
+  const sluice_egress& way = tables.egress.begin()->second;
   egress.ifindex = way.ifindex;
   egress.flows_per_pod = way.quota;
   each_family([&]<typename F>(F) {

@@ -45,10 +45,10 @@ struct Four {
   }
   static bool is_shared(const sluice_settings& settings, Address address) { return settings.shared4 == address.wire(); }
   static void share(sluice_settings& settings, Address address) { settings.shared4 = address.wire(); }
-  static auto& address_of(sluice_egress& way) { return way.address4; }
-  static auto& ref_of(sluice_egress& way) { return way.ref4; }
-  static auto& first_of(sluice_egress& way) { return way.first4; }
-  static auto& last_of(sluice_egress& way) { return way.last4; }
+  static auto& address_of(auto& way) { return way.address4; }
+  static auto& ref_of(auto& way) { return way.ref4; }
+  static auto& first_of(auto& way) { return way.first4; }
+  static auto& last_of(auto& way) { return way.last4; }
 };
 
 struct Six {
@@ -89,10 +89,10 @@ struct Six {
     return from_wire(settings.shared6) == address;
   }
   static void share(sluice_settings& settings, Address address) { settings.shared6 = wire(address); }
-  static auto& address_of(sluice_egress& way) { return way.address6; }
-  static auto& ref_of(sluice_egress& way) { return way.ref6; }
-  static auto& first_of(sluice_egress& way) { return way.first6; }
-  static auto& last_of(sluice_egress& way) { return way.last6; }
+  static auto& address_of(auto& way) { return way.address6; }
+  static auto& ref_of(auto& way) { return way.ref6; }
+  static auto& first_of(auto& way) { return way.first6; }
+  static auto& last_of(auto& way) { return way.last6; }
 };
 
 /// Calls use(Four()) and use(Six()).

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -56,25 +55,15 @@ class KernelAddressWatch final : public AddressWatch {
 
   Result<bool> changed() override {
     bool seen = false;
-    std::vector<char> buffer(64UL * 1024);
-    while (true) {
-      const ssize_t received = recv(events_.fd(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
-      if (received < 0 && errno == EINTR) continue;
-      if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return seen;
-      const bool lost = (received < 0 && errno == ENOBUFS) || received > static_cast<ssize_t>(buffer.size());
-      if (!lost && received < 0) return fail_errno("read address events");
-      if (lost || tells_of_one(buffer.data(), static_cast<unsigned>(received))) seen = true;
-    }
+    const auto lost = events_.drain("read address events", [&seen](const nlmsghdr& message) {
+      const auto address = parse_address(message);
+      seen = seen || (address && address->global);
+    });
+    if (!lost) return std::unexpected(lost.error());
+    return seen || *lost;
   }
 
  private:
-  static bool tells_of_one(char* data, unsigned left) {
-    for (auto* header = reinterpret_cast<nlmsghdr*>(data); NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-      if (const auto address = parse_address(*header); address && address->global) return true;
-    }
-    return false;
-  }
-
   NetlinkSocket events_;
 };
 

@@ -60,33 +60,18 @@ class KernelLinkWatch final : public LinkWatch {
 
   Result<Batch> read() override {
     Batch batch;
-    std::vector<char> buffer(64UL * 1024);
-    while (true) {
-      const ssize_t received = recv(events_.fd(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
-      if (received < 0 && errno == EINTR) continue;
-      if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
-      const bool lost = (received < 0 && errno == ENOBUFS) || received > static_cast<ssize_t>(buffer.size());
-      if (lost) {
-        batch.resynced = true;
-        continue;
-      }
-      if (received < 0) return fail_errno("read network device events");
-      collect(buffer.data(), static_cast<unsigned>(received), batch);
-    }
-    if (batch.resynced) return resync();
+    const auto lost = events_.drain("read network device events", [&batch](const nlmsghdr& message) {
+      auto link = parse_link(message);
+      if (!link) return;
+      const auto kind = message.nlmsg_type == RTM_DELLINK ? LinkEvent::Kind::kGone : LinkEvent::Kind::kNew;
+      batch.events.push_back({kind, std::move(*link)});
+    });
+    if (!lost) return std::unexpected(lost.error());
+    if (*lost) return resync();
     return batch;
   }
 
  private:
-  static void collect(char* data, unsigned left, Batch& batch) {
-    for (auto* header = reinterpret_cast<nlmsghdr*>(data); NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-      auto link = parse_link(*header);
-      if (!link) continue;
-      const auto kind = header->nlmsg_type == RTM_DELLINK ? LinkEvent::Kind::kGone : LinkEvent::Kind::kNew;
-      batch.events.push_back({kind, std::move(*link)});
-    }
-  }
-
   Result<Batch> resync() {
     auto links = dump_links(dumps_);
     if (!links) return fail_in("after lost device events", links);

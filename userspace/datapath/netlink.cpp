@@ -120,6 +120,26 @@ int NetlinkSocket::dump(const NetlinkMessage& message, const std::function<void(
   }
 }
 
+Result<bool> NetlinkSocket::drain(std::string_view what, const std::function<void(const nlmsghdr&)>& visit) {
+  bool lost = false;
+  std::vector<char> buffer(kReceiveBytes);
+  while (true) {
+    const ssize_t received = recv(fd(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
+    if (received < 0 && errno == EINTR) continue;
+    if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return lost;
+    if ((received < 0 && errno == ENOBUFS) || received > static_cast<ssize_t>(buffer.size())) {
+      lost = true;
+      continue;
+    }
+    if (received < 0) return fail_errno(std::string(what));
+    auto left = static_cast<unsigned>(received);
+    for (auto* header = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(header, left);
+         header = NLMSG_NEXT(header, left)) {
+      visit(*header);
+    }
+  }
+}
+
 int NetlinkSocket::receive(const std::function<void(const nlmsghdr&)>& visit, bool until_done) {
   std::vector<char> buffer(kReceiveBytes);
   bool interrupted = false;

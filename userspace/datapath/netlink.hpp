@@ -62,6 +62,9 @@ class NetlinkSocket {
   int dump(const NetlinkMessage& message, const std::function<void()>& begin,
            const std::function<void(const nlmsghdr&)>& visit);
   static constexpr int kDumpReadings = 20;
+  /// Calls `visit` for every message that has come in without being asked for (a subscription), until there is none.
+  /// True if the kernel has dropped some, or one was cut off. `what` is tried, for the error.
+  Result<bool> drain(std::string_view what, const std::function<void(const nlmsghdr&)>& visit);
   /// What the kernel said beside the number of the last failure, "" if nothing.
   [[nodiscard]] const std::string& explanation() const { return explanation_; }
 
