@@ -30,6 +30,14 @@ OUTLINE int find_way(const PACKET* p, CHOICE* choice) {
   return CHANGED;
 }
 
+/* The same, as a stage. */
+INLINE int need_way(const PACKET* p, CHOICE* choice) {
+  int result = find_way(p, choice);
+  if (result == MISSING) return drop(p, SLUICE_REASON_NO_EGRESS);
+  if (result == CHANGED) return drop(p, SLUICE_REASON_TABLE_CHANGED);
+  return CONTINUE;
+}
+
 /* Nobody's address out there, or one that no pod may reach. The node's own is among the prefixes as well, but what it
  * is known by here does not depend on that. */
 INLINE bool is_denied(ADDRESS address) {
@@ -73,18 +81,24 @@ INLINE bool opens_flow(const PACKET* p) {
   return p->protocol != IPPROTO_SCTP || (p->sctp_init && !p->fragment);
 }
 
-/* A destination that is neither in the sender's network nor a service of it: CHOSEN, or a verdict. */
+/* A floating IP's port that no service has bound, from a pod: as from the public side, for who has a way out. */
+INLINE int to_floating_outside(const PACKET* p, CHOICE* choice) {
+  if (is_echo_request(p)) return ECHO;
+  STAGE(need_way(p, choice));
+  return to_floating(p);
+}
+
+/* A destination that is neither in the sender's network nor a service of it: CHOSEN, or a verdict.
+ *
+ * No decision may be kept in a variable over a call of find_way: the verifier of kernel 6.1 forgets there that a
+ * caller's register decides a branch, takes two states for one and cuts the branch out that it has not seen. */
 OUTLINE int to_outside(struct __sk_buff* skb, PACKET* p) {
   if (is_own_network(p, p->key.destination)) return drop(p, SLUICE_REASON_NO_SUCH_ADDRESS);
-  bool floating = asks_floating(p) && is_floating(p->key.destination);
-  if (floating && is_echo_request(p)) return ECHO;
   WORKSPACE* workspace = workspace_of(p);
   if (!workspace) return drop(p, SLUICE_REASON_TABLE_CHANGED); /* cannot be */
   CHOICE* choice = &workspace->choice;
-  int result = find_way(p, choice);
-  if (result == MISSING) return drop(p, SLUICE_REASON_NO_EGRESS);
-  if (result == CHANGED) return drop(p, SLUICE_REASON_TABLE_CHANGED);
-  if (floating) return to_floating(p);
+  if (asks_floating(p) && is_floating(p->key.destination)) return to_floating_outside(p, choice);
+  STAGE(need_way(p, choice));
   if (is_denied(p->key.destination)) return drop(p, SLUICE_REASON_EGRESS_DENIED);
   if (!opens_flow(p)) return refuse_outside(p);
   if (is_expired(p)) return EXPIRED;
