@@ -96,7 +96,7 @@ def test_namespaces_that_were_made_after_the_start_are_attached_and_let_go_witho
 
 
 def test_a_daemon_that_is_killed_or_hangs_is_started_again_and_no_connection_notices(node):
-    with drop_in("WatchdogSec=10s"), node.converse() as talk:
+    with drop_in("WatchdogSec=20s"), node.converse() as talk:
         talk.exchange()
         first, restarts = node.pid, int(show("NRestarts")["NRestarts"])
         os.kill(first, signal.SIGKILL)
