@@ -57,6 +57,7 @@ INLINE void choose_public(const PACKET* p, CHOICE* choice) {
   choice->frontend = choice->way;
   choice->backend = (struct sluice_ref){};
   choice->backend_network = 0;
+  choice->affinity = 0;
   choice->address = p->key.destination;
   choice->port = p->key.destination_port;
   choice->network_slot = p->network_slot;
@@ -93,6 +94,7 @@ INLINE int to_floating_outside(const PACKET* p, CHOICE* choice) {
  * No decision may be kept in a variable over a call of find_way: the verifier of kernel 6.1 forgets there that a
  * caller's register decides a branch, takes two states for one and cuts the branch out that it has not seen. */
 OUTLINE int to_outside(struct __sk_buff* skb, PACKET* p) {
+  if (is_of_ended_connection(p)) return REFUSED;
   if (is_own_network(p, p->key.destination)) return drop(p, SLUICE_REASON_NO_SUCH_ADDRESS);
   WORKSPACE* workspace = workspace_of(p);
   if (!workspace) return drop(p, SLUICE_REASON_TABLE_CHANGED); /* cannot be */

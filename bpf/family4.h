@@ -39,6 +39,7 @@
 #define SCRATCH scratch4
 #define LIST_SEARCH struct list_search4
 #define TRY_IN_ORDER try_in_order4
+#define TRY_LEAST try_least4
 #define PORT_SEARCH struct port_search4
 #define TRY_PORT try_port4
 #define ROUTER_OF(record) ((record)->router4)
@@ -92,6 +93,11 @@ INLINE __u64 flow_hash(const __u64* secret, __u32 network, const struct sluice_f
 
 INLINE __u64 source_hash(const __u64* secret, __u32 network, const struct sluice_flow4_key* key) {
   return sluice_source_hash(secret, network, key->source, key->destination);
+}
+
+INLINE __u64 client_hash(const __u64* secret, __u32 network, const struct sluice_flow4_key* key, __u32 service_network,
+                         __u32 owner) {
+  return sluice_affinity_hash4(secret, network, key->source, service_network, owner);
 }
 
 /* 0/8, 127/8 and 224/4 upwards are nobody's address (RFC 1122 3.2.1.3). */

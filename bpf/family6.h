@@ -38,6 +38,7 @@
 #define SCRATCH scratch6
 #define LIST_SEARCH struct list_search6
 #define TRY_IN_ORDER try_in_order6
+#define TRY_LEAST try_least6
 #define PORT_SEARCH struct port_search6
 #define TRY_PORT try_port6
 #define ROUTER_OF(record) ((record)->router6)
@@ -121,6 +122,11 @@ INLINE __u64 flow_hash(const __u64* secret, __u32 network, const struct sluice_f
 
 INLINE __u64 source_hash(const __u64* secret, __u32 network, const struct sluice_flow6_key* key) {
   return sluice_source_hash6(secret, network, &key->source, &key->destination);
+}
+
+INLINE __u64 client_hash(const __u64* secret, __u32 network, const struct sluice_flow6_key* key, __u32 service_network,
+                         __u32 owner) {
+  return sluice_affinity_hash6(secret, network, &key->source, service_network, owner);
 }
 
 INLINE __u64 remote_hash(const __u64* secret, __u32 network, const struct sluice_flow6_key* key) {

@@ -34,6 +34,7 @@
 #undef SCRATCH
 #undef LIST_SEARCH
 #undef TRY_IN_ORDER
+#undef TRY_LEAST
 #undef PORT_SEARCH
 #undef TRY_PORT
 #undef FRAGMENT_MORE

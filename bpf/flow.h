@@ -45,12 +45,26 @@ OUTLINE bool may_end(const FLOW* flow, const PACKET* p) {
   return p->sequence + 1 - other->acknowledged <= ENDING_WINDOW;
 }
 
+/* A connection that both sides have closed is none that its backend has to serve. A reset may not be the end, and a pod
+ * that resets whatever it is sent had better not seem idle: such a connection counts until the sweep takes its pair. */
+OUTLINE int note_end(const FLOW* flow) {
+  __u32 index = flow->pair;
+  struct sluice_pair* pair = bpf_map_lookup_elem(&pairs, &index);
+  const FLOW* other = partner_of(flow);
+  if (!pair || !other) return 0;
+  if (flow->state & other->state & SLUICE_STATE_FIN) return_backend(pair);
+  return 0;
+}
+
 /* TCP state of this direction. A reset that is followed by ordinary traffic of the same direction was not the end of
  * the connection, so its mark goes again. */
 INLINE void track_tcp(FLOW* flow, const PACKET* p) {
   __u32 state = flow->state;
   __u32 seen = (p->tcp_flags & TCP_FIN ? SLUICE_STATE_FIN : 0) | (p->tcp_flags & TCP_RST ? SLUICE_STATE_RST : 0);
-  if ((seen & ~state) && may_end(flow, p)) __sync_fetch_and_or(&flow->state, seen);
+  if ((seen & ~state) && may_end(flow, p)) {
+    __sync_fetch_and_or(&flow->state, seen);
+    note_end(flow);
+  }
   if ((state & SLUICE_STATE_RST) && !(p->tcp_flags & TCP_RST)) __sync_fetch_and_and(&flow->state, ~SLUICE_STATE_RST);
   if (flow->role == SLUICE_FLOW_REVERSE) {
     if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) note_synack(flow, p);

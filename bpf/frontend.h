@@ -45,6 +45,7 @@ INLINE int begin_flow(struct __sk_buff* skb, PACKET* p, bool leaves) {
   WORKSPACE* workspace = workspace_of(p);
   if (!workspace) return drop(p, SLUICE_REASON_TABLE_CHANGED); /* cannot be */
   STAGE(remember(p, workspace, leaves));
+  if (workspace->choice.affinity) keep_affinity(p, &workspace->choice);
   return carry_out(skb, p);
 }
 
@@ -115,6 +116,7 @@ INLINE int to_address(struct __sk_buff* skb, PACKET* p) {
     case SLUICE_ENDPOINT_ROUTER:
       if (is_later_fragment(p)) return drop(p, SLUICE_REASON_FRAGMENT);
       if (is_echo_request(p)) return ECHO;
+      if (is_of_ended_connection(p)) return REFUSED; /* with the router's address in the client's place */
       return drop(p, SLUICE_REASON_ROUTER_CLOSED);
     default:
       return drop(p, SLUICE_REASON_NO_SUCH_ADDRESS);

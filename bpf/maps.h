@@ -66,6 +66,9 @@ ARRAY_OF(pair_keys6, struct sluice_pair_keys6, 262144);                         
 ARRAY_OF(flow_totals, struct sluice_flow_totals, 1);
 ARRAY_OF(egress_pairs, __u32, SLUICE_MAX_ENDPOINT_SLOTS);
 ARRAY_OF(egress_shares, __u32, SLUICE_EGRESS_SHARES);
+ARRAY_OF(endpoint_pairs, __u32, SLUICE_MAX_ENDPOINT_SLOTS);
+ARRAY_OF(turns, __u32, SLUICE_MAX_FRONTEND_SLOTS);
+ARRAY_OF(affinities, struct sluice_affinity_bucket, SLUICE_AFFINITY_BUCKETS);
 
 ARRAY_OF(fragments, struct sluice_fragment_bucket, SLUICE_FRAGMENT_WINDOWS* SLUICE_FRAGMENT_BUCKETS);
 

@@ -43,6 +43,7 @@ INLINE bool release_pair(struct sluice_pair* pair, const PAIR_KEYS* keys, __u32 
   pair->mark = 0;
   return_share(pair->network_slot);
   return_egress(pair);
+  return_backend(pair);
   give_pair_index(pair, index);
   return true;
 }

@@ -228,6 +228,7 @@ INLINE int insert_pair(PACKET* p, MAKING* making) {
   if (result == TAKEN) return making->leaves ? -SLUICE_REASON_EGRESS_PORTS : -SLUICE_REASON_FLOW_COLLISION;
   if (result != INSERTED) return -SLUICE_REASON_FLOW_TABLE_FULL;
   set_action_deltas(&p->action, &p->key);
+  charge_backend(making->pair, making->choice->backend.slot);
   int error = insert_forward(p, making);
   if (!error) {
     *(volatile __u32*)&making->pair->state = SLUICE_PAIR_LIVE;
@@ -275,6 +276,16 @@ OUTLINE int hold_port(const PACKET* p, const CHOICE* choice, struct sluice_pair*
   return 0;
 }
 
+/* Gives back what a flow that was not made has been charged; what stands of it goes with the sweep. */
+INLINE void take_back(const PACKET* p, const CHOICE* choice, MAKING* making) {
+  uncharge_half_open(p, choice);
+  if (making->kept) return;
+  discharge_share(choice->network_slot);
+  if (making->leaves) return_egress(making->pair);
+  return_backend(making->pair);
+  give_pair_index(making->pair, making->index);
+}
+
 /* `leaves`: the flow may get an egress address as its source; false is said by those whose flows never do, and spares
  * the verifier that way. */
 OUTLINE int remember(PACKET* p, WORKSPACE* workspace, bool leaves) {
@@ -299,11 +310,11 @@ OUTLINE int remember(PACKET* p, WORKSPACE* workspace, bool leaves) {
   int result = making.leaves ? -hold_port(p, choice, making.pair) : 0;
   if (!result) result = insert_pair(p, &making);
   if (!result) return CONTINUE;
-  uncharge_half_open(p, choice);
-  if (!making.kept) {
-    discharge_share(choice->network_slot);
-    if (making.leaves) return_egress(making.pair);
-    give_pair_index(making.pair, making.index);
+  if (result < 0) {
+    take_back(p, choice, &making);
+    return drop(p, -result);
   }
-  return result > 0 ? CONTINUE : drop(p, -result);
+  take_back(p, choice, &making);
+  workspace->choice.affinity = 0; /* the flow may have another backend */
+  return CONTINUE;
 }

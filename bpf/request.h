@@ -20,6 +20,12 @@ INLINE bool is_tcp_syn(const PACKET* p) {
   return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
+/* A segment of a connection that a generation has ended. Its record still stands and proves that the connection was
+ * there, so its end may be told also to who is asked outside, where nobody is answered who only guesses. */
+INLINE bool is_of_ended_connection(const PACKET* p) {
+  return p->stale_pair && p->protocol == IPPROTO_TCP && !is_tcp_syn(p) && !is_later_fragment(p);
+}
+
 /* A floating IP's port that no service has bound. */
 OUTLINE int to_floating(const PACKET* p) {
   if (p->shared) return pass(p, SLUICE_REASON_FOREIGN); /* an error that no flow of ours is quoted in */
@@ -27,6 +33,7 @@ OUTLINE int to_floating(const PACKET* p) {
   if (is_echo_request(p)) return ECHO;
   if (p->protocol == ICMP_PROTOCOL) return drop(p, SLUICE_REASON_ICMP_ERROR);
   if (!p->tracked) return REFUSED_PROTOCOL;
+  if (is_of_ended_connection(p)) return REFUSED;
   if (p->protocol == IPPROTO_TCP && !is_tcp_syn(p)) return drop(p, SLUICE_REASON_NO_CONNECTION);
   return REFUSED;
 }

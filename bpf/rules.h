@@ -12,6 +12,9 @@
 
 #define REFUSAL_WINDOW 1000000000ULL /* one second, coarse nanoseconds */
 
+/* Backends that are looked at to find one again for affinity. */
+#define LIST_WALK 4096
+
 /* An update replaces the whole element, so a reader may find the old one reused under its eyes: that is no miss, the
  * key is alive. */
 enum lookup_result { FOUND, MISSING, CHANGED };

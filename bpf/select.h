@@ -28,6 +28,8 @@ OUTLINE int find_frontend(const PACKET* p, __u32 network, CHOICE* choice) {
   choice->cidr_length = record->cidr_length;
   choice->network_slot = record->network_slot;
   choice->algorithm = record->algorithm;
+  choice->affinity = record->affinity;
+  choice->owner = record->owner;
   choice->ports = 0;
   barrier();
   return is_frontend(&record->self, &key) && is_frontend(&record->self_end, &key) ? FOUND : CHANGED;
@@ -58,25 +60,50 @@ OUTLINE __u32 select_rendezvous(const CHOICE* choice, __u64 hash) {
   return best;
 }
 
+/* A walk over the list, around its end. */
 LIST_SEARCH {
   const CHOICE* choice;
   __u32 from;
   __u32 found;
+  struct sluice_ref wanted; /* only this pod; slot 0: any */
+  /* Of the best so far, for least connections. */
+  __u64 load;
+  __u32 weight;
 };
 
-static long TRY_IN_ORDER(__u32 step, LIST_SEARCH* search) {
+/* The verifiers of kernels before 6.7 walk through a callback once, with what the caller has put on the stack. Of two
+ * words in eight bytes they know no value; a `found` that they knew would make the branch dead that asks for it. */
+_Static_assert(__builtin_offsetof(LIST_SEARCH, found) % 8 == 4, "not a word that the verifier takes for a constant");
+
+INLINE __u32 place_in_list(const LIST_SEARCH* search, __u32 step) {
   __u32 local = search->from + step;
-  if (local >= search->choice->backend_count) local -= search->choice->backend_count;
-  if (!is_ready(search->choice, local)) return 0;
+  return local >= search->choice->backend_count ? local - search->choice->backend_count : local;
+}
+
+static long TRY_IN_ORDER(__u32 step, LIST_SEARCH* search) {
+  __u32 local = place_in_list(search, step);
+  const struct sluice_backend* backend = backend_at(search->choice, local);
+  if (!backend || backend->state != SLUICE_BACKEND_READY) return 0;
+  if (search->wanted.slot && !same_ref(search->wanted, backend->endpoint)) return 0;
   search->found = local;
   return 1;
 }
 
-/* The first ready one after `local` in the list, around its end. */
+/* The first ready one after `local` in the list. */
 OUTLINE __u32 next_ready(const CHOICE* choice, __u32 local) {
   LIST_SEARCH search = {.choice = choice, .from = local + 1, .found = NO_LOCAL};
   if (search.from >= choice->backend_count) search.from = 0;
   bpf_loop(choice->backend_count & 0xFFFF, TRY_IN_ORDER, &search, 0);
+  return search.found;
+}
+
+/* Where a pod stands in the list, if it is ready; `local`: where it may. One that is looked for in vain costs a walk
+ * over the list, which is bounded. */
+OUTLINE __u32 find_backend(const CHOICE* choice, struct sluice_ref pod, __u32 local) {
+  LIST_SEARCH search = {.choice = choice, .from = local, .found = NO_LOCAL, .wanted = pod};
+  __u32 count = choice->backend_count;
+  if (search.from >= count) search.from = 0;
+  bpf_loop(count < LIST_WALK ? count : LIST_WALK, TRY_IN_ORDER, &search, 0);
   return search.found;
 }
 
@@ -95,6 +122,90 @@ OUTLINE __u32 select_ring(const CHOICE* choice, __u64 hash) {
   return next_ready(choice, local);
 }
 
+/* The backend whose turn it is. One that is down passes its turn on, so that those behind it get no more than others.
+ */
+OUTLINE __u32 select_turn(const CHOICE* choice) {
+  __u32 slot = choice->frontend.slot, local = 0;
+  __u32* turns_taken = bpf_map_lookup_elem(&turns, &slot);
+  if (!turns_taken) return NO_LOCAL; /* cannot be */
+  for (__u32 attempt = 0; attempt <= SLUICE_SELECT_ATTEMPTS; attempt++) {
+    __u32 turn = __sync_fetch_and_add(turns_taken, 1);
+    local = choice->algorithm == SLUICE_ALGORITHM_ROUND_ROBIN ? turn % choice->backend_count
+                                                              : ring_entry(choice, turn % choice->ring_size);
+    if (is_ready(choice, local)) return local;
+  }
+  return next_ready(choice, local);
+}
+
+static long TRY_LEAST(__u32 step, LIST_SEARCH* search) {
+  __u32 local = place_in_list(search, step);
+  const struct sluice_backend* backend = backend_at(search->choice, local);
+  if (!backend || backend->state != SLUICE_BACKEND_READY) return 0;
+  __u32 slot = backend->endpoint.slot, weight = backend->weight + 1U;
+  const __u32* live = bpf_map_lookup_elem(&endpoint_pairs, &slot);
+  if (!live) return 0; /* cannot be */
+  __u64 load = *live + 1ULL;
+  if (search->found != NO_LOCAL && load * search->weight >= search->load * weight) return 0;
+  search->found = local;
+  search->load = load;
+  search->weight = weight;
+  return 0;
+}
+
+/* The one with the fewest live pairs for its weight. From a random place on, so that of equals not always the same one
+ * is taken, and in a long list each stands in the part that is looked at as often as another. */
+OUTLINE __u32 select_least(const CHOICE* choice) {
+  LIST_SEARCH search = {.choice = choice, .found = NO_LOCAL};
+  __u32 count = choice->backend_count;
+  search.from = sluice_reduce(bpf_get_prandom_u32(), count);
+  bpf_loop(count < SLUICE_LEAST_OF ? count : SLUICE_LEAST_OF, TRY_LEAST, &search, 0);
+  if (search.found != NO_LOCAL) return search.found;
+  return next_ready(choice, search.from);
+}
+
+OUTLINE __u64 client_digest(const PACKET* p, const CHOICE* choice) {
+  const struct sluice_settings* set = get_settings();
+  return set ? client_hash(set->secret, p->network, &p->key, choice->backend_network, choice->owner) : 0;
+}
+
+/* The pod that the client had last, as long as that counts. */
+OUTLINE __u32 recall_backend(const PACKET* p, const CHOICE* choice) {
+  __u64 digest = client_digest(p, choice), now = bpf_ktime_get_coarse_ns();
+  const struct sluice_affinity_bucket* bucket = affinity_bucket(digest);
+  if (!bucket) return NO_LOCAL; /* cannot be */
+  for (__u32 way = 0; way < SLUICE_AFFINITY_WAYS; way++) {
+    const struct sluice_affinity* entry = &bucket->ways[way];
+    if (entry->digest != digest || is_past(entry, now)) continue;
+    if (!endpoint_current(entry->endpoint)) return NO_LOCAL;
+    return find_backend(choice, entry->endpoint, entry->local);
+  }
+  return NO_LOCAL;
+}
+
+INLINE void write_affinity(struct sluice_affinity* entry, const CHOICE* choice, __u64 digest, __u64 now) {
+  entry->digest = digest;
+  entry->endpoint = choice->backend;
+  entry->network = choice->backend_network;
+  entry->local = choice->local;
+  entry->until = now + choice->affinity * 1000000000ULL;
+}
+
+/* Notes which pod the client has got, once its flow is made: what caps keep out displaces nobody's entry. */
+OUTLINE int keep_affinity(const PACKET* p, const CHOICE* choice) {
+  __u64 digest = client_digest(p, choice), now = bpf_ktime_get_coarse_ns();
+  struct sluice_affinity_bucket* bucket = affinity_bucket(digest);
+  if (!bucket) return 0; /* cannot be */
+  for (__u32 way = 0; way < SLUICE_AFFINITY_WAYS; way++) {
+    struct sluice_affinity* entry = &bucket->ways[way];
+    if (entry->digest != digest || is_past(entry, now)) continue;
+    write_affinity(entry, choice, digest, now);
+    return 0;
+  }
+  __u32 way = expendable_entry(bucket, choice->backend_network, now);
+  if (way < SLUICE_AFFINITY_WAYS) write_affinity(&bucket->ways[way], choice, digest, now);
+  return 0;
+}
+
 OUTLINE __u64 hash_for(const PACKET* p, const CHOICE* choice) {
   const struct sluice_settings* set = get_settings();
   if (!set || choice->algorithm == SLUICE_ALGORITHM_RANDOM)
@@ -105,7 +216,14 @@ OUTLINE __u64 hash_for(const PACKET* p, const CHOICE* choice) {
 
 GLOBAL __u32 select_local(const PACKET* p, const CHOICE* choice) {
   if (!p || !choice) return NO_LOCAL; /* cannot be */
+  if (choice->affinity) {
+    __u32 local = recall_backend(p, choice);
+    if (local != NO_LOCAL) return local;
+  }
   if (choice->backend_count == 1) return 0;
+  if (choice->algorithm == SLUICE_ALGORITHM_LEAST_CONNECTIONS) return select_least(choice);
+  if (choice->algorithm == SLUICE_ALGORITHM_ROUND_ROBIN || choice->algorithm == SLUICE_ALGORITHM_WEIGHTED_ROUND_ROBIN)
+    return select_turn(choice);
   __u64 hash = hash_for(p, choice);
   return choice->ring_size ? select_ring(choice, hash) : select_rendezvous(choice, hash);
 }
@@ -142,6 +260,7 @@ INLINE void fill_packet(PACKET* p) {
 OUTLINE int select_backend(PACKET* p, CHOICE* choice) {
   /* From outside refusals are the tenant's behind the floating IP. A pod of another network has its own. */
   if (p->entry == SLUICE_ENTRY_FROM_UPLINK) p->network_slot = choice->network_slot;
+  if (is_of_ended_connection(p)) return REFUSED;
   if (p->protocol == IPPROTO_TCP && !is_tcp_syn(p))
     return p->entry == SLUICE_ENTRY_FROM_POD ? REFUSED : drop(p, SLUICE_REASON_NO_CONNECTION);
   if (p->protocol == IPPROTO_SCTP && !p->sctp_init) return drop(p, SLUICE_REASON_NO_CONNECTION);
@@ -157,5 +276,6 @@ OUTLINE int select_backend(PACKET* p, CHOICE* choice) {
     local = next_ready(choice, local);
     if (local != NO_LOCAL) reason = locate_backend(choice, local);
   }
+  choice->local = local;
   return reason ? drop(p, reason) : CONTINUE;
 }

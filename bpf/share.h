@@ -99,6 +99,21 @@ static __always_inline void return_egress(struct sluice_pair* pair) {
   pair->egress_slot = pair->egress_share = 0;
 }
 
+/* Counts a pair for the pod that it leads to; a flow that leaves leads to none. */
+static __always_inline void charge_backend(struct sluice_pair* pair, __u32 slot) {
+  __u32* live = slot ? bpf_map_lookup_elem(&endpoint_pairs, &slot) : 0;
+  if (!live) return;
+  __sync_fetch_and_add(live, 1);
+  pair->backend_slot = slot;
+}
+
+/* Once for a pair, whoever is first: who sees the connection's end, or who deletes the pair. */
+static __always_inline void return_backend(struct sluice_pair* pair) {
+  if (!pair->backend_slot) return;
+  __u32 slot = __sync_lock_test_and_set(&pair->backend_slot, 0);
+  if (slot) decrement_at(&endpoint_pairs, slot);
+}
+
 static __always_inline int take_pair_index(__u32* index) {
   if (bpf_map_pop_elem(&pairs_free, index) == 0) return 0;
   struct sluice_flow_totals* totals = get_totals();

@@ -29,6 +29,7 @@
 #include "mtu.h"
 #include "crc32c.h"
 #include "share.h"
+#include "affinity.h"
 #include "rules.h"
 #include "idle.h"
 

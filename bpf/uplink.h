@@ -39,6 +39,7 @@ INLINE int share_with_host(PACKET* p) {
 
 /* To the node's own address without a flow. An echo reply may be to the host's own ping. */
 INLINE int admit_shared(PACKET* p) {
+  if (is_of_ended_connection(p)) return REFUSED;
   if (p->protocol != ICMP_PROTOCOL) return drop(p, SLUICE_REASON_EGRESS_UNSOLICITED);
   return p->tracked ? pass(p, SLUICE_REASON_FOREIGN) : CONTINUE;
 }
@@ -49,6 +50,7 @@ OUTLINE int admit_on_uplink(PACKET* p) {
   __u8 kind = public_kind(p->key.destination);
   if (!is_ours_alone(kind)) return pass(p, SLUICE_REASON_FOREIGN);
   if (is_floating(p->key.source)) return drop(p, SLUICE_REASON_MARTIAN);
+  if (kind == SLUICE_ENDPOINT_EGRESS && is_of_ended_connection(p)) return REFUSED;
   if (kind == SLUICE_ENDPOINT_EGRESS && !is_echo_or_error(p)) return drop(p, SLUICE_REASON_EGRESS_UNSOLICITED);
   return CONTINUE;
 }

@@ -28,6 +28,9 @@ CHOICE {
   __u32 ready_count;
   __u32 ring_base;
   __u32 ring_size;
+  __u32 affinity;
+  __u32 owner;
+  __u32 local; /* where the backend stands in its list */
   ADDRESS router;
   ADDRESS address; /* the backend's */
   __be16 port;     /* target port */

@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 6
+#define SLUICE_ABI_VERSION 7
 
 #ifdef __cplusplus
 #define SLUICE_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " is part of the ABI")
@@ -270,6 +270,9 @@ enum sluice_algorithm {
   SLUICE_ALGORITHM_HASH = 0,   /* over network, both addresses, both ports and protocol */
   SLUICE_ALGORITHM_SOURCE = 1, /* over network, source address and destination address */
   SLUICE_ALGORITHM_RANDOM = 2,
+  SLUICE_ALGORITHM_ROUND_ROBIN = 3,          /* in the list's order: weights are equal */
+  SLUICE_ALGORITHM_WEIGHTED_ROUND_ROBIN = 4, /* in the ring's order, where each has slots by its weight */
+  SLUICE_ALGORITHM_LEAST_CONNECTIONS = 5,    /* by endpoint_pairs and weight */
 };
 
 /* One map write of this record is the atomic switch from one set of backends to the next. */
@@ -288,7 +291,7 @@ struct sluice_frontend4 {
   __u8 cidr_length;      /* prefix length of the tenant network's CIDR, which has router4 in it */
   __u32 owner;           /* stable hash of (tenant network, service name): a key that changes owner ends its flows */
   __u64 fingerprint;     /* of what the ring was built from: backends in order, ring size, secret */
-  __u32 pad;
+  __u32 affinity;        /* seconds for which a client keeps its backend after its last new flow; 0: it does not */
   struct sluice_frontend4_key self_end;
 };
 SLUICE_ASSERT_SIZE(struct sluice_frontend4, 80);
@@ -319,9 +322,11 @@ struct sluice_frontend6 {
   __u8 cidr_length;
   __u32 owner;
   __u64 fingerprint;
+  __u32 affinity;
+  __u32 pad;
   struct sluice_frontend6_key self_end;
 };
-SLUICE_ASSERT_SIZE(struct sluice_frontend6, 112);
+SLUICE_ASSERT_SIZE(struct sluice_frontend6, 120);
 
 /* Up to this many backends are chosen by rendezvous hashing over the list; above it by a Maglev ring. */
 #define SLUICE_RENDEZVOUS_MAX 8
@@ -334,15 +339,16 @@ enum sluice_backend_state {
 };
 
 /* backends: one arena; a frontend has backend_count elements from backend_base on. An element that a live
- * frontend uses changes only in `state`. */
+ * frontend uses changes only in `state`, `weight` and `endpoint`. */
 struct sluice_backend {
   __u32 network;              /* equals the frontend's backend_network, or the record was reused: treat as a miss */
   __be32 address4;            /* of an IPv4 frontend's backend; otherwise 0 */
   struct sluice_ref endpoint; /* the pod; must equal the endpoint record's */
   __be16 port;                /* target port; 0 for ICMP echo */
   __u8 state;                 /* enum sluice_backend_state */
-  __u8 pad;
-  __u32 identity; /* stable hash of (network, pod name, target port): what rendezvous hashing keys on */
+  __u8 weight;                /* less one: 0 to 255 for weights 1 to 256; of weight 0 none is ready. Read by least
+                                 connections alone; rings have it in their slots */
+  __u32 identity;             /* stable hash of (network, pod name, target port): what rendezvous hashing keys on */
   struct sluice_address6 address6; /* of an IPv6 frontend's backend; otherwise zero */
 };
 SLUICE_ASSERT_SIZE(struct sluice_backend, 40);
@@ -354,6 +360,34 @@ struct sluice_ring_block {
   __u16 entries[SLUICE_RING_BLOCK];
 };
 SLUICE_ASSERT_SIZE(struct sluice_ring_block, 64);
+
+/* turns: array by frontend slot, owned by the programs: new flows that round robin has placed, and turns that it has
+ * passed over because the backend was down. Wraps around. */
+
+/* endpoint_pairs: array by endpoint slot, owned by the programs: live pairs that lead to a pod through a frontend, of
+ * both families and of all its services; but TCP connections that both sides have closed. */
+
+/* Least connections looks at so many backends from a random place in the list on; at all, if there are no more. */
+#define SLUICE_LEAST_OF 64
+
+/* affinities: array of buckets, owned by the programs: which pod a client of a service had last. A client's bucket
+ * and digest are one keyed hash (sluice_affinity_hash4, sluice_affinity_hash6); an entry is nobody's once `until` is
+ * past. Two CPUs may write one entry at once: what a program reads there it takes only if it names a ready backend of
+ * the packet's own frontend. */
+#define SLUICE_AFFINITY_BUCKETS 32768
+#define SLUICE_AFFINITY_WAYS 8
+struct sluice_affinity {
+  __u64 digest;
+  __u64 until;                /* coarse ns; moved on by every new flow of the client */
+  struct sluice_ref endpoint; /* the pod */
+  __u32 network;              /* the service's network id: who pays for the entry */
+  __u32 local;                /* where the pod stood in the list of the frontend that was asked last */
+};
+SLUICE_ASSERT_SIZE(struct sluice_affinity, 32);
+struct sluice_affinity_bucket {
+  struct sluice_affinity ways[SLUICE_AFFINITY_WAYS];
+};
+SLUICE_ASSERT_SIZE(struct sluice_affinity_bucket, 256);
 
 /* frontend_filter: a bitmap over the addresses that may have frontends, so that a packet to any other address costs
  * one load instead of a failed lookup. The bit is set for every floating IP (network 0) and every service address;
@@ -576,7 +610,8 @@ struct sluice_pair {
   struct sluice_pair_keys4 keys4; /* of an IPv4 pair; otherwise what was there before */
   __u32 egress_slot;              /* the endpoint slot whose element of egress_pairs counts this pair; 0: none does */
   __u32 egress_share;             /* 1 + the element of egress_shares that does; 0 likewise */
-  __u64 pad;
+  __u32 backend_slot;             /* likewise, of endpoint_pairs */
+  __u32 pad;
 };
 SLUICE_ASSERT_SIZE(struct sluice_pair, 64);
 

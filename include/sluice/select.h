@@ -3,7 +3,15 @@
  *
  * The whole choice, in order; `ready` means backend.state == SLUICE_BACKEND_READY:
  *   ready_count == 0      refuse.
+ *   affinity              the pod that the client had last, if that was no longer ago than the frontend's time and
+ *                         the pod is ready in the frontend's list. Otherwise as below, and the client keeps that pod.
  *   backend_count == 1    that backend.
+ *   round robin           turn = the frontend's turn, which moves on by one; the backend at turn % backend_count
+ *                         in the list, or, with weights, in slot turn % ring_size of the ring. If it is not ready, the
+ *                         next turn, for SLUICE_SELECT_ATTEMPTS more turns; then the first ready one behind the last.
+ *   least connections     of the SLUICE_LEAST_OF backends in the list's order from a random place on, the ready one
+ *                         with the smallest (live pairs + 1) / weight, of equals the first; then the first ready one
+ *                         behind that place.
  *   ring_size == 0        rendezvous: the ready backend with the highest sluice_rendezvous_score; of equal scores
  *                         the lower index wins.
  *   otherwise             the ring. Attempt 0 looks at the hash's own slot, attempts 1 to SLUICE_SELECT_ATTEMPTS
@@ -145,6 +153,27 @@ SLUICE_SELECT_INLINE __u64 sluice_source_hash6(const __u64 secret[2], __u32 netw
                                                const struct sluice_address6* source,
                                                const struct sluice_address6* destination) {
   return sluice_flow_hash6(secret, network, source, destination, 0, 0);
+}
+
+/* Who asks, for affinity: a client's address in a network (0: the public side), and a service by its network and its
+ * frontends' `owner`. The upper bits name the bucket. */
+SLUICE_SELECT_INLINE __u64 sluice_affinity_hash4(const __u64 secret[2], __u32 network, __be32 client,
+                                                 __u32 service_network, __u32 owner) {
+  const __u64 words[2] = {network | (__u64)(__u32)client << 32, service_network | (__u64)owner << 32};
+  return sluice_siphash13(secret, words, 2);
+}
+
+SLUICE_SELECT_INLINE __u64 sluice_affinity_hash6(const __u64 secret[2], __u32 network,
+                                                 const struct sluice_address6* client, __u32 service_network,
+                                                 __u32 owner) {
+  const __u32* c = (const __u32*)client->words;
+  const __u64 words[4] = {network, c[0] | (__u64)c[1] << 32, c[2] | (__u64)c[3] << 32,
+                          service_network | (__u64)owner << 32};
+  return sluice_siphash13(secret, words, 4);
+}
+
+SLUICE_SELECT_INLINE __u32 sluice_affinity_bucket_of(__u64 hash) {
+  return (__u32)(hash >> 32) / (0x100000000ull / SLUICE_AFFINITY_BUCKETS);
 }
 
 /* Every input bit changes every output bit with probability near 1/2; a bijection. */

@@ -215,7 +215,7 @@ TEST_P(Egress, AnEndedWayEndsItsFlowsInBothDirections) {
   WayOut way = world.way_out(network, "192.0.2.1");
   const Outcome left = send(pod, syn(pod, 20005));
   world.remove(way);
-  EXPECT_EQ(receive(syn_ack(left.frame)).reason, SLUICE_REASON_EGRESS_UNSOLICITED);
+  EXPECT_EQ(receive(syn_ack(left.frame)).reason, SLUICE_REASON_REFUSED_TCP) << "the other side is told";
   EXPECT_EQ(send(pod, syn(pod, 20005)).reason, SLUICE_REASON_NO_EGRESS);
 }
 

@@ -88,9 +88,9 @@ TEST_P(Generations, AMovedFloatingIpEndsItsFlows) {
   EXPECT_EQ(receive(tcp(kInbound, tuple, kSyn)).frame.mac(0), server.mac);
   world.remove(binding);
   world.floating("192.0.2.1", 80, kTcp, other, {{guest, 80}});
-  EXPECT_EQ(receive(tcp(kInbound, tuple, kAck)).reason, SLUICE_REASON_NO_CONNECTION);
+  EXPECT_EQ(receive(tcp(kInbound, tuple, kAck)).reason, SLUICE_REASON_REFUSED_TCP) << "its connection is over";
   EXPECT_EQ(send(server, tcp(server.to_router(), {server.address, 8080, tuple.source, 50000}, kAck)).reason,
-            SLUICE_REASON_NO_EGRESS)
+            SLUICE_REASON_REFUSED_TCP)
       << "the former tenant no longer speaks as the floating IP";
   EXPECT_EQ(receive(tcp(kInbound, tuple, kSyn)).frame.mac(0), guest.mac);
   EXPECT_EQ(datapath.usage(1).pairs, 0U);

@@ -5,17 +5,6 @@
 namespace bpftest {
 namespace {
 
-/// The reset that RFC 9293 3.10.7.1 asks for, as the answer to `frame`.
-Frame reset(const Frame& frame, std::uint32_t sequence, std::uint32_t acknowledgement, unsigned flags) {
-  const Link back = {frame.mac(0), frame.mac(6)};
-  const std::size_t at = frame.l4();
-  const Tuple tuple{frame.destination(), frame.get16(at + 2), frame.source(), frame.get16(at)};
-  Frame made = tcp(back, tuple, flags, {.sequence = sequence, .acknowledgement = acknowledgement});
-  made.set16(at + 14, 0);                                      // the window
-  if (made.family() == Family::kIpv4) made.set16(kIp + 4, 0);  // the identification
-  return made.fix_checksums();
-}
-
 /// The port unreachable that RFC 792 and RFC 4443 ask for.
 Frame unreachable(const Frame& frame) {
   const bool six = frame.family() == Family::kIpv6;

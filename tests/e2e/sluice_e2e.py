@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,12 @@ PREFIX = os.environ.get("SLUICE_E2E_PREFIX", "sle2e")  # another one for each ru
 CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def abi_folder(pin_root):
+    """Where the pins of this build's ABI lie."""
+    text = (ROOT / "include/sluice/abi.h").read_text()
+    return pathlib.Path(pin_root) / f"abi-{re.search('SLUICE_ABI_VERSION ([0-9]+)', text)[1]}"
 
 
 def run(*command, check=True, **options):
@@ -239,6 +246,11 @@ class Node:
 
     def bpf(self, what, *words):
         return json.loads(run(SLUICECTL, "bpf", what, "--pin-root", self.pin_root, "-o", "json", *words))[what]
+
+    def tables(self, *names):
+        """What the daemon has written into these tables, without what the programs count there."""
+        rows = {name: self.bpf(name) for name in names}
+        return {name: [{key: row[key] for key in row if key != "live"} for row in rows[name]] for name in names}
 
     def uplink_ports(self):
         return [row for row in self.bpf("ports") if row["kind"] == "uplink"]

@@ -37,8 +37,8 @@ def node():
 
 def everything(node):
     """What is declared, and what the maps hold."""
-    return {kind: node.get(kind) for kind in ("networks", "pods", "services", "fip")} | {
-        name: node.bpf(name) for name in ("ports", "endpoints", "frontends", "backends")}
+    return {kind: node.get(kind) for kind in ("networks", "pods", "services", "fip")} | node.tables(
+        "ports", "endpoints", "frontends", "backends")
 
 
 def pods(count, **labels):

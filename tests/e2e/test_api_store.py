@@ -42,7 +42,7 @@ def live(node):
 
 
 def tables(node):
-    return {name: node.bpf(name) for name in ("ports", "endpoints", "frontends", "backends")}
+    return node.tables("ports", "endpoints", "frontends", "backends")
 
 
 def assert_traffic(node, live):

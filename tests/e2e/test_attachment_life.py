@@ -55,14 +55,14 @@ def ask(node):
 def test_attaching_again_gives_the_same_answer_and_changes_nothing(node):
     words = ["pod", "attach", "red/web-1", "--netns", node.pods["red/web-1"].path, "-o", "json"]
     first = node.ctl(*words)
-    tables = {name: node.bpf(name) for name in ("ports", "endpoints", "backends")}
+    tables = node.tables("ports", "endpoints", "backends")
     live = traffic.LiveConnections(node.pods["red/client"], VIP, 80, 10).start()
     for how in (None, signal.SIGTERM, signal.SIGKILL):
         if how:
             node.kill(how)
             node.start()
         assert node.ctl(*words) == first
-        assert {name: node.bpf(name) for name in tables} == tables
+        assert node.tables(*tables) == tables
     assert live.progressed() and not any(live.failure), [text for text in live.failure if text]
     live.stop()
     assert len(devices(node)) == 3
@@ -124,6 +124,32 @@ def test_a_detached_pod_keeps_its_address_and_mac_for_the_next_namespace(node):
     traffic.serve(node, "red/web-1")
     assert identity(node.pods["red/web-1"]) == before
     assert {ask(node) for _ in range(40)} == {"red/web-1", "red/web-2"}
+
+
+def usable_flows(node):
+    """Pairs that packets can still use."""
+    return [pair for pair in node.bpf("flows") if not pair["forward"]["ended"] and not pair["reverse"]["ended"]]
+
+
+def test_a_running_namespace_joins_leaves_and_moves_to_another_network(node):
+    node.put(manifests.join(
+        manifests.network("blue"), manifests.pod("blue/client"), manifests.pod("blue/web-1", "web"),
+        manifests.service("blue/web", "web", [manifests.port(80)], address4=VIP)))
+    traffic.serve(node, "blue/web-1")
+    moving = node.pods["red/client"]
+    old = traffic.LiveConnections(moving, VIP, 80, 5).start()
+    assert old.progressed() and len(usable_flows(node)) == 5
+    node.ctl("pod", "detach", "red/client")
+    assert usable_flows(node) == [], "they end with the attachment, not with the sweep"
+    node.ctl("pod", "attach", "blue/client", "--netns", moving.path)
+    assert {traffic.ask_tcp(moving, VIP, 80)[0] for _ in range(10)} == {"blue/web-1"}
+    wait_until(lambda: not old.alive(), "in the new network nobody knows them: they are refused", 30)
+    assert all("reset" in failure.lower() for failure in old.failure), old.failure
+    old.stop()
+    node.ctl("pod", "detach", "blue/client")
+    assert "eth0" not in moving.run("ip", "-o", "link")
+    node.ctl("pod", "attach", "red/client", "--netns", moving.path)
+    assert ask(node).startswith("red/")
 
 
 def test_after_a_reboot_the_store_is_there_and_pods_get_their_addresses_again(node):

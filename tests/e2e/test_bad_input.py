@@ -9,7 +9,7 @@ import subprocess
 import manifests
 import pytest
 import traffic
-from sluice_e2e import SLUICECTL, SLUICED, Namespace, Node, run, wait_until
+from sluice_e2e import SLUICECTL, SLUICED, Namespace, Node, abi_folder, run, wait_until
 
 VIP = "172.16.200.1"
 
@@ -24,7 +24,7 @@ def node():
 
 
 def tables(node):
-    return {name: node.bpf(name) for name in ("ports", "endpoints", "frontends", "backends")}
+    return node.tables("ports", "endpoints", "frontends", "backends")
 
 
 GOOD = manifests.two_tenants()
@@ -145,7 +145,7 @@ def test_a_second_daemon_beside_the_first_touches_nothing(node, settings, named)
     settings = {name: str(node.folder / value) for name, value in settings.items()}
     done = start_another(node, state_dir=str(node.folder / "state4"), pin_root=f"{node.pin_root}b", **settings)
     assert done.returncode != 0 and named in done.stderr, done.stderr
-    assert not os.path.exists(f"{node.pin_root}b/abi-6"), "it made pins"
+    assert not abi_folder(f"{node.pin_root}b").exists(), "it made pins"
     assert node.namespace.run("ip", "-o", "link") == links and tables(node) == before
     assert traffic.ask_tcp(node.pods["red/client"], VIP, 80)
 

@@ -12,7 +12,7 @@ import time
 import manifests
 import pytest
 import traffic
-from sluice_e2e import SLUICED, SLUICED_NEXT, Node, run, wait_until
+from sluice_e2e import SLUICED, SLUICED_NEXT, Node, abi_folder, run, wait_until
 
 VIP = "172.16.200.1"
 FLOATING = "203.0.113.10"
@@ -172,7 +172,7 @@ def test_a_restart_with_nothing_to_do_writes_nothing(node, live):
 
 def running_tags(node):
     """{record: tag of the program} of what the kernel runs on every pod's device and on the uplink."""
-    links = node.pin_root / "abi-6" / "links"
+    links = abi_folder(node.pin_root) / "links"
     names = {str(link["ifindex"]): link["ifname"] for link in json.loads(node.namespace.run("ip", "-j", "link"))}
     tags = {}
     for record in os.listdir(links):
@@ -187,7 +187,7 @@ def running_tags(node):
 
 
 def settled(node):
-    return not any(record.startswith("clsact-pod") for record in os.listdir(node.pin_root / "abi-6" / "links"))
+    return not any(record.startswith("clsact-pod") for record in os.listdir(abi_folder(node.pin_root) / "links"))
 
 
 @pytest.mark.parametrize("node", [{"force_clsact": "false"}, {"force_clsact": "true"}], indirect=True,

@@ -22,7 +22,7 @@ def manifest(services=SERVICES):
 
 
 def snapshot(node):
-    return {name: node.bpf(name) for name in ("ports", "endpoints", "frontends", "backends", "rings")}
+    return node.tables("ports", "endpoints", "frontends", "backends", "rings")
 
 
 def test_a_thousand_services_and_three_thousand_pods_with_three_hundred_attached():

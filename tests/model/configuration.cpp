@@ -177,8 +177,11 @@ void Configuration::add_service(Random& random, const bpftest::Network& network,
     if (fits && chance(random, 60)) targets.push_back({pod, target_port, chance(random, 85)});
   }
   bpftest::FrontendOptions options;
-  options.algorithm = static_cast<std::uint8_t>(below(random, 3));
+  options.algorithm = static_cast<std::uint8_t>(below(random, 6));
   if (!targets.empty() && chance(random, 30)) options.ring_size = 127;
+  if (options.ring_size == 0 && options.algorithm == SLUICE_ALGORITHM_WEIGHTED_ROUND_ROBIN) options.algorithm = 0;
+  if (chance(random, 20)) options.affinity = 1 + below(random, 100);
+  options.owner = below(random, 3);
   frontends_.push_back(floating ? world_.floating(address.text(), port, protocol, network, targets, options)
                                 : world_.service(network, address.text(), port, protocol, targets, options));
   add_frontend(frontends_.back());
@@ -197,7 +200,7 @@ void Configuration::add_frontend(const bpftest::Frontend& frontend) {
                 .slot = frontend.network_slot,
                 .router = to_model(frontend.router),
                 .length = frontend.cidr_length,
-                .sticky = frontend.options.algorithm != SLUICE_ALGORITHM_RANDOM};
+                .sticky = frontend.options.affinity == 0 && frontend.options.algorithm <= SLUICE_ALGORITHM_SOURCE};
   for (const bpftest::Target& target : frontend.targets) {
     made.backends.push_back(
         {frontend.backend_network, to_model(target.pod.in(family)), target.port, to_ref(target.pod.ref), target.ready});

@@ -62,7 +62,9 @@ void Model::track(const Parsed& packet, Flow& flow) {
 std::optional<Verdict> Model::hit(Parsed& packet) {
   if (!packet.tracked) return std::nullopt;
   const auto found = flows.find(packet.tuple);
-  if (found == flows.end() || !current(found->second, packet.port->pod)) return std::nullopt;
+  if (found == flows.end()) return std::nullopt;
+  packet.ended = !current(found->second, packet.port->pod);
+  if (packet.ended) return std::nullopt;
   Flow& flow = found->second;
   if (packet.opening() && flow.forward && closing(flow)) {
     erase_pair(packet.tuple);

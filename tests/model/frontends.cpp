@@ -36,6 +36,7 @@ Verdict Model::to_floating(const Parsed& packet) const {
   if (packet.later()) return drop(SLUICE_REASON_FRAGMENT);
   if (packet.echo_request()) return answer_echo(packet);
   if (packet.icmp()) return drop(SLUICE_REASON_ICMP_ERROR);
+  if (packet.of_ended_connection()) return refuse(packet);
   if (packet.tuple.protocol == kTcp && !packet.opening()) return drop(SLUICE_REASON_NO_CONNECTION);
   return refuse(packet);
 }
@@ -45,12 +46,14 @@ Verdict Model::to_address(const Parsed& packet, const Verdict& done) {
   const Tuple& tuple = packet.tuple;
   const auto found = tables.endpoints.find({tuple.network, tuple.destination});
   if (found == tables.endpoints.end()) {
+    if (packet.of_ended_connection()) return refuse(packet);
     if (side.contains(tuple.destination)) return drop(SLUICE_REASON_NO_SUCH_ADDRESS);
     if (packet.echo_request() && is_ours(tuple.destination)) return answer_echo(packet);
     return to_outside(packet, done);
   }
   if (packet.later() && found->second.holder != Holder::kPod) return drop(SLUICE_REASON_FRAGMENT);
   if (found->second.holder == Holder::kRouter) {
+    if (packet.of_ended_connection()) return refuse(packet);
     return packet.echo_request() ? answer_echo(packet) : drop(SLUICE_REASON_ROUTER_CLOSED);
   }
   return found->second.holder == Holder::kService ? to_service(packet) : to_pod(packet, found->second);
@@ -199,7 +202,7 @@ Model::Choice Model::picked(const Parsed& packet, const Frontend& frontend, cons
 Verdict Model::select(Parsed& packet, const Frontend& frontend, const Verdict& done) {
   if (packet.hops <= 1) return expire(packet);
   if (packet.tuple.protocol == kTcp && !packet.opening()) {
-    return packet.uplink ? drop(SLUICE_REASON_NO_CONNECTION) : refuse(packet);
+    return packet.uplink && !packet.of_ended_connection() ? drop(SLUICE_REASON_NO_CONNECTION) : refuse(packet);
   }
   if (packet.tuple.protocol == kSctp && !packet.init) return drop(SLUICE_REASON_NO_CONNECTION);
   if (packet.tuple.protocol == kSctp && packet.fragment) return drop(SLUICE_REASON_FRAGMENT);

@@ -172,10 +172,12 @@ Verdict Model::from_uplink(std::uint32_t ifindex, const Bytes& frame, const Verd
 Verdict Model::miss_from_uplink(Parsed& packet, Holder holder, const Verdict& done) {
   const Verdict foreign{SLUICE_REASON_FOREIGN, *packet.frame};
   const bool shared = holder == Holder::kShared, is_error = is_icmp_error(packet);
+  if (shared && packet.of_ended_connection()) return refuse(packet);
   if (shared && packet.icmp() && packet.tracked) return foreign;  // an echo reply, or a part of one
   if (shared && !is_error) return drop(SLUICE_REASON_EGRESS_UNSOLICITED);
   if (!shared && is_ours(packet.tuple.source)) return drop(SLUICE_REASON_MARTIAN);
   const bool request = packet.icmp() && packet.icmp_type == echo_request_of(packet.v6);  // whatever its code
+  if (holder == Holder::kEgress && packet.of_ended_connection()) return refuse(packet);
   if (holder == Holder::kEgress && !is_error && !request) return drop(SLUICE_REASON_EGRESS_UNSOLICITED);
   const auto verdict = error(packet);
   if (shared && (!verdict || verdict->reason == SLUICE_REASON_FOREIGN_QUOTE)) return foreign;

@@ -77,7 +77,7 @@ struct Frontend {
   std::uint16_t slot = 0;
   Address router = {};
   unsigned length = 0;  ///< of the tenant's CIDR
-  bool sticky = true;   ///< the same tuple finds the same backend while the configuration stands (not: random)
+  bool sticky = true;   ///< the same tuple finds the same backend while the configuration stands (hash and source)
   std::vector<Backend> backends = {};
 };
 

@@ -53,7 +53,8 @@ struct Parsed {
   unsigned flags = 0;
   std::uint8_t hops = 0;
   std::uint8_t icmp_type = 0;
-  bool init = false;  ///< SCTP that asks for an association
+  bool ended = false;  ///< a record that a generation has ended stands under its tuple
+  bool init = false;   ///< SCTP that asks for an association
   std::optional<Fragment> fragment = {};
   std::uint32_t sequence = 0, acknowledgement = 0, payload = 0;
 
@@ -62,6 +63,8 @@ struct Parsed {
   [[nodiscard]] bool echo_reply() const { return icmp() && tracked && icmp_type == echo_reply_of(v6) && !later(); }
   /// A fragment without a transport header.
   [[nodiscard]] bool later() const { return fragment && fragment->begin != 0; }
+  /// TCP of a connection that is over, of which the record still stands.
+  [[nodiscard]] bool of_ended_connection() const { return ended && tuple.protocol == kTcp && !opening() && !later(); }
   /// TCP that opens a connection.
   [[nodiscard]] bool opening() const { return tuple.protocol == kTcp && (flags & (kSyn | kAck)) == kSyn; }
   [[nodiscard]] bool has_extension_headers() const { return v6 && l4 != kIp + header_size(true); }

@@ -68,10 +68,8 @@ class GrpcClient final : public Client {
   Result<v1::AttachPodResponse> attach_pod(const v1::AttachPodRequest& request) override {
     return call<v1::AttachPodResponse>(*node_, &Node::AttachPod, request);
   }
-  Status detach_pod(const v1::DetachPodRequest& request) override {
-    auto response = call<v1::DetachPodResponse>(*node_, &Node::DetachPod, request);
-    if (!response) return std::unexpected(response.error());
-    return {};
+  Result<v1::DetachPodResponse> detach_pod(const v1::DetachPodRequest& request) override {
+    return call<v1::DetachPodResponse>(*node_, &Node::DetachPod, request);
   }
   Result<v1::GetStatusResponse> status() override {
     return call<v1::GetStatusResponse>(*node_, &Node::GetStatus, v1::GetStatusRequest());

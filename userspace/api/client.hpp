@@ -31,7 +31,7 @@ class Client {
                        const std::function<bool(const v1::WatchResponse&)>& on_response) = 0;
 
   virtual Result<v1::AttachPodResponse> attach_pod(const v1::AttachPodRequest& request) = 0;
-  virtual Status detach_pod(const v1::DetachPodRequest& request) = 0;
+  virtual Result<v1::DetachPodResponse> detach_pod(const v1::DetachPodRequest& request) = 0;
   virtual Result<v1::GetStatusResponse> status() = 0;
   virtual Result<v1::DescribeResponse> describe(const v1::ResourceKey& key) = 0;
   /// Gives back the level that was in force.

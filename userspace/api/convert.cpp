@@ -7,6 +7,8 @@
 
 #include "base/text.hpp"
 #include "model/names.hpp"
+#include "model/times.hpp"
+#include "model/validate.hpp"
 #include "wire/convert.hpp"
 
 namespace sluice::api {
@@ -71,6 +73,21 @@ Result<node::AttachRequest> from_message(const v1::AttachPodRequest& message) {
   return request;
 }
 
+Result<node::DetachRequest> from_message(const v1::DetachPodRequest& message) {
+  auto name = pod_name(message.network(), message.name());
+  if (!name) return std::unexpected(name.error());
+  if (message.grace_milliseconds() != 0) {
+    if (auto valid = model::check_grace(message.grace_milliseconds()); !valid) {
+      const std::string number = std::to_string(message.grace_milliseconds());
+      const std::string resource = model::describe_pod(*name);
+      Error error{ErrorCode::kInvalid, resource + ": grace: " + valid.error().message};
+      error.details.push_back({resource, "grace", number, "is out of range", "choose 1ms to 24h"});
+      return std::unexpected(std::move(error));
+    }
+  }
+  return node::DetachRequest{std::move(*name), std::chrono::milliseconds(message.grace_milliseconds())};
+}
+
 v1::StoreIdentity to_message(const store::Identity& identity) {
   v1::StoreIdentity message;
   message.set_uuid(uuid_text(identity.uuid));
@@ -121,7 +138,10 @@ v1::DescribeResponse to_message(const node::Description& description) {
     message.set_netns_cookie(std::to_string(description.attachment->netns_cookie));
     message.set_mac(description.attachment->mac.text());
     message.set_mtu(description.mtu);
+    message.set_detaches_at(description.attachment->leaves_at.value_or(0));
   }
+  if (description.flows_left) message.set_flows_left(*description.flows_left);
+  message.set_drained(description.drained);
   for (const node::BackendReport& report : description.backends) {
     v1::BackendStatus& backend = *message.add_backends();
     *backend.mutable_pod() = wire::to_message(model::Key{model::Kind::kPod, report.pod});
@@ -210,6 +230,10 @@ v1::GetStatusResponse to_message(const node::NodeStatus& status, const std::stri
     set_addresses(pod.addresses, *added);
     added->set_attached(pod.attached);
     added->set_device(pod.device);
+    added->set_draining(pod.draining);
+    added->set_drain_deadline(pod.drain_deadline.value_or(0));
+    added->set_drained(pod.drained);
+    added->set_detaches_at(pod.leaves_at.value_or(0));
   }
   for (const node::ServiceStatus& service : status.services) {
     v1::NodeServiceStatus* added = message.add_services();

@@ -14,6 +14,7 @@ namespace sluice::api {
 /// kInvalid names the field, its value and what would be right.
 Result<model::Name> pod_name(const std::string& network, const std::string& name);
 Result<node::AttachRequest> from_message(const v1::AttachPodRequest& message);
+Result<node::DetachRequest> from_message(const v1::DetachPodRequest& message);
 
 v1::StoreIdentity to_message(const store::Identity& identity);
 /// kOutOfRange if a revision of `expected` is none of the present store's. What is empty or 0 is not compared.

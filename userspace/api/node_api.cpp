@@ -33,12 +33,15 @@ grpc::Status NodeApi::AttachPod(grpc::ServerContext* context, const v1::AttachPo
 }
 
 grpc::Status NodeApi::DetachPod(grpc::ServerContext* context, const v1::DetachPodRequest* request,
-                                v1::DetachPodResponse*) {
+                                v1::DetachPodResponse* response) {
   const std::string what = model::printable(request->network() + "/" + request->name());
   if (auto may = may_write(peer_, "DetachPod"); !may) return answer(context, "DetachPod", what, may);
-  auto pod = pod_name(request->network(), request->name());
-  if (!pod) return answer(context, "DetachPod", what, std::unexpected(pod.error()));
-  return answer(context, "DetachPod", what, node_.detach(*pod));
+  auto wanted = from_message(*request);
+  if (!wanted) return answer(context, "DetachPod", what, std::unexpected(wanted.error()));
+  auto reply = node_.detach(*wanted);
+  if (!reply) return answer(context, "DetachPod", what, std::unexpected(reply.error()));
+  response->set_detaches_at(reply->leaves_at.value_or(0));
+  return answer(context, "DetachPod", what, {});
 }
 
 grpc::Status NodeApi::GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest*,

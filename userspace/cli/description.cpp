@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `describe`: the manifest of a resource, what Sluice has set, and what the node sees of it.
-#include <ctime>
 #include <ostream>
 
 #include "cli/kinds.hpp"
 #include "cli/records.hpp"
 #include "cli/resource_report.hpp"
 #include "cli/specification.hpp"
+#include "model/times.hpp"
 #include "wire/convert.hpp"
 
 namespace sluice::cli {
@@ -23,14 +23,9 @@ std::string kind_of(const v1::ResourceKey& key) {
   return kind ? std::string(model::name(*kind)) : "?";
 }
 
-/// UTC, "2026-01-31T12:00:00Z".
+/// UTC, "2026-01-31T12:00:00Z"; events need no fractions.
 std::string time_text(std::int64_t milliseconds) {
-  const std::time_t seconds = static_cast<std::time_t>(milliseconds / 1000);
-  std::tm parts{};
-  std::array<char, 32> text{};
-  if (::gmtime_r(&seconds, &parts) == nullptr) return std::to_string(milliseconds);
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text.data();
+  return model::moment_text(milliseconds / 1000 * 1000);
 }
 
 Json json_of(const v1::DescribeResponse& description) {
@@ -40,6 +35,9 @@ Json json_of(const v1::DescribeResponse& description) {
   json["mac"] = description.mac();
   json["mtu"] = description.attached() ? Json(description.mtu()) : Json();
   json["netns_cookie"] = description.netns_cookie();
+  json["flows_left"] = description.has_flows_left() ? Json(description.flows_left()) : Json();
+  json["drained"] = description.drained();
+  json["detaches_at"] = description.detaches_at() != 0 ? Json(model::moment_text(description.detaches_at())) : Json();
   json["backends"] = Json::array();
   for (const v1::BackendStatus& backend : description.backends()) {
     json["backends"].push_back({{"pod", text_of(backend.pod())},
@@ -103,6 +101,23 @@ void print_addresses(const AddressStatus& status, std::ostream& out) {
   out << "address: " << addresses_cell(printable(status.address4()), printable(status.address6())) << '\n';
 }
 
+/// Of a pod that goes on as it is there is nothing to say.
+void print_drain(const v1::DescribeResponse& description, std::ostream& out) {
+  const v1::Pod& pod = description.resource().pod();
+  const bool leaves = description.detaches_at() != 0;
+  if (pod.state() != v1::DRAINING && !leaves) return;
+  if (pod.state() == v1::DRAINING) {
+    out << "draining: ";
+    if (pod.drain_deadline() == 0) {
+      out << "without a deadline\n";
+    } else {
+      out << "until " << model::moment_text(pod.drain_deadline()) << (description.drained() ? " (over)" : "") << '\n';
+    }
+  }
+  if (leaves) out << "detached: " << model::moment_text(description.detaches_at()) << " at the latest\n";
+  if (description.has_flows_left()) out << "flows left: " << description.flows_left() << '\n';
+}
+
 void print_facts(const v1::DescribeResponse& description, std::ostream& out) {
   const v1::Resource& resource = description.resource();
   out << "revision: " << resource.metadata().modified_revision() << " (created at "
@@ -114,6 +129,7 @@ void print_facts(const v1::DescribeResponse& description, std::ostream& out) {
         << "mac: " << or_dash(printable(description.mac())) << '\n'
         << "mtu: " << (description.attached() ? std::to_string(description.mtu()) : "-") << '\n'
         << "namespace cookie: " << or_dash(printable(description.netns_cookie())) << '\n';
+    print_drain(description, out);
   } else if (resource.has_service()) {
     print_addresses(resource.service().status(), out);
   } else if (resource.has_floating_ip()) {

@@ -22,6 +22,7 @@ void add_frontend(Report& report, const Frontend& frontend, bool current) {
       {"frontend", ref_json(frontend.ref)},
       {"current", current},
       {"algorithm", algorithm_name(frontend.algorithm)},
+      {"affinity", frontend.affinity},
       {"backend_count", frontend.backend_count},
       {"ready_count", frontend.ready_count},
       {"backend_base", frontend.backend_base},
@@ -77,7 +78,8 @@ std::string frontend_text(const Frontend& frontend) {
          protocol_name(frontend.protocol);
 }
 
-void add_backend(Report& report, std::uint32_t index, const sluice_backend& backend, bool current,
+/// `live`: of its pod, through all frontends.
+void add_backend(Report& report, std::uint32_t index, const sluice_backend& backend, bool current, std::uint32_t live,
                  Users::const_iterator first, Users::const_iterator last) {
   Json frontends = Json::array();
   std::string used_by;
@@ -95,6 +97,8 @@ void add_backend(Report& report, std::uint32_t index, const sluice_backend& back
       {"address", text_of(ip_of(backend))},
       {"port", from_wire(backend.port)},
       {"state", backend_state_name(backend.state)},
+      {"weight", backend.weight + 1},
+      {"live", live},
       {"pod", ref_json(backend.endpoint)},
       {"current", current},
       {"identity", hex_text(backend.identity, 8)},
@@ -102,8 +106,8 @@ void add_backend(Report& report, std::uint32_t index, const sluice_backend& back
   });
   report.rows.push_back({std::to_string(index), std::to_string(backend.network),
                          endpoint_text(ip_of(backend), from_wire(backend.port)), backend_state_name(backend.state),
-                         ref_text(backend.endpoint), validity(current), or_dash(used_by),
-                         hex_text(backend.identity, 8)});
+                         std::to_string(backend.weight + 1), std::to_string(live), ref_text(backend.endpoint),
+                         validity(current), or_dash(used_by), hex_text(backend.identity, 8)});
   report.matched++;
 }
 
@@ -166,6 +170,8 @@ Result<Report> inspect_backends(const PinnedMaps& maps, const Filters& filters) 
   if (!frontends) return std::unexpected(frontends.error());
   const auto backends = maps.read_array<sluice_backend>("backends");
   if (!backends) return std::unexpected(backends.error());
+  const auto live = maps.read_array<std::uint32_t>("endpoint_pairs");
+  if (!live) return std::unexpected(live.error());
   const Result<Generations> generations = Generations::read(maps);
   if (!generations) return std::unexpected(generations.error());
   const Users users = users_of(*frontends, backends->size());
@@ -175,6 +181,8 @@ Result<Report> inspect_backends(const PinnedMaps& maps, const Filters& filters) 
                  {"NETWORK", Align::kRight},
                  {"ADDRESS:PORT"},
                  {"STATE"},
+                 {"WEIGHT", Align::kRight},
+                 {"LIVE", Align::kRight},
                  {"POD"},
                  {"VALID"},
                  {"FRONTENDS"},
@@ -188,7 +196,9 @@ Result<Report> inspect_backends(const PinnedMaps& maps, const Filters& filters) 
     const auto [first, last] = users.equal_range(index);
     if (is_empty(backend) && first == last) continue;
     if (!matches_backend(filters, backend, first, last)) continue;
-    add_backend(report, index, backend, generations->endpoint_is_current(backend.endpoint), first, last);
+    const std::uint32_t slot = backend.endpoint.slot;
+    add_backend(report, index, backend, generations->endpoint_is_current(backend.endpoint),
+                slot < live->size() ? (*live)[slot] : 0, first, last);
   }
   return report;
 }

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <ostream>
@@ -14,6 +15,7 @@
 #include "cli/preflight_command.hpp"
 #include "cli/status_report.hpp"
 #include "model/resource.hpp"
+#include "model/times.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -24,6 +26,7 @@ struct PodCommand {
   model::Name pod;
   std::string netns;
   std::string interface = "eth0";
+  std::chrono::milliseconds grace{0};
 };
 
 Report report_of_attachment(const model::Name& pod, const v1::AttachPodResponse& response) {
@@ -59,8 +62,13 @@ ExitStatus detach(const PodCommand& command, const Streams& streams) {
   v1::DetachPodRequest request;
   request.set_network(command.pod.network);
   request.set_name(command.pod.name);
+  request.set_grace_milliseconds(command.grace.count());
   const auto response = (*client)->detach_pod(request);
   if (!response) return complain_about_call(streams, response.error());
+  if (response->detaches_at() != 0) {
+    streams.out << "pod " << command.pod.text() << " is detached when it has no flows left, at the latest at "
+                << model::moment_text(response->detaches_at()) << '\n';
+  }
   return ExitStatus::kOk;
 }
 
@@ -92,8 +100,12 @@ void add_pod_commands(CLI::App& root, Invocation& invocation) {
       ->type_name("NAME")
       ->capture_default_str();
   add_output_option(app, attaching->format, false);
-  add_pod_command(pod, invocation, std::make_shared<PodCommand>(), "detach",
-                  "Remove the pod's interface; the pod keeps its address", detach);
+  const auto detaching = std::make_shared<PodCommand>();
+  CLI::App& detach_app = add_pod_command(pod, invocation, detaching, "detach",
+                                         "Remove the pod's interface; the pod keeps its address", detach);
+  add_grace_option(
+      detach_app, "Drain it first; remove the interface when no flow to the pod is left, at the latest after this time",
+      [detaching](std::chrono::milliseconds grace) { detaching->grace = grace; });
   add_pod_state_commands(pod, invocation);
 }
 

@@ -96,6 +96,12 @@ std::string algorithm_name(std::uint8_t algorithm) {
       return "source";
     case SLUICE_ALGORITHM_RANDOM:
       return "random";
+    case SLUICE_ALGORITHM_ROUND_ROBIN:
+      return "round_robin";
+    case SLUICE_ALGORITHM_WEIGHTED_ROUND_ROBIN:
+      return "weighted_round_robin";
+    case SLUICE_ALGORITHM_LEAST_CONNECTIONS:
+      return "least_connections";
     default:
       return unknown(algorithm);
   }
@@ -194,7 +200,8 @@ Frontend common_frontend(const Record& record, const IpAddress& router) {
           .network_slot = record.network_slot,
           .algorithm = record.algorithm,
           .owner = record.owner,
-          .fingerprint = record.fingerprint};
+          .fingerprint = record.fingerprint,
+          .affinity = record.affinity};
 }
 
 }  // namespace

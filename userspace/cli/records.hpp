@@ -82,6 +82,7 @@ struct Frontend {
   std::uint8_t algorithm = 0;
   std::uint32_t owner = 0;
   std::uint64_t fingerprint = 0;
+  std::uint32_t affinity = 0;
 };
 Frontend frontend_of(const sluice_frontend4& record);
 Frontend frontend_of(const sluice_frontend6& record);

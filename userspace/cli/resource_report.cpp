@@ -3,6 +3,8 @@
 
 #include "cli/kinds.hpp"
 #include "cli/records.hpp"
+#include "cli/specification.hpp"
+#include "model/times.hpp"
 #include "wire/convert.hpp"
 
 namespace sluice::cli {
@@ -49,6 +51,7 @@ std::vector<Column> columns_of(model::Kind kind) {
               {"PORTS"},
               {"FLOATING-IP"},
               {"ALGORITHM", Align::kLeft, true},
+              {"AFFINITY", Align::kRight, true},
               {"SELECTOR", Align::kLeft, true}};
     case model::Kind::kFloatingIp:
       return {{"FLOATING-IP"}, {"ADDRESS"}, {"POOL"}};
@@ -56,6 +59,11 @@ std::vector<Column> columns_of(model::Kind kind) {
       return {{"NODE"}, {"UNDERLAY"}, {"PUBLIC-KEY", Align::kLeft, true}};
   }
   return {};
+}
+
+std::string state_text(const v1::Pod& pod) {
+  if (pod.state() != v1::DRAINING) return "running";
+  return pod.drain_deadline() == 0 ? "draining" : "draining until " + model::moment_text(pod.drain_deadline());
 }
 
 /// The cells beside the name, and the labels. Defaults are shown as what they mean.
@@ -73,19 +81,17 @@ Cells cells_of(const v1::Resource& resource) {
   }
   if (resource.has_pod()) {
     const v1::Pod& pod = resource.pod();
-    return {addresses_cell(pod.status().address4(), pod.status().address6()),
-            pod.state() == v1::DRAINING ? "draining" : "running", std::to_string(pod.has_weight() ? pod.weight() : 1U),
-            or_dash(pod_ports_text(pod)), labels_cell(pod.labels())};
+    return {addresses_cell(pod.status().address4(), pod.status().address6()), state_text(pod),
+            std::to_string(pod.has_weight() ? pod.weight() : 1U), or_dash(pod_ports_text(pod)),
+            labels_cell(pod.labels())};
   }
   if (resource.has_service()) {
     const v1::Service& service = resource.service();
-    const std::string algorithm = service.algorithm() == v1::SOURCE   ? "source"
-                                  : service.algorithm() == v1::RANDOM ? "random"
-                                                                      : "hash";
     return {addresses_cell(service.status().address4(), service.status().address6()),
             ports_text(service),
             or_dash(service.floating_ip()),
-            algorithm,
+            algorithm_text(service.algorithm()),
+            service.has_affinity() ? std::to_string(service.affinity().timeout_seconds()) + " s" : "-",
             labels_cell(service.selector()),
             labels_cell(service.labels())};
   }

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cli/kinds.hpp"
+#include "model/times.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -18,6 +19,12 @@ void put_labels(Json& json, const char* field, const Labels& labels) {
 
 void put_text(Json& json, const char* field, const std::string& text) {
   if (!text.empty()) json[field] = text;
+}
+
+Json affinity_json(const v1::Affinity& affinity) {
+  Json json = Json::object();
+  if (affinity.has_timeout_seconds()) json["timeout"] = affinity.timeout_seconds();
+  return json;
 }
 
 void put_protocol(Json& json, v1::Protocol protocol) {
@@ -55,6 +62,7 @@ void put(Json& json, const v1::Pod& pod) {
   }
   if (pod.has_weight()) json["weight"] = pod.weight();
   if (pod.state() == v1::DRAINING) json["state"] = "draining";
+  if (pod.drain_deadline() != 0) json["drain_deadline"] = model::moment_text(pod.drain_deadline());
 }
 
 void put(Json& json, const v1::Service& service) {
@@ -72,9 +80,11 @@ void put(Json& json, const v1::Service& service) {
   put_families(json, service.families());
   put_text(json, "address4", service.address4());
   put_text(json, "address6", service.address6());
-  if (service.algorithm() == v1::SOURCE) json["algorithm"] = "source";
-  if (service.algorithm() == v1::RANDOM) json["algorithm"] = "random";
+  if (const std::string algorithm = algorithm_text(service.algorithm()); algorithm != "hash") {
+    json["algorithm"] = algorithm;
+  }
   put_text(json, "floating_ip", service.floating_ip());
+  if (service.has_affinity()) json["affinity"] = affinity_json(service.affinity());
 }
 
 void put(Json& json, const v1::FloatingIP& floating_ip) {
@@ -165,6 +175,21 @@ std::string yaml_mapping(const Json& mapping, const std::string& indent, const s
 }
 
 }  // namespace
+
+std::string algorithm_text(v1::Algorithm algorithm) {
+  switch (algorithm) {
+    case v1::SOURCE:
+      return "source";
+    case v1::RANDOM:
+      return "random";
+    case v1::ROUND_ROBIN:
+      return "round_robin";
+    case v1::LEAST_CONNECTIONS:
+      return "least_connections";
+    default:
+      return "hash";
+  }
+}
 
 Json specification(const v1::Resource& resource) {
   const model::Key key = key_of(resource);

@@ -11,6 +11,8 @@ namespace sluice::cli {
 
 /// What the user declared, in the words of a manifest (docs/manifests.md); defaults are left out.
 Json specification(const v1::Resource& resource);
+/// "hash", "source", "random", "round_robin", "least_connections".
+std::string algorithm_text(v1::Algorithm algorithm);
 /// The specification with "status" (what Sluice has set) and "metadata".
 Json document(const v1::Resource& resource);
 /// The specification as one YAML document, without "---".

@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "cli/records.hpp"
+#include "model/times.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -23,6 +24,22 @@ Json egress_json(const v1::EgressStatus& egress) {
           {"address4", egress.has_address4() ? address_json(egress.address4()) : Json()},
           {"address6", egress.has_address6() ? address_json(egress.address6()) : Json()},
           {"flows_per_pod", egress.flows_per_pod()}};
+}
+
+/// In one word what becomes of the pod's flows.
+std::string pod_state(const v1::NodePodStatus& pod) {
+  if (pod.detaches_at() != 0) return "detaching";
+  return !pod.draining() ? "running" : pod.drained() ? "drained" : "draining";
+}
+
+Json moment(std::int64_t milliseconds) {
+  return milliseconds != 0 ? Json(model::moment_text(milliseconds)) : Json();
+}
+
+/// The same with the deadline.
+std::string pod_state_text(const v1::NodePodStatus& pod) {
+  const std::int64_t until = pod.detaches_at() != 0 ? pod.detaches_at() : pod.drained() ? 0 : pod.drain_deadline();
+  return pod_state(pod) + (until != 0 ? " until " + model::moment_text(until) : "");
 }
 
 Json status_json(const v1::GetStatusResponse& status) {
@@ -65,7 +82,10 @@ Json status_json(const v1::GetStatusResponse& status) {
                             {"address", pod.address4()},
                             {"address6", pod.address6()},
                             {"attached", pod.attached()},
-                            {"device", pod.device()}});
+                            {"device", pod.device()},
+                            {"state", pod_state(pod)},
+                            {"drain_deadline", moment(pod.drain_deadline())},
+                            {"detaches_at", moment(pod.detaches_at())}});
   }
   for (const v1::NodeServiceStatus& service : status.services()) {
     json["services"].push_back({{"network", service.network()},
@@ -127,10 +147,10 @@ Report uplinks_table(const v1::GetStatusResponse& status) {
 
 Report pods_table(const v1::GetStatusResponse& status) {
   Report report;
-  report.columns = {{"POD"}, {"ADDRESS"}, {"ATTACHED"}, {"DEVICE"}};
+  report.columns = {{"POD"}, {"ADDRESS"}, {"ATTACHED"}, {"STATE"}, {"DEVICE"}};
   for (const v1::NodePodStatus& pod : status.pods()) {
     report.rows.push_back({pod.network() + "/" + pod.name(), addresses_cell(pod.address4(), pod.address6()),
-                           pod.attached() ? "yes" : "no", or_dash(pod.device())});
+                           pod.attached() ? "yes" : "no", pod_state_text(pod), or_dash(pod.device())});
   }
   return report;
 }

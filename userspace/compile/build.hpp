@@ -53,6 +53,7 @@ class Builder {
     std::uint32_t base = 0;
     std::uint32_t size = 0;
     std::uint64_t fingerprint = 0;
+    bool weighted = false;  ///< its members' weights differ
   };
   struct Region {
     std::uint32_t base = 0;

@@ -91,7 +91,7 @@ bool Builder::goes_on(std::uint32_t network, const PodView& view, const sluice_r
 /// kind and MAC count, because flow records hold copies of both.
 Result<sluice_ref> Builder::pod_ref(std::uint32_t network, const PodView& view) {
   const std::optional<sluice_ref> before = former_ref(network, view.addresses);
-  if (before && goes_on(network, view, *before)) {
+  if (before && !input_.ending.contains(view.pod->name) && goes_on(network, view, *before)) {
     if (const std::optional<sluice_ref> kept = endpoint_slots_.keep(*before)) return *kept;
   }
   return endpoint_slots_.take(before.value_or(sluice_ref{}));

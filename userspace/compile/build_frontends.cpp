@@ -11,12 +11,17 @@
 namespace sluice::compile {
 namespace {
 
-std::uint8_t algorithm(model::Algorithm algorithm) {
+/// Round robin goes by the ring only where it must: in the list's order the turns of equals are evenly apart.
+std::uint8_t algorithm(model::Algorithm algorithm, bool weighted) {
   switch (algorithm) {
     case model::Algorithm::kSource:
       return SLUICE_ALGORITHM_SOURCE;
     case model::Algorithm::kRandom:
       return SLUICE_ALGORITHM_RANDOM;
+    case model::Algorithm::kRoundRobin:
+      return weighted ? SLUICE_ALGORITHM_WEIGHTED_ROUND_ROBIN : SLUICE_ALGORITHM_ROUND_ROBIN;
+    case model::Algorithm::kLeastConnections:
+      return SLUICE_ALGORITHM_LEAST_CONNECTIONS;
     case model::Algorithm::kHash:
       break;
   }
@@ -99,7 +104,9 @@ Result<Builder::Ring> Builder::place_ring(const ServiceView& service, std::span<
   const Result<std::uint32_t> size = model::required_ring_size(members, input_.limits.slots_per_backend, current);
   if (!size) return std::unexpected(size.error());
   if (*size == 0) return Ring{};
-  Ring ring{0, *size, fingerprint(members, *size, secret_)};
+  const bool weighted =
+      std::ranges::adjacent_find(members, std::ranges::not_equal_to{}, &RingMember::weight) != members.end();
+  Ring ring{0, *size, fingerprint(members, *size, secret_), weighted};
 
   for (const auto& key : keys) {
     const auto* before = former<F>(service, key);
@@ -155,6 +162,7 @@ Result<Builder::Region> Builder::place_backends(const ServiceView& service,
     backend.endpoint = candidate.pod->ref;
     backend.port = echo ? std::uint16_t{0} : to_wire(candidate.port);
     backend.state = backend_state(*candidate.pod->pod, candidate.pod->attachment);
+    backend.weight = static_cast<std::uint8_t>(std::max<std::uint16_t>(candidate.weight, 1) - 1);
     backend.identity = candidate.identity;
     wanted.push_back(backend);
     if (backend.state == SLUICE_BACKEND_READY) region.ready++;
@@ -190,7 +198,8 @@ Status Builder::add_frontend(const ServiceView& service, const typename F::Front
   F::router_of(frontend) = F::wire(*F::router(*service.network->network));
   frontend.cidr_length = F::prefix_length(*service.network->network);
   frontend.network_slot = service.network->slot;
-  frontend.algorithm = algorithm(service.service->algorithm);
+  frontend.algorithm = algorithm(service.service->algorithm, ring.weighted);
+  frontend.affinity = service.service->affinity;
   frontend.owner = service.owner;
   frontend.fingerprint = ring.fingerprint;
   if ((next_.*F::kFrontends).contains(key) || others_hold(F::kFrontends, key)) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/result.hpp"
@@ -32,6 +33,8 @@ struct Input {
   sluice_settings settings;  ///< from the configuration; shared_pairs is filled in by compile
   Limits limits;
   Egress egress{};  ///< how pods leave for the public side; by default nobody does
+  /// Pods whose flows are to end although nothing about them has changed: each gets a new ref, in this compile alone.
+  std::set<model::Name> ending{};
 };
 
 /// Where the last tables stand: slots, generations and arena regions of what stays are kept, so that compiling the

@@ -36,7 +36,8 @@ const model::Attachment* find_attachment(const model::Attachments& attachments, 
 }
 
 std::uint8_t backend_state(const model::Pod& pod, const model::Attachment* attachment) {
-  return attachment != nullptr && !pod.draining && pod.weight != 0 ? SLUICE_BACKEND_READY : SLUICE_BACKEND_DOWN;
+  return attachment != nullptr && !attachment->leaves_at && !pod.draining && pod.weight != 0 ? SLUICE_BACKEND_READY
+                                                                                             : SLUICE_BACKEND_DOWN;
 }
 
 }  // namespace sluice::compile

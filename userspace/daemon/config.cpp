@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <fstream>
 #include <optional>
 #include <set>
@@ -249,25 +248,6 @@ void read_config(const store::Fields& fields, const store::Context& context, Con
 }
 
 }  // namespace
-
-Result<nanoseconds> parse_duration(std::string_view text) {
-  static constexpr std::array<std::pair<std::string_view, nanoseconds>, 4> kUnits{{{"ms", std::chrono::milliseconds(1)},
-                                                                                   {"s", std::chrono::seconds(1)},
-                                                                                   {"m", std::chrono::minutes(1)},
-                                                                                   {"h", std::chrono::hours(1)}}};
-  std::uint32_t number = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit = text.substr(static_cast<std::size_t>(stop - text.data()));
-  if (error == std::errc{}) {
-    for (const auto& [name, length] : kUnits) {
-      if (name != unit) continue;
-      if (number > std::chrono::hours(24 * 366) / length) break;
-      return number * length;
-    }
-  }
-  return fail(ErrorCode::kInvalid,
-              model::in_quotes(text) + " is no duration; write a whole number and ms, s, m or h, e.g. 30s");
-}
 
 std::vector<std::string> config_keys() {
   std::vector<std::string> keys(known_keys().known.begin(), known_keys().known.end());

@@ -11,6 +11,7 @@
 
 #include "api/server.hpp"
 #include "base/result.hpp"
+#include "model/times.hpp"
 #include "model/world.hpp"
 #include "node/types.hpp"
 
@@ -36,7 +37,6 @@ Result<Config> load_config(const std::filesystem::path& file);
 /// Every key that a file may have, those of mappings as "timeouts.icmp" and of lists of mappings as "uplinks.device".
 std::vector<std::string> config_keys();
 
-/// "100ms", "30s", "5m", "2h": a whole number and a unit.
-Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
+using model::parse_duration;
 
 }  // namespace sluice::daemon

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "datapath/attachments.hpp"
+#include "datapath/flow_counts.hpp"
 #include "datapath/hooks.hpp"
 #include "datapath/maps.hpp"
 #include "datapath/namespaces.hpp"
@@ -50,6 +51,9 @@ class KernelDatapath final : public Datapath {
   Result<StoreMark> mark() override;
   Status set_mark(const StoreMark& mark) override;
   Result<std::uint64_t> flows_of(std::uint32_t network_slot) override { return maps_.pairs_of(network_slot); }
+  Result<std::vector<std::uint64_t>> flows_to(const std::vector<sluice_ref>& pods) override {
+    return count_flows_to(maps_, pods);
+  }
 
  private:
   PinFolders pins_;

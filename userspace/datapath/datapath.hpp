@@ -83,6 +83,9 @@ class Datapath {
   virtual Status set_mark(const StoreMark& mark) = 0;
   /// Flow pairs that a network has now, by its slot.
   virtual Result<std::uint64_t> flows_of(std::uint32_t network_slot) = 0;
+  /// Flow pairs that lead to each of these pods through a service or a floating IP and are not over: neither reset nor
+  /// closed by both sides. Reads every flow: a million take a second.
+  virtual Result<std::vector<std::uint64_t>> flows_to(const std::vector<sluice_ref>& pods) = 0;
 
   /// Removes every pin and every program attachment of pin_root, maps included. Works without a running daemon, and
   /// refuses with kPrecondition while one runs.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "model/resources.hpp"
@@ -30,6 +31,10 @@ struct Attachment {
   std::string device;              ///< host side device name, "slc..."
   Mac mac;                         ///< of the pod's interface
   bool plain_redirect = false;     ///< deliver with bpf_redirect (a VM's tap), not redirect_peer
+  /// When it ends at the latest, in milliseconds since 1970. Until then the pod takes no new flows. Nothing: it stays.
+  std::optional<std::int64_t> leaves_at{};
+  /// The last deadline of a drain (Pod::drain_deadline) at which the pod's flows have been ended here.
+  std::optional<std::int64_t> drained_at{};
   auto operator<=>(const Attachment&) const = default;
 };
 using Attachments = std::map<Name, Attachment>;

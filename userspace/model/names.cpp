@@ -117,6 +117,10 @@ std::string_view name(Algorithm algorithm) {
       return "source";
     case Algorithm::kRandom:
       return "random";
+    case Algorithm::kRoundRobin:
+      return "round_robin";
+    case Algorithm::kLeastConnections:
+      return "least_connections";
   }
   return "unknown";
 }

@@ -106,6 +106,9 @@ struct Pod {
   std::map<std::string, NamedPort> ports;
   std::uint16_t weight = 1;  ///< share of new flows against the other backends of a service, 0 (none) to 256
   bool draining = false;     ///< state: draining. No new flows are sent here, old ones go on
+  /// When those that are still there end, in milliseconds since 1970: a moment, so that it stays the same while daemons
+  /// come and go. Nothing: they go on. Only of a pod that drains.
+  std::optional<std::int64_t> drain_deadline{};
   Families families = Families::kAll;
   std::optional<Ipv6> address6{};  ///< as address4
   auto operator<=>(const Pod&) const = default;
@@ -115,8 +118,10 @@ enum class Algorithm : std::uint8_t {
   kHash,    ///< consistent hash over the whole 5-tuple (default)
   kSource,  ///< consistent hash over the client's address alone
   kRandom,  ///< each new flow picks at random
+  kRoundRobin,
+  kLeastConnections,  ///< the fewest live flows on this node for its weight
 };
-std::string_view name(Algorithm algorithm);  ///< "hash", "source", "random"
+std::string_view name(Algorithm algorithm);  ///< "hash", "source", "random", "round_robin", "least_connections"
 
 struct ServicePort {
   std::string name;
@@ -138,6 +143,8 @@ struct Service {
   std::optional<std::string> floating_ip;  ///< the name of a FloatingIp: every port is bound on it too
   Families families = Families::kAll;
   std::optional<Ipv6> address6{};  ///< as address4
+  /// Seconds for which a client keeps its pod after its last new flow; 0: no affinity.
+  std::uint32_t affinity = 0;
   auto operator<=>(const Service&) const = default;
 };
 

@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "model/names.hpp"
 #include "model/problems.hpp"
+#include "model/times.hpp"
 #include "model/world.hpp"
 
 namespace sluice::model {
@@ -220,6 +221,19 @@ void check_pod_ports(const std::string& resource, const Pod& pod, Problems& prob
   }
 }
 
+void check_drain(const std::string& resource, const Pod& pod, Problems& problems) {
+  if (!pod.drain_deadline) return;
+  const std::int64_t deadline = *pod.drain_deadline;
+  if (deadline <= 0 || deadline > kLatestMoment) {
+    problems.add(ErrorCode::kInvalid, resource, "drain_deadline",
+                 std::to_string(deadline) + " is no time of the years 1970 to 9999; give milliseconds since 1970",
+                 std::to_string(deadline));
+  } else if (!pod.draining) {
+    problems.add(ErrorCode::kInvalid, resource, "drain_deadline",
+                 "the pod does not drain; set state: draining, or leave the deadline out", moment_text(deadline));
+  }
+}
+
 void check_pod(const Pod& pod, Problems& problems) {
   const std::string resource = describe(pod);
   check_name(resource, pod.name, problems);
@@ -231,6 +245,7 @@ void check_pod(const Pod& pod, Problems& problems) {
                  std::to_string(pod.weight) + " is out of range; choose 0 to " + std::to_string(kMaxWeight),
                  std::to_string(pod.weight));
   }
+  check_drain(resource, pod, problems);
 }
 
 void check_floating_ip(const FloatingIp& floating_ip, Problems& problems) {

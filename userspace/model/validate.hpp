@@ -25,6 +25,9 @@ inline constexpr std::size_t kMaxPortsPerService = 64;
 inline constexpr std::size_t kMaxPortsPerPod = 64;
 inline constexpr std::size_t kMaxLabels = 64;
 inline constexpr std::uint16_t kMaxWeight = 256;
+/// Seconds of a service's affinity.
+inline constexpr std::uint32_t kMaxAffinity = 7 * 24 * 3600;
+inline constexpr std::uint32_t kDefaultAffinity = 3 * 3600;
 inline constexpr unsigned kMinPrefixLength = 8;
 inline constexpr unsigned kMaxPrefixLength = 29;
 inline constexpr unsigned kMinPrefixLength6 = 48;

@@ -85,6 +85,12 @@ void check_service(const Service& service, Problems& problems) {
                  in_quotes(*service.floating_ip) + " is not a DNS label; " + std::string(kDnsLabelRule),
                  *service.floating_ip);
   }
+  if (service.affinity > kMaxAffinity) {
+    problems.add(ErrorCode::kInvalid, resource, "affinity",
+                 "a timeout of " + std::to_string(service.affinity) + " s is out of range; choose 1 to " +
+                     std::to_string(kMaxAffinity),
+                 std::to_string(service.affinity));
+  }
   if (service.address4 && !is_unicast(*service.address4)) {
     problems.add(ErrorCode::kInvalid, resource, "address4",
                  service.address4->text() + " is no unicast address; choose another one, inside or outside the CIDR",

@@ -108,6 +108,22 @@ Status AttachmentBook::record(const model::Name& pod) {
   return records_.put_attachment({pod, *attachment, boot_id_});
 }
 
+Status AttachmentBook::set_leaving(const model::Name& pod, std::optional<std::int64_t> leaves_at) {
+  const auto found = attachments_.find(pod);
+  if (found == attachments_.end()) return fail(ErrorCode::kNotFound, "pod " + pod.text() + " is not attached");
+  const auto before = std::exchange(found->second.leaves_at, leaves_at);
+  auto recorded = record(pod);
+  if (!recorded) found->second.leaves_at = before;
+  return recorded;
+}
+
+Status AttachmentBook::set_drained(const model::Name& pod, std::int64_t deadline) {
+  const auto found = attachments_.find(pod);
+  if (found == attachments_.end()) return {};
+  found->second.drained_at = deadline;
+  return record(pod);
+}
+
 Status AttachmentBook::rename(const model::Name& pod, const std::string& device) {
   const auto found = attachments_.find(pod);
   if (found == attachments_.end() || found->second.device == device) return {};

@@ -42,6 +42,11 @@ class AttachmentBook {
   Result<model::Attachment> attach(const model::Name& pod, const UniqueFd& netns, const datapath::PodDevice& device);
   /// Writes the attachment down for the next start.
   Status record(const model::Name& pod);
+  /// When the attachment ends at the latest, from now on and after a restart; nothing: it stays. An error has changed
+  /// nothing.
+  Status set_leaving(const model::Name& pod, std::optional<std::int64_t> leaves_at);
+  /// The pod's flows have been ended at this deadline of its drain. After an error a restart ends them once more.
+  Status set_drained(const model::Name& pod, std::int64_t deadline);
   /// The host side of the pod's device has another name now.
   Status rename(const model::Name& pod, const std::string& device);
 

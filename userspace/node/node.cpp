@@ -35,7 +35,7 @@ Node::Node(EventLoop& loop, Parts parts, Options options)
 
 Node::~Node() {
   end_waits();
-  for (const auto timer : {retry_timer_, settle_timer_, verify_timer_, finish_timer_, put_back_timer_})
+  for (const auto timer : {retry_timer_, settle_timer_, verify_timer_, finish_timer_, put_back_timer_, deadline_timer_})
     loop_.cancel(timer);
   loop_.forget(parts_.repository->watch_fd());
   loop_.forget(parts_.links->fd());
@@ -46,6 +46,9 @@ Status Node::start() {
   auto restored = book_.restore({options_.device_prefix, datapath::device_group(parts_.records->uuid())});
   if (!restored) return std::unexpected(restored.error());
   for (const model::Name& pod : *restored) take(pod, "program_missing");
+  for (const auto& [pod, attachment] : book_.all()) {
+    if (attachment.leaves_at) leaving_.set(pod, *attachment.leaves_at, Now::read());
+  }
   if (auto refreshed = uplinks_.refresh(); !refreshed) return std::unexpected(refreshed.error());
   auto attached = parts_.datapath->attached();
   if (!attached) return std::unexpected(attached.error());
@@ -76,6 +79,7 @@ Status Node::begin_watching() {
   if (auto watched = loop_.watch(parts_.addresses->fd(), [this] { addresses_changed(); }); !watched) return watched;
   verify_timer_ = loop_.after(options_.verify_interval, [this] { verify(); });
   schedule_settle();
+  schedule_deadlines();
   return {};
 }
 
@@ -204,6 +208,7 @@ void Node::take_in(store::Update update) {
     desired_ = Desired{update.revision, std::move(update.state), std::move(update.assignments)};
     pending_ = {};
     input_changed();
+    note_drains();
     static_cast<void>(decide_egress());
     return;
   }
@@ -222,6 +227,7 @@ void Node::take_in(store::Update update) {
   for (const auto& [name, former] : update.change.pods) {
     replace(desired_->state.pods, update.state.pods, name);
     replace(desired_->assignments.pod_addresses, update.assignments.pod_addresses, name);
+    note_drain(name);
   }
   for (const auto& [name, former] : update.change.services) {
     replace(desired_->state.services, update.state.services, name);
@@ -233,6 +239,7 @@ void Node::take_in(store::Update update) {
   desired_->revision = update.revision;
   pending_.append(std::move(update.change));
   reconciler_.forget_wanted();
+  schedule_deadlines();
   static_cast<void>(decide_egress());
 }
 
@@ -272,8 +279,10 @@ void Node::input_changed() {
 }
 
 compile::Input Node::input() const {
-  return {desired_->state,   desired_->assignments, book_.all(),      uplinks_.current(),
-          options_.settings, options_.limits,       egress_.current()};
+  compile::Input input{desired_->state,   desired_->assignments, book_.all(),      uplinks_.current(),
+                       options_.settings, options_.limits,       egress_.current()};
+  for (const auto& [pod, deadline] : ending_) input.ending.insert(pod);
+  return input;
 }
 
 /// Without a valid state there is nothing to compare with, and nothing is written.
@@ -295,6 +304,7 @@ Status Node::reconcile(Reconciler::Input kind) {
   // Out of step, anything may have changed; otherwise pending_ knows whether a floating IP has.
   if (!synced_ || !pending_.floating_ips.empty()) follow_groups();
   synced_ = true;
+  drains_are_done();
   maps_are_right(*writes);
   set_error(map_error_, "", "reconcile_failed");
   if (!read_again_ && !links_lost_) {

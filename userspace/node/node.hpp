@@ -21,6 +21,7 @@
 #include "datapath/links.hpp"
 #include "datapath/pod_devices.hpp"
 #include "node/attachments.hpp"
+#include "node/deadlines.hpp"
 #include "node/egress.hpp"
 #include "node/event_loop.hpp"
 #include "node/events.hpp"
@@ -63,8 +64,10 @@ class Node {
   /// again: the same answer. kNotFound: unknown pod or path; kExists: the pod lives in another namespace, or the
   /// namespace has such an interface; kPrecondition: there is no valid desired state yet.
   Result<AttachReply> attach(const AttachRequest& request);
-  /// Takes the pod out of rotation, then removes its device. The address stays the pod's. Fine if it is not attached.
-  Status detach(const model::Name& pod);
+  /// Takes the pod out of rotation, then removes its device: at once, or with a grace as soon as no flow through a
+  /// service or a floating IP leads to it any more, but no later than the grace ends. Then whatever flows it has end.
+  /// The address stays the pod's. Fine if it is not attached. Once more: the new grace counts, as of now.
+  Result<DetachReply> detach(const DetachRequest& request);
   Result<NodeStatus> status();
   /// What is known of one resource here. kNotFound.
   Result<Description> describe(const model::Key& key);
@@ -152,7 +155,21 @@ class Node {
   Result<AttachReply> attach_new(const AttachRequest& request, const UniqueFd& netns, std::uint64_t cookie);
   Result<datapath::PodDevice> device_of(const AttachRequest& request);
   AttachReply reply_of(const model::Name& pod, const model::Attachment& attachment) const;
-  Status detach_now(const model::Name& pod);
+  Result<DetachReply> detach_now(const DetachRequest& request);
+
+  // node_drain.cpp
+  void note_drain(const model::Name& pod);
+  void note_drains();
+  void schedule_deadlines();
+  void deadlines_passed();
+  void end_due_flows(const Now& now);
+  void drains_are_done();
+  Result<DetachReply> detach_later(const DetachRequest& request);
+  Status stay(const model::Name& pod);
+  bool end_due_attachments(const Now& now);
+  bool end_idle_attachments();
+  [[nodiscard]] bool is_drained(const model::Pod& pod) const;
+  [[nodiscard]] Result<std::vector<std::uint64_t>> flows_to(const std::vector<model::Name>& pods) const;
   Result<Description> describe_now(const model::Key& key);
   void describe_in_network(const model::Key& key, Description& description) const;
   void add_backends(const model::Service& service, const model::Pod& pod, std::vector<BackendReport>& reports) const;
@@ -178,6 +195,11 @@ class Node {
     model::Assignments assignments;
   };
   std::optional<Desired> desired_;
+  Deadlines drains_;   ///< of pods that drain, attached or not
+  Deadlines leaving_;  ///< of attachments that end
+  /// Pods whose flows the next write of the maps ends, with the deadline at which it had to be.
+  std::map<model::Name, std::int64_t> ending_;
+  EventLoop::Clock::time_point next_look_{};  ///< whether those that leave still have flows
   std::optional<ManifestFollower> follower_;
   EventLog events_;
   std::deque<Ending> endings_;         ///< out of the book, their devices not removed yet
@@ -202,6 +224,7 @@ class Node {
   EventLoop::TimerId settle_timer_ = 0;
   EventLoop::TimerId finish_timer_ = 0;
   EventLoop::TimerId put_back_timer_ = 0;
+  EventLoop::TimerId deadline_timer_ = 0;
   EventLoop::TimerId verify_timer_ = 0;
   std::chrono::milliseconds retry_delay_{0};
   std::optional<EventLoop::Clock::time_point> last_request_;  ///< to attach or detach

@@ -24,6 +24,7 @@ std::string Node::unused_because(const model::Name& service, const model::Pod& p
     return "the pod has no " + std::string(services.v4 ? "IPv4" : "IPv6") + " address, the service nothing else";
   }
   if (book_.find(pod.name) == nullptr) return "the pod is not attached on this node";
+  if (book_.find(pod.name)->leaves_at) return "the pod is being detached";
   if (pod.draining) return "the pod is draining";
   if (pod.weight == 0) return "the pod's weight is 0";
   if (!synced_) return "the maps do not hold the newest state yet" + (map_error_.empty() ? "" : ": " + map_error_);
@@ -65,10 +66,14 @@ void Node::describe_in_network(const model::Key& key, Description& description) 
   } else {
     const auto pod = state.pods.find(key.name);
     if (pod == state.pods.end()) return;
+    description.drained = is_drained(pod->second);
     if (const auto* attachment = book_.find(key.name)) {
       description.attachment = *attachment;
       const auto link = datapath::find_link(attachment->device);
       if (link && *link) description.mtu = (*link)->mtu;
+      if (pod->second.draining || attachment->leaves_at) {
+        if (const auto left = flows_to({key.name})) description.flows_left = left->front();
+      }
     }
     each(state.services, [&](const model::Service& service) {
       if (model::matches(pod->second.labels, service.selector))

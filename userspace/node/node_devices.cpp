@@ -22,6 +22,8 @@ void Node::take(const model::Name& pod, const char* cause) {
   note(pod, Severity::kWarning, "attachment_ended", std::string(cause) + ", device " + attachment->device);
   pending_.attachments.insert(pod);
   reconciler_.forget_wanted();
+  leaving_.forget(pod);
+  ending_.erase(pod);
   endings_.push_back({pod, std::move(*attachment), EventLoop::Clock::now()});
 }
 

@@ -43,8 +43,8 @@ Result<AttachReply> Node::attach(const AttachRequest& request) {
   return on_loop<AttachReply>([&] { return attach_now(request, *netns, *cookie); });
 }
 
-Status Node::detach(const model::Name& pod) {
-  return on_loop<void>([&] { return detach_now(pod); });
+Result<DetachReply> Node::detach(const DetachRequest& request) {
+  return on_loop<DetachReply>([&] { return detach_now(request); });
 }
 
 Result<std::string> Node::adopt_store() {
@@ -128,6 +128,7 @@ Result<std::optional<AttachReply>> Node::existing(const AttachRequest& request, 
                                         "\"; ask for that one, or detach the pod first: " + "sluicectl pod detach " +
                                         request.pod.text());
   }
+  if (auto stays = stay(request.pod); !stays) return std::unexpected(stays.error());
   if (auto there = reconcile_at_once(Reconciler::Input::kSame); !there) return std::unexpected(there.error());
   return reply_of(request.pod, *attachment);
 }
@@ -145,7 +146,10 @@ Result<AttachReply> Node::attach_new(const AttachRequest& request, const UniqueF
     return fail_in(place, attachment);
   }
   pending_.attachments.insert(request.pod);
-  Status done = reconcile_at_once();
+  // A deadline that has passed already has nothing to end here.
+  Status done;
+  if (drains_.has_passed(request.pod)) done = book_.set_drained(request.pod, *drains_.of(request.pod));
+  if (done) done = reconcile_at_once();
   if (done) done = book_.record(request.pod);
   if (!done) {
     take(request.pod, "attach_failed");
@@ -190,15 +194,20 @@ AttachReply Node::reply_of(const model::Name& pod, const model::Attachment& atta
 
 // ---- detach and status ---------------------------------------------------------------------------------------------
 
-Status Node::detach_now(const model::Name& pod) {
+Result<DetachReply> Node::detach_now(const DetachRequest& request) {
+  const model::Name& pod = request.pod;
   last_request_ = EventLoop::Clock::now();
   const bool attached = book_.find(pod) != nullptr;
   if (!attached && !has_pod(pod)) return fail(ErrorCode::kNotFound, "pod " + pod.text() + " is not declared");
-  if (!attached) return finish_now(pod);  // a device of it that could not be removed before
-  take(pod, "detach");
-  // Removing the device ends its traffic even if the maps cannot be written now; the retry repairs them.
-  if (desired_) static_cast<void>(reconcile_at_once());
-  return finish_now(pod);
+  if (attached && request.grace.count() != 0) return detach_later(request);
+  if (attached) {
+    take(pod, "detach");
+    // Removing the device ends its traffic even if the maps cannot be written now; the retry repairs them.
+    if (desired_) static_cast<void>(reconcile_at_once());
+  }
+  // If it was not attached: a device of it that could not be removed before.
+  if (auto finished = finish_now(pod); !finished) return std::unexpected(finished.error());
+  return DetachReply{};
 }
 
 NodeStatus Node::status_now() const {
@@ -235,7 +244,11 @@ NodeStatus Node::status_now() const {
     status.pods.push_back({.name = name,
                            .addresses = known ? addresses->second : model::Addresses{},
                            .attached = attachment != nullptr,
-                           .device = attachment == nullptr ? "" : attachment->device});
+                           .device = attachment == nullptr ? "" : attachment->device,
+                           .draining = pod.draining,
+                           .drain_deadline = pod.drain_deadline,
+                           .drained = is_drained(pod),
+                           .leaves_at = attachment == nullptr ? std::nullopt : attachment->leaves_at});
   }
   return status;
 }

@@ -44,6 +44,16 @@ struct AttachRequest {
   std::string interface = "eth0";
 };
 
+struct DetachRequest {
+  model::Name pod;
+  /// How long the pod may keep its flows; at most model::kLongestGrace. 0: it is detached at once.
+  std::chrono::milliseconds grace{0};
+};
+
+struct DetachReply {
+  std::optional<std::int64_t> leaves_at;  ///< in milliseconds since 1970; nothing: it is detached
+};
+
 struct AttachReply {
   model::Addresses addresses;
   std::uint8_t prefix_length = 0;   ///< of the IPv4 address
@@ -59,6 +69,10 @@ struct PodStatus {
   model::Addresses addresses;
   bool attached = false;
   std::string device;
+  bool draining = false;
+  std::optional<std::int64_t> drain_deadline;  ///< milliseconds since 1970, as leaves_at
+  bool drained = false;                        ///< the deadline has passed, and the flows of before have ended
+  std::optional<std::int64_t> leaves_at;       ///< when it is detached at the latest
 };
 
 struct ServiceStatus {
@@ -105,6 +119,8 @@ struct Description {
   store::Stored stored;
   std::optional<model::Attachment> attachment;  ///< of a pod
   std::uint32_t mtu = 0;                        ///< of an attached pod
+  bool drained = false;                         ///< of a pod: as PodStatus has it
+  std::optional<std::uint64_t> flows_left;      ///< of a pod that drains or leaves: those to it, now
   std::vector<BackendReport> backends;          ///< of a service, of a pod
   std::vector<model::Name> users;               ///< services bound to a floating IP
   std::uint32_t pods = 0;                       ///< of a network

@@ -195,17 +195,13 @@ std::optional<model::Labels> Fields::labels(std::string_view field) const {
   return labels;
 }
 
-std::optional<std::string_view> Fields::choice(std::string_view field, std::span<const std::string_view> choices,
-                                               std::span<const std::string_view> later) const {
+std::optional<std::string_view> Fields::choice(std::string_view field,
+                                               std::span<const std::string_view> choices) const {
   const std::optional<std::string> value = text(field);
   if (!value) return std::nullopt;
   const auto found = std::ranges::find(choices, *value);
   if (found != choices.end()) return *found;
-  if (contains(later, *value)) {
-    problem(field, in_quotes(*value) + " is not supported yet" + suggestion("", choices), ErrorCode::kUnsupported);
-  } else {
-    problem(field, in_quotes(*value) + " is unknown" + suggestion(*value, choices));
-  }
+  problem(field, in_quotes(*value) + " is unknown" + suggestion(*value, choices));
   return std::nullopt;
 }
 

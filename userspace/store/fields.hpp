@@ -82,8 +82,7 @@ class Fields {
   /// A mapping of texts.
   std::optional<model::Labels> labels(std::string_view field) const;
   /// One of `choices`; nothing if it is absent or reported.
-  std::optional<std::string_view> choice(std::string_view field, std::span<const std::string_view> choices,
-                                         std::span<const std::string_view> later = {}) const;
+  std::optional<std::string_view> choice(std::string_view field, std::span<const std::string_view> choices) const;
   /// A list of IPv4 and IPv6; kAll if it is absent or reported.
   model::Families families(std::string_view field) const;
   [[nodiscard]] const YamlNode* map(std::string_view field) const;

@@ -8,6 +8,7 @@
 
 #include "base/text.hpp"
 #include "model/names.hpp"
+#include "model/times.hpp"
 #include "model/validate.hpp"
 
 namespace sluice::store {
@@ -18,10 +19,19 @@ using model::Name;
 using model::printable;
 
 constexpr std::array<std::string_view, 3> kProtocols = {"TCP", "UDP", "SCTP"};
-constexpr std::array<std::string_view, 3> kAlgorithms = {"hash", "source", "random"};
-constexpr std::array<std::string_view, 3> kLaterAlgorithms = {"round_robin", "round-robin", "least_connections"};
+constexpr std::array<std::string_view, 5> kAlgorithms = {"hash", "source", "random", "round_robin",
+                                                         "least_connections"};
 constexpr std::array<std::string_view, 2> kEgressWays = {"node", "none"};
 constexpr std::array<std::string_view, 2> kPodStates = {"running", "draining"};
+
+std::optional<std::int64_t> read_moment(const Fields& fields, std::string_view field) {
+  const std::optional<std::string> text = fields.text(field);
+  if (!text) return std::nullopt;
+  const auto moment = model::parse_moment(*text);
+  if (moment) return *moment;
+  fields.problem(field, moment.error().message);
+  return std::nullopt;
+}
 
 /// Reads documents one after the other.
 class Reader {
@@ -85,13 +95,14 @@ void Reader::read_document(const std::string& file, const YamlNode& document) {
         {"router6", "encryption", "mtu"}}},
       {"Pod",
        &Reader::read_pod,
-       {{"kind", "name", "network", "labels", "address4", "ports", "weight", "state", "families", "address6"},
+       {{"kind", "name", "network", "labels", "address4", "ports", "weight", "state", "drain_deadline", "families",
+         "address6"},
         {"node"}}},
       {"Service",
        &Reader::read_service,
        {{"kind", "name", "network", "labels", "selector", "ports", "address4", "algorithm", "floating_ip", "families",
-         "address6"},
-        {"affinity", "health_check", "weights"}}},
+         "address6", "affinity"},
+        {"health_check", "weights"}}},
       {"FloatingIP", &Reader::read_floating_ip, {{"kind", "name", "labels", "address", "address6", "pool"}, {}}},
       {"Node", &Reader::read_node, {{"kind", "name", "labels", "underlay4", "public_key"}, {}}},
       {"Empty", &Reader::read_empty, {{"kind"}, {}}},
@@ -207,6 +218,7 @@ void Reader::read_pod(const Fields& fields, Context& context) {
   const auto weight = fields.number("weight", 0, model::kMaxWeight);
   if (weight) pod.weight = static_cast<std::uint16_t>(*weight);
   pod.draining = fields.choice("state", kPodStates) == "draining";
+  pod.drain_deadline = read_moment(fields, "drain_deadline");
   if (name) put(std::move(pod), context);
 }
 
@@ -263,9 +275,16 @@ void Reader::read_service(const Fields& fields, Context& context) {
   service.address4 = fields.address<Ipv4>("address4");
   service.address6 = fields.address<Ipv6>("address6");
   service.families = fields.families("families");
-  const auto algorithm = fields.choice("algorithm", kAlgorithms, kLaterAlgorithms);
+  const auto algorithm = fields.choice("algorithm", kAlgorithms);
   if (algorithm == "source") service.algorithm = model::Algorithm::kSource;
   if (algorithm == "random") service.algorithm = model::Algorithm::kRandom;
+  if (algorithm == "round_robin") service.algorithm = model::Algorithm::kRoundRobin;
+  if (algorithm == "least_connections") service.algorithm = model::Algorithm::kLeastConnections;
+  if (const YamlNode* node = fields.map("affinity")) {
+    const Fields affinity(*node, context, "affinity.");
+    affinity.check({{"timeout"}, {}});
+    service.affinity = affinity.number("timeout", 1, model::kMaxAffinity).value_or(model::kDefaultAffinity);
+  }
   service.floating_ip = fields.text("floating_ip");
   if (name) put(std::move(service), context);
 }

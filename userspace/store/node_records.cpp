@@ -12,7 +12,7 @@
 namespace sluice::store {
 namespace {
 
-constexpr std::int64_t kSchemaVersion = 1;
+constexpr std::int64_t kSchemaVersion = 2;
 constexpr std::int64_t kApplicationId = 0x534C4331;  // "SLC1": tells our file from any other database
 constexpr const char* kFile = "state.db";
 
@@ -27,10 +27,19 @@ CREATE TABLE attachments (
   mac TEXT NOT NULL,
   plain_redirect INTEGER NOT NULL,
   boot_id TEXT NOT NULL,
+  leaves_at INTEGER,
+  drained_at INTEGER,
   PRIMARY KEY (network, pod)
 ) WITHOUT ROWID;
 PRAGMA application_id = 0x534C4331;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+)";
+
+/// What a file of version 1 lacks.
+constexpr const char* kSinceVersion1 = R"(
+ALTER TABLE attachments ADD COLUMN leaves_at INTEGER;
+ALTER TABLE attachments ADD COLUMN drained_at INTEGER;
+PRAGMA user_version = 2;
 )";
 
 std::unexpected<Error> damaged(Error error) {
@@ -59,6 +68,7 @@ class SqliteNodeRecords : public NodeRecords {
 
  private:
   Status make_schema();
+  Status migrate();
   Status load_meta();
   Result<std::string> meta(std::string_view key);
 
@@ -76,6 +86,8 @@ Status SqliteNodeRecords::initialize() {
   if (!version) return std::unexpected(version.error());
   if (*version == 0) {
     if (Status done = make_schema(); !done) return done;
+  } else if (*version < kSchemaVersion) {
+    if (Status done = migrate(); !done) return done;
   }
   const Result<std::string> check = database_.text("PRAGMA quick_check(1)");
   if (!check) return damaged(check.error());
@@ -119,6 +131,13 @@ Status SqliteNodeRecords::make_schema() {
   return transaction->commit();
 }
 
+Status SqliteNodeRecords::migrate() {
+  Result<Transaction> transaction = Transaction::begin(database_);
+  if (!transaction) return std::unexpected(transaction.error());
+  if (Status done = database_.execute(kSinceVersion1); !done) return done;
+  return transaction->commit();
+}
+
 Result<std::string> SqliteNodeRecords::meta(std::string_view key) {
   Result<Statement> select = database_.prepare("SELECT value FROM meta WHERE key = ?1");
   if (!select) return std::unexpected(select.error());
@@ -143,7 +162,8 @@ Status SqliteNodeRecords::load_meta() {
 
 Result<std::vector<StoredAttachment>> SqliteNodeRecords::attachments() {
   Result<Statement> select = database_.prepare(
-      "SELECT network, pod, ifindex, netns_cookie, device, mac, plain_redirect, boot_id FROM attachments "
+      "SELECT network, pod, ifindex, netns_cookie, device, mac, plain_redirect, boot_id, leaves_at, drained_at "
+      "FROM attachments "
       "ORDER BY network, pod");
   if (!select) return std::unexpected(select.error());
   std::vector<StoredAttachment> result;
@@ -159,6 +179,8 @@ Result<std::vector<StoredAttachment>> SqliteNodeRecords::attachments() {
     stored.attachment.mac = *mac;
     stored.attachment.plain_redirect = select->number(6) != 0;
     stored.boot_id = select->text(7);
+    if (!select->is_null(8)) stored.attachment.leaves_at = select->number(8);
+    if (!select->is_null(9)) stored.attachment.drained_at = select->number(9);
     result.push_back(std::move(stored));
   }
   if (!row) return std::unexpected(row.error());
@@ -167,12 +189,14 @@ Result<std::vector<StoredAttachment>> SqliteNodeRecords::attachments() {
 
 Status SqliteNodeRecords::put_attachment(const StoredAttachment& stored) {
   Result<Statement> put =
-      database_.prepare("INSERT OR REPLACE INTO attachments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+      database_.prepare("INSERT OR REPLACE INTO attachments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
   if (!put) return std::unexpected(put.error());
   const model::Attachment& attachment = stored.attachment;
   put->bind(1, stored.pod.network).bind(2, stored.pod.name).bind(3, std::int64_t{attachment.ifindex});
   put->bind(4, static_cast<std::int64_t>(attachment.netns_cookie)).bind(5, attachment.device);
   put->bind(6, attachment.mac.text()).bind(7, std::int64_t{attachment.plain_redirect}).bind(8, stored.boot_id);
+  if (attachment.leaves_at) put->bind(9, *attachment.leaves_at);  // what is not bound is NULL
+  if (attachment.drained_at) put->bind(10, *attachment.drained_at);
   return put->run();
 }
 

@@ -48,6 +48,7 @@ class Statement {
   /// Ready for the next parameters; ends the read of a statement whose rows were not all taken.
   void reset();
 
+  [[nodiscard]] bool is_null(int column) const;
   [[nodiscard]] std::int64_t number(int column) const;
   [[nodiscard]] std::string text(int column) const;
   /// The column's bytes, valid until the next step() or reset().

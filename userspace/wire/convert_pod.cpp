@@ -20,6 +20,7 @@ void read_ports(const v1::Pod& message, model::Pod& pod, Findings& findings) {
 
 void read_state(const v1::Pod& message, model::Pod& pod, Findings& findings) {
   pod.draining = message.state() == v1::DRAINING;
+  if (message.drain_deadline() != 0) pod.drain_deadline = message.drain_deadline();
   if (v1::PodState_IsValid(message.state())) return;
   const std::string number = std::to_string(static_cast<int>(message.state()));
   findings.add("state", number, "state " + number + " is unknown", "use RUNNING or DRAINING");
@@ -52,6 +53,7 @@ v1::Pod pod_message(const model::Pod& pod) {
   }
   if (pod.weight != model::Pod{}.weight) message.set_weight(pod.weight);
   if (pod.draining) message.set_state(v1::DRAINING);
+  if (pod.drain_deadline) message.set_drain_deadline(*pod.drain_deadline);
   return message;
 }
 

@@ -36,9 +36,12 @@ void read_ports(const v1::Service& message, model::Service& service, Findings& f
 model::Algorithm read_algorithm(v1::Algorithm algorithm, Findings& findings) {
   if (algorithm == v1::SOURCE) return model::Algorithm::kSource;
   if (algorithm == v1::RANDOM) return model::Algorithm::kRandom;
+  if (algorithm == v1::ROUND_ROBIN) return model::Algorithm::kRoundRobin;
+  if (algorithm == v1::LEAST_CONNECTIONS) return model::Algorithm::kLeastConnections;
   if (!v1::Algorithm_IsValid(algorithm)) {
     const std::string number = std::to_string(static_cast<int>(algorithm));
-    findings.add("algorithm", number, "algorithm " + number + " is unknown", "use HASH, SOURCE or RANDOM");
+    findings.add("algorithm", number, "algorithm " + number + " is unknown",
+                 "use HASH, SOURCE, RANDOM, ROUND_ROBIN or LEAST_CONNECTIONS");
   }
   return model::Algorithm::kHash;
 }
@@ -46,7 +49,18 @@ model::Algorithm read_algorithm(v1::Algorithm algorithm, Findings& findings) {
 v1::Algorithm algorithm_message(model::Algorithm algorithm) {
   if (algorithm == model::Algorithm::kSource) return v1::SOURCE;
   if (algorithm == model::Algorithm::kRandom) return v1::RANDOM;
+  if (algorithm == model::Algorithm::kRoundRobin) return v1::ROUND_ROBIN;
+  if (algorithm == model::Algorithm::kLeastConnections) return v1::LEAST_CONNECTIONS;
   return v1::ALGORITHM_UNSPECIFIED;
+}
+
+void read_affinity(const v1::Service& message, model::Service& service, Findings& findings) {
+  if (!message.has_affinity()) return;
+  const v1::Affinity& affinity = message.affinity();
+  service.affinity = affinity.has_timeout_seconds() ? affinity.timeout_seconds() : model::kDefaultAffinity;
+  if (service.affinity != 0) return;
+  findings.add("affinity.timeout_seconds", "0", "0 is out of range",
+               "choose 1 to " + std::to_string(model::kMaxAffinity) + ", or leave affinity out");
 }
 
 void write_port(const model::ServicePort& port, v1::ServicePort& message) {
@@ -74,6 +88,7 @@ v1::Service service_message(const model::Service& service) {
   write_families(service.families, *message.mutable_families());
   message.set_algorithm(algorithm_message(service.algorithm));
   if (service.floating_ip) message.set_floating_ip(*service.floating_ip);
+  if (service.affinity != 0) message.mutable_affinity()->set_timeout_seconds(service.affinity);
   return message;
 }
 
@@ -89,6 +104,7 @@ Result<model::Service> read_service(const v1::Service& message) {
   service.families = read_families(message.families(), findings);
   service.algorithm = read_algorithm(message.algorithm(), findings);
   if (!message.floating_ip().empty()) service.floating_ip = message.floating_ip();
+  read_affinity(message, service, findings);
   return std::move(findings).result(std::move(service));
 }
 

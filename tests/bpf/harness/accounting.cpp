@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <set>
 #include <sstream>
+#include <thread>
 
 namespace bpftest {
 
@@ -17,7 +19,7 @@ struct Held {
   std::map<std::uint16_t, std::uint32_t> pairs;      ///< by network slot
   std::map<std::uint16_t, std::uint32_t> half_open;  ///< by network slot
   std::set<std::uint32_t> live;
-  std::map<std::uint32_t, std::uint32_t> egress_pairs, egress_shares;
+  std::map<std::uint32_t, std::uint32_t> egress_pairs, egress_shares, endpoint_pairs;
 };
 
 void check_record(const Held& held, std::uint32_t index, const FlowKey& key, std::uint8_t role, std::ostream& errors) {
@@ -30,7 +32,24 @@ void check_record(const Held& held, std::uint32_t index, const FlowKey& key, std
   }
 }
 
+/// What a pair's records say of the pod that it leads to.
+struct Lead {
+  std::uint32_t slot = 0;
+  std::uint32_t closed = SLUICE_STATE_FIN;  ///< 0 unless both sides have closed it
+};
+
+std::map<std::uint32_t, Lead> leads_of(const Held& held) {
+  std::map<std::uint32_t, Lead> leads;
+  for (const auto& [key, flow] : held.flows) {
+    Lead& lead = leads[flow.pair];
+    if (flow.role == SLUICE_FLOW_FORWARD) lead.slot = flow.endpoint.slot;
+    lead.closed &= flow.state;
+  }
+  return leads;
+}
+
 void check_pairs(const Datapath& datapath, Held& held, std::ostream& errors) {
+  std::map<std::uint32_t, Lead> leads = leads_of(held);
   for (std::uint32_t index = 0; index < datapath.pairs(); ++index) {
     const auto pair = datapath.element<sluice_pair>("pairs", index);
     if (pair.state == SLUICE_PAIR_FREE) continue;
@@ -43,6 +62,11 @@ void check_pairs(const Datapath& datapath, Held& held, std::ostream& errors) {
     if (pair.egress_slot != 0) {
       ++held.egress_pairs[pair.egress_slot];
       ++held.egress_shares[pair.egress_share - 1];
+    }
+    if (pair.backend_slot != 0) ++held.endpoint_pairs[pair.backend_slot];
+    const Lead lead = leads[index];
+    if (pair.backend_slot != lead.slot && !(lead.closed != 0 && pair.backend_slot == 0)) {
+      errors << "pair " << index << " counts for slot " << pair.backend_slot << ", leads to " << lead.slot << "\n";
     }
     if (pair.family != 4 && pair.family != 6) errors << "pair " << index << " is of family " << +pair.family << "\n";
     in_family(static_cast<Family>(pair.family), [&](auto names) {
@@ -106,6 +130,7 @@ std::string inconsistency(const Datapath& datapath) {
   check_pairs(datapath, held, errors);
   check_free(datapath, held, errors);
   check_usage(datapath, held, errors);
+  if (datapath.numbers("endpoint_pairs") != held.endpoint_pairs) errors << "endpoint_pairs is not what pairs hold\n";
   if (datapath.has_egress()) {
     if (datapath.numbers("egress_pairs") != held.egress_pairs) errors << "egress_pairs is not what pairs hold\n";
     if (datapath.numbers("egress_shares") != held.egress_shares) errors << "egress_shares is not what pairs hold\n";
@@ -113,8 +138,14 @@ std::string inconsistency(const Datapath& datapath) {
   return errors.str();
 }
 
+/// Where the sweep runs, it may be in the middle of a deletion, or make one while this reads.
 void expect_consistent(const Datapath& datapath) {
-  EXPECT_EQ(inconsistency(datapath), "");
+  std::string errors = inconsistency(datapath);
+  for (int attempt = 0; !errors.empty() && datapath.sweeps() && attempt < 50; ++attempt) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    errors = inconsistency(datapath);
+  }
+  EXPECT_EQ(errors, "");
 }
 
 unsigned live_pairs(const Datapath& datapath) {

@@ -104,7 +104,7 @@ struct sluice* open_object() {
 }
 
 /// One call for all elements: a model's session would otherwise spend more calls on this than on its packets.
-constexpr std::array kCounts{"egress_pairs", "egress_shares"};
+constexpr std::array kCounts{"egress_pairs", "egress_shares", "endpoint_pairs", "turns"};
 
 /// An array of numbers in memory, for as long as this lives. The kernel gives each element eight bytes.
 class Mapped {
@@ -181,6 +181,8 @@ void Datapath::reset() {
   clear_hash(map("frontends6"), sizeof(sluice_frontend6_key));
   clear_hash(map("flows6"), sizeof(sluice_flow6_digest));
   if (has_egress_) clear_egress();
+  if (has_affinity_) clear_affinities();
+  clear_counts({"endpoint_pairs", "turns"});
   const Bytes zero(4096);
   for (const auto& [name, index] : written_) {
     if (name != "ports") require(bpf_map_update_elem(map(name), &index, zero.data(), BPF_ANY), "clear " + name);
@@ -198,11 +200,15 @@ void Datapath::clear_egress() {
   clear_hash(map("egress"), sizeof(std::uint32_t));
   clear_hash(map("egress_denied4"), sizeof(sluice_prefix4));
   clear_hash(map("egress_denied6"), sizeof(sluice_prefix6));
-  for (const char* name : kCounts) {
+  clear_counts({"egress_pairs", "egress_shares"});
+  has_egress_ = false;
+}
+
+void Datapath::clear_counts(std::initializer_list<const char*> names) {
+  for (const char* name : names) {
     const Mapped counts(bpf_object__find_map_by_name(object_, name));
     std::ranges::fill(counts.elements(), 0);
   }
-  has_egress_ = false;
 }
 
 std::map<std::uint32_t, std::uint32_t> Datapath::numbers(const std::string& name) const {
@@ -216,12 +222,21 @@ std::map<std::uint32_t, std::uint32_t> Datapath::numbers(const std::string& name
 }
 
 /// In one call, for there are many.
-void Datapath::clear_fragments() {
-  std::uint32_t count = SLUICE_FRAGMENT_WINDOWS * SLUICE_FRAGMENT_BUCKETS;
+template <typename Bucket>
+void Datapath::clear_buckets(const char* name, std::uint32_t count) {
   std::vector<std::uint32_t> indexes(count);
   std::iota(indexes.begin(), indexes.end(), 0U);
-  const std::vector<sluice_fragment_bucket> zero(count);
-  require(bpf_map_update_batch(map("fragments"), indexes.data(), zero.data(), &count, nullptr), "clear fragments");
+  const std::vector<Bucket> zero(count);
+  require(bpf_map_update_batch(map(name), indexes.data(), zero.data(), &count, nullptr), std::string("clear ") + name);
+}
+
+void Datapath::clear_affinities() {
+  clear_buckets<sluice_affinity_bucket>("affinities", SLUICE_AFFINITY_BUCKETS);
+  has_affinity_ = false;
+}
+
+void Datapath::clear_fragments() {
+  clear_buckets<sluice_fragment_bucket>("fragments", SLUICE_FRAGMENT_WINDOWS * SLUICE_FRAGMENT_BUCKETS);
 }
 
 Datapath::~Datapath() {

@@ -123,8 +123,12 @@ class Datapath {
 
   /// The elements of an array of numbers that are not 0.
   [[nodiscard]] std::map<std::uint32_t, std::uint32_t> numbers(const std::string& name) const;
+  /// Does the sweep's timer run?
+  [[nodiscard]] bool sweeps() const { return sweeps_; }
   /// Has the test given a network a way out?
   [[nodiscard]] bool has_egress() const { return has_egress_; }
+  /// Clients of a frontend will be noted: the table is large, and cleared only then.
+  void expect_affinity() { has_affinity_ = true; }
 
   [[nodiscard]] Counters counters() const { return counters_->all(); }
   /// The indexes that were given back, lowest of the stack first. Must not run beside the programs.
@@ -141,7 +145,11 @@ class Datapath {
   [[nodiscard]] int find(const std::string& program) const;
   void load();
   void reset();
+  template <typename Bucket>
+  void clear_buckets(const char* name, std::uint32_t count);
+  void clear_counts(std::initializer_list<const char*> names);
   void clear_fragments();
+  void clear_affinities();
   void clear_egress();
   void write_defaults();
   template <typename Record>
@@ -157,6 +165,7 @@ class Datapath {
   std::map<std::string, int> maps_;
   std::array<int, SLUICE_ENTRY_COUNT> programs_{};
   bool has_egress_ = false;
+  bool has_affinity_ = false;
   bool sweeps_ = false;                                      ///< the timer runs: not to be reused
   std::set<std::pair<std::string, std::uint32_t>> written_;  ///< elements of arrays, and ports
   void* holder_ = nullptr;                                   ///< the generated skeleton, known to datapath.cpp only

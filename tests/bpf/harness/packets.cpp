@@ -153,6 +153,16 @@ Frame icmp_error(const Frame& packet, const Address& from, std::uint8_t type, st
   return error.fix_checksums();
 }
 
+Frame reset(const Frame& packet, std::uint32_t sequence, std::uint32_t acknowledgement, unsigned flags) {
+  const Link back = {packet.mac(0), packet.mac(6)};
+  const std::size_t at = packet.l4();
+  const Tuple tuple{packet.destination(), packet.get16(at + 2), packet.source(), packet.get16(at)};
+  Frame made = tcp(back, tuple, flags, {.sequence = sequence, .acknowledgement = acknowledgement});
+  made.set16(at + 14, 0);                                      // the window
+  if (made.family() == Family::kIpv4) made.set16(kIp + 4, 0);  // the identification
+  return made.fix_checksums();
+}
+
 Frame protocol_unreachable(const Frame& packet) {
   constexpr std::uint32_t kNextHeaderField = 6;
   if (packet.family() == Family::kIpv4) return icmp_error(packet, packet.destination(), 3, 2);

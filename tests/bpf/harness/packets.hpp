@@ -46,6 +46,9 @@ Frame with_extension_headers(const Frame& plain, const ExtensionHeaders& headers
 Frame icmp_error(const Frame& packet, const Address& from, std::uint8_t type, std::uint8_t code,
                  std::uint32_t word = 0);
 
+/// The reset that RFC 9293 3.10.7.1 asks for, as the answer to `packet`.
+Frame reset(const Frame& packet, std::uint32_t sequence, std::uint32_t acknowledgement, unsigned flags);
+
 /// The answer of a service to what it does not speak: protocol unreachable, or parameter problem.
 Frame protocol_unreachable(const Frame& packet);
 

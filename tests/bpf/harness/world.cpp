@@ -161,6 +161,7 @@ void World::put_backends(const Frontend& frontend) {
     backend.endpoint = target.pod.ref;
     backend.port = be(target.port);
     backend.state = target.ready ? SLUICE_BACKEND_READY : SLUICE_BACKEND_DOWN;
+    backend.weight = static_cast<__u8>(target.weight - 1);
     backend.identity = 0x9e3779b1u * (target.pod.ref.slot + 7u);
     datapath_.put("backends", index++, backend);
   }
@@ -181,7 +182,10 @@ void World::put_frontend(const Frontend& frontend) {
     record.network_slot = frontend.network_slot;
     record.algorithm = frontend.options.algorithm;
     record.cidr_length = frontend.cidr_length;
+    record.affinity = frontend.options.affinity;
+    record.owner = frontend.options.owner;
     datapath_.put(names.kFrontends, record.self, record);
+    if (record.affinity != 0) datapath_.expect_affinity();
   });
 }
 
@@ -255,6 +259,11 @@ Pod World::replace(const Pod& pod) {
   next.mac[5] = static_cast<std::uint8_t>(next.ref.generation);
   write(next);
   return next;
+}
+
+void World::renew(Pod& pod) {
+  pod.ref.generation = next_generation();
+  write(pod);
 }
 
 void World::detach(const Pod& pod) {

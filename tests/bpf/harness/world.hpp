@@ -55,11 +55,14 @@ struct Target {
   Pod pod;
   std::uint16_t port = 0;
   bool ready = true;
+  std::uint16_t weight = 1;
 };
 
 struct FrontendOptions {
   std::uint8_t algorithm = SLUICE_ALGORITHM_HASH;
   std::uint32_t ring_size = 0;
+  std::uint32_t affinity = 0;  ///< seconds
+  std::uint32_t owner = 0;
 };
 
 /// A service port, or a floating IP's port (network 0 in its key), as sluice_frontend4 or sluice_frontend6 has it.
@@ -130,6 +133,8 @@ class World {
   void remove(const Pod& pod);
   /// Another pod in the slot, on the device and with the address of a removed one.
   Pod replace(const Pod& pod);
+  /// Ends the pod's flows; it keeps its address and its device.
+  void renew(Pod& pod);
   void detach(const Pod& pod);
   /// Writes the pod's records as they were when it was made.
   void write(const Pod& pod);

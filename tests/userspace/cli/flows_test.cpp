@@ -80,7 +80,7 @@ class Flows : public PinnedMapsTest {
     put_self("flows4", forward);
     put_self("flows4", reverse);
     const auto protocol = static_cast<std::uint8_t>(forward.self.network_protocol >> 24);
-    put("pairs", forward.pair, sluice_pair{mark, state, forward.network_slot, 4, protocol, {}, 0, 0, 0});
+    put("pairs", forward.pair, sluice_pair{mark, state, forward.network_slot, 4, protocol, {}, 0, 0, 0, 0});
   }
 
   /// A UDP flow from the public side to a floating IP of network 7.

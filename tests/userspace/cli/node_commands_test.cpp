@@ -31,8 +31,10 @@ class ScriptedNode final : public v1::NodeService::Service {
     response->set_device("slc1");
     return answer;
   }
-  grpc::Status DetachPod(grpc::ServerContext*, const v1::DetachPodRequest* request, v1::DetachPodResponse*) override {
+  grpc::Status DetachPod(grpc::ServerContext*, const v1::DetachPodRequest* request,
+                         v1::DetachPodResponse* response) override {
     detached = *request;
+    if (request->grace_milliseconds() != 0) response->set_detaches_at(1769860800000);
     return answer;
   }
   grpc::Status GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*, v1::GetStatusResponse* response) override {
@@ -118,6 +120,40 @@ TEST_F(NodeCommands, DetachNamesThePodAndPrintsNothing) {
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(node_.detached.network(), "shop");
   EXPECT_EQ(node_.detached.name(), "web-1");
+  EXPECT_EQ(node_.detached.grace_milliseconds(), 0);
+}
+
+TEST_F(NodeCommands, DetachWithAGraceTellsUntilWhen) {
+  const Outcome outcome = run({"pod", "detach", "shop/web-1", "--grace", "90s"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out,
+            "pod shop/web-1 is detached when it has no flows left, at the latest at 2026-01-31T12:00:00Z\n");
+  EXPECT_EQ(node_.detached.grace_milliseconds(), 90'000);
+  EXPECT_EQ(run({"pod", "detach", "shop/web-1", "--grace", "25h"}).status, 2);
+}
+
+TEST_F(NodeCommands, StatusTellsWhichPodsDrainAndUntilWhen) {
+  const auto line = [this] {
+    const std::string out = run({"status"}).out;
+    const std::size_t at = out.find("shop/web-1");
+    return out.substr(at, out.find('\n', at) - at);
+  };
+  v1::NodePodStatus& pod = *node_.status.add_pods();
+  pod.set_network("shop");
+  pod.set_name("web-1");
+  EXPECT_EQ(line(), "shop/web-1  -        no        running  -");
+  pod.set_draining(true);
+  EXPECT_EQ(line(), "shop/web-1  -        no        draining  -");
+  pod.set_drain_deadline(1769860800000);
+  EXPECT_EQ(line(), "shop/web-1  -        no        draining until 2026-01-31T12:00:00Z  -");
+  pod.set_drained(true);
+  EXPECT_EQ(line(), "shop/web-1  -        no        drained  -");
+  pod.set_detaches_at(1769860801000);
+  EXPECT_EQ(line(), "shop/web-1  -        no        detaching until 2026-01-31T12:00:01Z  -");
+  const Json json = Json::parse(run({"status", "-o", "json"}).out)["pods"][0];
+  EXPECT_EQ(json["state"], "detaching");
+  EXPECT_EQ(json["drain_deadline"], "2026-01-31T12:00:00Z");
+  EXPECT_EQ(json["detaches_at"], "2026-01-31T12:00:01Z");
 }
 
 TEST_F(NodeCommands, TheSocketIsTakenBeforeTheCommandToo) {
@@ -202,8 +238,8 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
             "eth9    missing     -\n"
             "eth0          2  1500\n"
             "\n"
-            "POD         ADDRESS     ATTACHED  DEVICE\n"
-            "shop/web-1  172.16.0.2  yes       slc1\n"
+            "POD         ADDRESS     ATTACHED  STATE    DEVICE\n"
+            "shop/web-1  172.16.0.2  yes       running  slc1\n"
             "\n"
             "SERVICE   ADDRESS      FLOATING-IP  BACKENDS  READY\n"
             "shop/web  172.16.0.10  -                   3      2\n");
@@ -238,7 +274,10 @@ TEST_F(NodeCommands, StatusShowsSummaryUplinksPodsAndServices) {
                             {"address", "172.16.0.2"},
                             {"address6", ""},
                             {"attached", true},
-                            {"device", "slc1"}}}},
+                            {"device", "slc1"},
+                            {"state", "running"},
+                            {"drain_deadline", nullptr},
+                            {"detaches_at", nullptr}}}},
                          {"services",
                           {{{"network", "shop"},
                             {"name", "web"},

@@ -68,6 +68,7 @@ void PinnedMapsTest::make_maps() {
   make_map("backends", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_backend), 64);
   make_map("rings", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_ring_block), 64);
   make_map("endpoint_generations", BPF_MAP_TYPE_ARRAY, 4, 4, 64);
+  make_map("endpoint_pairs", BPF_MAP_TYPE_ARRAY, 4, 4, 64);
   make_map("frontend_generations", BPF_MAP_TYPE_ARRAY, 4, 4, 64);
   make_map("flows4", BPF_MAP_TYPE_HASH, sizeof(sluice_flow4_key), sizeof(sluice_flow4), 20000);
   make_map("pairs", BPF_MAP_TYPE_ARRAY, 4, sizeof(sluice_pair), 10000);

@@ -77,10 +77,11 @@ TEST_F(ResourceCommands, GetShowsATableOfAKindByAnyOfItsNames) {
     EXPECT_EQ(outcome.status, 0) << outcome.err;
     EXPECT_EQ(outcome.out, "POD         ADDRESS     STATE     AGE\nshop/web-1  172.16.0.2  draining  -\n");
   }
-  EXPECT_EQ(
-      run({"get", "svc", "-o", "wide"}).out,
-      "SERVICE   ADDRESS     PORTS                       FLOATING-IP  ALGORITHM  SELECTOR  LABELS  REVISION  AGE\n"
-      "shop/web  172.16.0.2  80/TCP->http,443/TCP->8443  public       source     app=web   -              7  -\n");
+  EXPECT_EQ(run({"get", "svc", "-o", "wide"}).out,
+            "SERVICE   ADDRESS     PORTS                       FLOATING-IP  ALGORITHM  AFFINITY  SELECTOR  LABELS  "
+            "REVISION  AGE\n"
+            "shop/web  172.16.0.2  80/TCP->http,443/TCP->8443  public       source            -  app=web   -           "
+            "   7  -\n");
   EXPECT_EQ(run({"get", "net"}).out,
             "NETWORK  CIDR         CIDR6  DOMAIN    AGE\nshop     10.0.0.0/16  -      internal  -\n");
   EXPECT_NE(run({"get", "net", "-o", "wide"}).out.find("DOMAIN    EGRESS  ID"), std::string::npos);

@@ -22,6 +22,7 @@ class Tables : public PinnedMapsTest {
 
   void put_generations() {
     put("endpoint_generations", std::uint32_t{1}, std::uint32_t{101});
+    put("endpoint_pairs", std::uint32_t{1}, std::uint32_t{3});
     put("endpoint_generations", std::uint32_t{2}, std::uint32_t{102});
     put("endpoint_generations", std::uint32_t{3}, std::uint32_t{203});
     put("frontend_generations", std::uint32_t{1}, std::uint32_t{301});
@@ -232,6 +233,7 @@ TEST_F(Tables, FrontendsAsJsonKeepTheirShape) {
                           {"frontend", {{"slot", 1}, {"generation", 301}}},
                           {"current", true},
                           {"algorithm", "source"},
+                          {"affinity", 0},
                           {"backend_count", 2},
                           {"ready_count", 1},
                           {"backend_base", 4},
@@ -259,15 +261,19 @@ TEST_F(Tables, BackendsShowWhichFrontendsUseThemAndWhichAreLeftOver) {
   const Outcome outcome = bpf({"backends"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out,
-            "INDEX  NETWORK  ADDRESS:PORT     STATE  POD    VALID    FRONTENDS\n"
-            "    4        7  172.16.0.2:8080  ready  1/101  current  0:203.0.113.10:443/TCP,7:172.16.0.10:80/TCP\n"
-            "    5        7  172.16.0.9:8080  down   9/109  ended    0:203.0.113.10:443/TCP,7:172.16.0.10:80/TCP\n"
-            "   20        7  172.16.0.4:8080  ready  2/102  current  -\n");
+            "INDEX  NETWORK  ADDRESS:PORT     STATE  WEIGHT  LIVE  POD    VALID    FRONTENDS\n"
+            "    4        7  172.16.0.2:8080  ready       1     3  1/101  current  "
+            "0:203.0.113.10:443/TCP,7:172.16.0.10:80/TCP\n"
+            "    5        7  172.16.0.9:8080  down        1     0  9/109  ended    "
+            "0:203.0.113.10:443/TCP,7:172.16.0.10:80/TCP\n"
+            "   20        7  172.16.0.4:8080  ready       1     0  2/102  current  -\n");
   const Json expected = {{{"index", 5},
                           {"network", 7},
                           {"address", "172.16.0.9"},
                           {"port", 8080},
                           {"state", "down"},
+                          {"weight", 1},
+                          {"live", 0},
                           {"pod", {{"slot", 9}, {"generation", 109}}},
                           {"current", false},
                           {"identity", "0x0000beef"},

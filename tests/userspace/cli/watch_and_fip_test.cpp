@@ -2,6 +2,7 @@
 // watch, fip, drain, log-level, completion, and what a mistyped command line is answered.
 #include <nlohmann/json.hpp>
 
+#include "model/times.hpp"
 #include "scripted_server.hpp"
 
 namespace sluice::testing {
@@ -191,6 +192,48 @@ TEST_F(ResourceCommands, DrainChangesTheStateOfTheRevisionThatWasReadAndNothingE
   EXPECT_EQ(run({"pod", "undrain", "shop/web-1"}).status, 0);
   EXPECT_EQ(resources_.applied.at(1).edits(0).put().pod().state(), v1::POD_STATE_UNSPECIFIED);
   EXPECT_EQ(run({"pod", "drain", "shop/web-9"}).status, 1);
+}
+
+TEST_F(ResourceCommands, DrainWithAGraceSendsADeadlineWhichTheNextDrainReplaces) {
+  resources_.present = {resource_of("kind: Pod\nnetwork: shop\nname: web-1\n", 12)};
+  const std::int64_t before = model::moment_now();
+  EXPECT_EQ(run({"pod", "drain", "shop/web-1", "--grace", "90"}).status, 0);
+  const std::int64_t deadline = resources_.applied.at(0).edits(0).put().pod().drain_deadline();
+  EXPECT_GE(deadline, before + 90'000);
+  EXPECT_LE(deadline, model::moment_now() + 90'000);
+  resources_.present = {resource_of(
+      "kind: Pod\nnetwork: shop\nname: web-1\nstate: draining\ndrain_deadline: 2026-01-31T12:00:00Z\n", 13)};
+  EXPECT_NE(run({"get", "pods"}).out.find(" draining until 2026-01-31T12:00:00Z "), std::string::npos);
+  for (const char* command : {"drain", "undrain"}) {
+    EXPECT_EQ(run({"pod", command, "shop/web-1"}).status, 0);
+    EXPECT_EQ(resources_.applied.back().edits(0).put().pod().drain_deadline(), 0) << command;
+  }
+  for (const char* grace : {"--grace=-1", "--grace=25h", "--grace=0", "--grace=soon"}) {
+    const Outcome refused = run({"pod", "drain", "shop/web-1", grace});
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_NE(refused.err.find("choose 1ms to 24h"), std::string::npos) << refused.err;
+  }
+  EXPECT_EQ(resources_.applied.size(), 3U);
+}
+
+TEST_F(ResourceCommands, DescribeTellsHowADrainStands) {
+  *node_.description.mutable_resource() =
+      resource_of("kind: Pod\nnetwork: shop\nname: web-1\nstate: draining\ndrain_deadline: 2026-01-31T12:00:00Z\n");
+  node_.description.set_attached(true);
+  node_.description.set_flows_left(3);
+  node_.description.set_detaches_at(1769860801000);
+  EXPECT_NE(run({"describe", "pod", "shop/web-1"})
+                .out.find("\ndraining: until 2026-01-31T12:00:00Z\n"
+                          "detached: 2026-01-31T12:00:01Z at the latest\n"
+                          "flows left: 3\n"),
+            std::string::npos);
+  node_.description.set_drained(true);
+  EXPECT_NE(run({"describe", "pod", "shop/web-1"}).out.find("\ndraining: until 2026-01-31T12:00:00Z (over)\n"),
+            std::string::npos);
+  const Json json = Json::parse(run({"describe", "pod", "shop/web-1", "-o", "json"}).out);
+  EXPECT_EQ(json["flows_left"], 3);
+  EXPECT_EQ(json["drained"], true);
+  EXPECT_EQ(json["detaches_at"], "2026-01-31T12:00:01Z");
 }
 
 TEST_F(ResourceCommands, LogLevelIsSent) {

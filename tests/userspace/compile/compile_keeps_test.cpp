@@ -74,6 +74,32 @@ TEST(CompileKeeps, ThePodsRefWhileItIsDrainedAndRelabelled) {
   EXPECT_EQ(web(after).backend_count, 2U);
 }
 
+TEST(CompileKeeps, ThePodsRefWhileItsAttachmentIsAboutToEnd) {
+  World world = shop();
+  const Tables before = world.tables();
+  world.attachments.at({"shop", "web-1"}).leaves_at = 1;
+  world.attachments.at({"shop", "web-1"}).drained_at = 1;
+  const Tables after = world.tables(before);
+  EXPECT_EQ(pod_ref(before, "172.16.1.1"), pod_ref(after, "172.16.1.1"));
+  EXPECT_EQ(web(after).ready_count + 1, web(before).ready_count) << "it takes no new flows";
+}
+
+TEST(CompileRenews, APodWhoseFlowsAreToEndAndNothingElse) {
+  World world = shop();
+  const Tables before = world.tables();
+  Input input = world.input();
+  input.ending = {{"shop", "web-1"}};
+  const Tables after = compile(input, before).value();
+  const sluice_ref gone = pod_ref(before, "172.16.1.1");
+  EXPECT_NE(pod_ref(after, "172.16.1.1"), gone);
+  EXPECT_FALSE(holds(after.endpoint_generations, gone)) << "one write ends all its flows";
+  EXPECT_TRUE(holds(after.endpoint_generations, pod_ref(after, "172.16.1.1")));
+  EXPECT_EQ(endpoint(after, 7, "172.16.1.1")->ifindex, endpoint(before, 7, "172.16.1.1")->ifindex);
+  EXPECT_EQ(pod_ref(after, "172.16.1.0"), pod_ref(before, "172.16.1.0"));
+  EXPECT_EQ(web(after).ref, web(before).ref);
+  EXPECT_TRUE(equal(after, world.tables(after))) << "and once only";
+}
+
 TEST(CompileRenews, APodThatIsDetachedAttachedAndAttachedElsewhere) {
   World world = shop();
   std::vector<Tables> history{world.tables()};

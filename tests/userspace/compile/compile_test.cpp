@@ -265,6 +265,33 @@ TEST(Compile, CarriesTheAlgorithm) {
   EXPECT_EQ(frontend(world.tables(), 7, "172.16.0.100", 80)->algorithm, SLUICE_ALGORITHM_SOURCE);
   world.state.services[{"shop", "web"}].algorithm = model::Algorithm::kRandom;
   EXPECT_EQ(frontend(world.tables(), 7, "172.16.0.100", 80)->algorithm, SLUICE_ALGORITHM_RANDOM);
+  world.state.services[{"shop", "web"}].algorithm = model::Algorithm::kLeastConnections;
+  EXPECT_EQ(frontend(world.tables(), 7, "172.16.0.100", 80)->algorithm, SLUICE_ALGORITHM_LEAST_CONNECTIONS);
+}
+
+TEST(Compile, RoundRobinGoesByTheRingOnlyIfWeightsDiffer) {
+  World world = shop_of_three();
+  world.state.services[{"shop", "web"}].algorithm = model::Algorithm::kRoundRobin;
+  EXPECT_EQ(frontend(world.tables(), 7, "172.16.0.100", 80)->algorithm, SLUICE_ALGORITHM_ROUND_ROBIN);
+  world.state.pods[{"shop", "web-1"}].weight = 5;
+  const Tables tables = world.tables();
+  const auto* record = frontend(tables, 7, "172.16.0.100", 80);
+  EXPECT_EQ(record->algorithm, SLUICE_ALGORITHM_WEIGHTED_ROUND_ROBIN);
+  EXPECT_GT(record->ring_size, 0U);
+  unsigned heavy = 0;
+  for (std::uint32_t i = 0; i < record->backend_count; i++) {
+    heavy += tables.backends.at(record->backend_base + i).weight == 4 ? 1 : 0;
+  }
+  EXPECT_EQ(heavy, 1U) << "least connections reads it there, less one";
+}
+
+TEST(Compile, CarriesTheTimeOfAffinityToEveryPort) {
+  World world = shop_of_three();
+  world.state.services[{"shop", "web"}].affinity = 300;
+  const Tables tables = world.tables();
+  EXPECT_EQ(frontend(tables, 7, "172.16.0.100", 80)->affinity, 300U);
+  EXPECT_EQ(frontend(tables, 7, "172.16.0.100", 53, 17)->affinity, 300U);
+  EXPECT_EQ(frontend(tables, 7, "172.16.0.100", 80)->owner, frontend(tables, 7, "172.16.0.100", 53, 17)->owner);
 }
 
 TEST(Compile, OfAThousandServicesAndThreeThousandPodsIsFastAndStable) {

@@ -123,7 +123,25 @@ INSTANTIATE_TEST_SUITE_P(
              },
              kExists, "pod shop/web-2: address4: 172.16.0.11 is taken by pod shop/web-1; choose another address"},
         Case{"PortZero", [](State& s) { pod(s).ports["x"] = {0, Protocol::kTcp}; }, kInvalid,
-             "pod shop/web-1: ports: port 0 of 'x' is no port; choose 1 to 65535"}),
+             "pod shop/web-1: ports: port 0 of 'x' is no port; choose 1 to 65535"},
+        Case{"DrainDeadlineWithoutADrain",
+             [](State& s) { s.pods.at({"shop", "web-1"}).drain_deadline = 1769860800000; }, kInvalid,
+             "pod shop/web-1: drain_deadline: the pod does not drain; set state: draining, or leave the deadline out"},
+        Case{"DrainDeadlineBefore1970",
+             [](State& s) {
+               s.pods.at({"shop", "web-1"}).draining = true;
+               s.pods.at({"shop", "web-1"}).drain_deadline = -5;
+             },
+             kInvalid,
+             "pod shop/web-1: drain_deadline: -5 is no time of the years 1970 to 9999; give milliseconds since 1970"},
+        Case{"DrainDeadlineBehind9999",
+             [](State& s) {
+               s.pods.at({"shop", "web-1"}).draining = true;
+               s.pods.at({"shop", "web-1"}).drain_deadline = 253402300800000;
+             },
+             kInvalid,
+             "pod shop/web-1: drain_deadline: 253402300800000 is no time of the years 1970 to 9999; give milliseconds "
+             "since 1970"}),
     case_name);
 
 INSTANTIATE_TEST_SUITE_P(

@@ -86,6 +86,25 @@ TEST(Requests, TakeNamesAndPathsOfTheGreatestLength) {
   EXPECT_TRUE(from_message(message));
 }
 
+TEST(Requests, ToDetachHaveAGraceOfNoMoreThanADay) {
+  v1::DetachPodRequest message;
+  message.set_network("shop");
+  message.set_name("web-1");
+  EXPECT_EQ(from_message(message).value().grace, std::chrono::milliseconds(0));
+  message.set_grace_milliseconds(86'400'000);
+  EXPECT_EQ(from_message(message).value().grace, std::chrono::hours(24));
+  for (const std::int64_t grace : {std::int64_t{-1}, std::int64_t{86'400'001}, INT64_MIN, INT64_MAX}) {
+    message.set_grace_milliseconds(grace);
+    const auto refused = from_message(message);
+    ASSERT_FALSE(refused);
+    ASSERT_EQ(refused.error().details.size(), 1U);
+    EXPECT_EQ(refused.error().details[0].resource, "pod shop/web-1");
+    EXPECT_EQ(refused.error().details[0].field, "grace");
+    EXPECT_EQ(refused.error().details[0].value, std::to_string(grace));
+    EXPECT_EQ(refused.error().details[0].remedy, "choose 1ms to 24h");
+  }
+}
+
 TEST(StatusCodes, GoThereAndBack) {
   for (const ErrorCode code : {ErrorCode::kInvalid, ErrorCode::kNotFound, ErrorCode::kExists, ErrorCode::kPrecondition,
                                ErrorCode::kUnsupported, ErrorCode::kPermission, ErrorCode::kExhausted,

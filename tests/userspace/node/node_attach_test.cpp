@@ -115,7 +115,7 @@ TEST_F(NodeAttach, RefusesWhatDoesNotExist) {
   const auto interface = (*node)->attach({.pod = {"one", "web-1"}, .netns = pod.path(), .interface = "a/b"});
   ASSERT_FALSE(interface);
   EXPECT_EQ(interface.error().code, ErrorCode::kInvalid);
-  const auto detached = (*node)->detach({"one", "nobody"});
+  const auto detached = (*node)->detach({{"one", "nobody"}});
   ASSERT_FALSE(detached);
   EXPECT_EQ(detached.error().code, ErrorCode::kNotFound);
 }
@@ -134,13 +134,13 @@ TEST_F(NodeAttach, EndsWithADetachAndKeepsTheAddress) {
   const auto reply = (*node)->attach(request("web-1", pod));
   ASSERT_TRUE(reply) << text(reply);
   const std::uint32_t ifindex = ifindex_of(reply->device);
-  const auto detached = (*node)->detach({"one", "web-1"});
+  const auto detached = (*node)->detach({{"one", "web-1"}});
   EXPECT_TRUE(detached) << text(detached);
   EXPECT_EQ(ifindex_of(reply->device), 0U);
   EXPECT_FALSE(port(ifindex));
   EXPECT_EQ(endpoint("172.16.1.1")->ifindex, 0U);
   EXPECT_EQ(frontend("172.16.9.9")->ready_count, 0U);
-  EXPECT_TRUE((*node)->detach({"one", "web-1"})) << "a second detach is fine";
+  EXPECT_TRUE((*node)->detach({{"one", "web-1"}})) << "a second detach is fine";
   const auto again = (*node)->attach(request("web-1", pod));
   ASSERT_TRUE(again) << text(again);
   EXPECT_EQ(again->addresses, reply->addresses);

@@ -126,7 +126,7 @@ TEST_F(NodeRepair, TriesAgainToRemoveADevice) {
   const PodNamespace pod;
   const auto reply = (*node)->attach(request(pod));
   ASSERT_TRUE(reply) << text(reply);
-  EXPECT_FALSE((*node)->detach({"two", "other"})) << "the caller must hear of it";
+  EXPECT_FALSE((*node)->detach({{"two", "other"}})) << "the caller must hear of it";
   EXPECT_TRUE(eventually([&] { return ifindex_of(reply->device) == 0; }));
 }
 
@@ -139,12 +139,12 @@ TEST_F(NodeRepair, KeepsTheRecordOfADeviceThatCannotBeRemoved) {
   const PodNamespace pod;
   const auto reply = (*node)->attach(request(pod));
   ASSERT_TRUE(reply) << text(reply);
-  EXPECT_FALSE((*node)->detach({"two", "other"}));
+  EXPECT_FALSE((*node)->detach({{"two", "other"}}));
   node.reset();
   adjust_parts_ = {};
   node = start();
   EXPECT_NE(ifindex_of(reply->device), 0U) << "it was told to be there still";
-  EXPECT_TRUE((*node)->detach({"two", "other"}));
+  EXPECT_TRUE((*node)->detach({{"two", "other"}}));
   EXPECT_EQ(ifindex_of(reply->device), 0U);
 }
 
@@ -179,9 +179,9 @@ TEST_F(NodeRepair, RemovesTheDeviceWhenAskedAgain) {
   const PodNamespace pod;
   const auto reply = (*node)->attach(request(pod));
   ASSERT_TRUE(reply) << text(reply);
-  EXPECT_FALSE((*node)->detach({"two", "other"}));
-  EXPECT_FALSE((*node)->detach({"two", "other"})) << "it is still there";
-  EXPECT_TRUE((*node)->detach({"two", "other"}));
+  EXPECT_FALSE((*node)->detach({{"two", "other"}}));
+  EXPECT_FALSE((*node)->detach({{"two", "other"}})) << "it is still there";
+  EXPECT_TRUE((*node)->detach({{"two", "other"}}));
   EXPECT_EQ(ifindex_of(reply->device), 0U);
   EXPECT_TRUE((*node)->attach(request(pod)));
 }

@@ -241,7 +241,7 @@ TEST_F(NodeState, IsWhatAFullCompileGivesAfterAttachAndDetach) {
     for (int round = 0; round < 3; ++round) {
       ASSERT_TRUE((*node)->attach({.pod = {"one", "web-1"}, .netns = first.path()}));
       ASSERT_TRUE((*node)->attach({.pod = {"one", "web-2"}, .netns = second.path()}));
-      ASSERT_TRUE((*node)->detach({"one", "web-1"}));
+      ASSERT_TRUE((*node)->detach({{"one", "web-1"}}));
     }
     ASSERT_TRUE(frontend("172.16.9.9"));
     EXPECT_EQ(frontend("172.16.9.9")->ready_count, 1U);
@@ -250,7 +250,7 @@ TEST_F(NodeState, IsWhatAFullCompileGivesAfterAttachAndDetach) {
   const auto node = start();
   EXPECT_TRUE(node->status().synced);
   EXPECT_EQ(node->status().counters.writes, 0U);
-  EXPECT_TRUE((*node)->detach({"one", "web-2"}));
+  EXPECT_TRUE((*node)->detach({{"one", "web-2"}}));
   EXPECT_EQ(frontend("172.16.9.9")->ready_count, 0U);
 }
 
@@ -264,7 +264,7 @@ TEST_F(NodeState, ConvergesWhileOneWriteInTenFails) {
     Options quick = node_options();
     quick.retry_maximum = quick.retry_minimum = milliseconds(1);
     const auto node = start(quick, faulty);
-    write_manifests(many_services(20));  // an attach writes to each, in the time that a caller waits
+    write_manifests(many_services(10));  // an attach writes to each, in the time that a caller waits
     ASSERT_TRUE(eventually([&] { return node->status().revision == 2 && node->status().synced; }))
         << node->status().last_error;
     EXPECT_GT(node->status().counters.write_failures, 0U);
@@ -272,7 +272,7 @@ TEST_F(NodeState, ConvergesWhileOneWriteInTenFails) {
       const PodNamespace pod;
       // A call that meets too many failures says so and leaves nothing; the next one may come through.
       EXPECT_TRUE(eventually([&] { return (*node)->attach({.pod = {"one", name}, .netns = pod.path()}).has_value(); }));
-      EXPECT_TRUE((*node)->detach({"one", name}));
+      EXPECT_TRUE((*node)->detach({{"one", name}}));
     }
     ASSERT_TRUE(eventually([&] { return node->status().synced; }));
   }

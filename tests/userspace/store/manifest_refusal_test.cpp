@@ -120,6 +120,13 @@ INSTANTIATE_TEST_SUITE_P(
              "f.yaml:3: network n: egress: 'gateway' is unknown; known are: node, none"},
         Case{"PodState", kPod + "state: stopped\n",
              "f.yaml:3: pod default/a: state: 'stopped' is unknown; known are: running, draining"},
+        Case{"DrainDeadline", kPod + "state: draining\ndrain_deadline: tomorrow\n",
+             "f.yaml:4: pod default/a: drain_deadline: 'tomorrow' is no time; write it in UTC as RFC 3339 has it, e.g. "
+             "2026-01-31T12:00:00Z"},
+        Case{"DrainDeadlineWithoutADrain", kPod + "drain_deadline: 2026-01-31T12:00:00Z\n",
+             "f.yaml:1: pod default/a: drain_deadline: the pod does not drain; set state: draining, or leave the "
+             "deadline "
+             "out"},
         Case{"CidrWithHostBits", kNetwork + "cidr4: 172.16.0.1/16\n",
              "f.yaml:3: network n: cidr4: '172.16.0.1/16' has host bits set; the prefix is 172.16.0.0/16"},
         Case{"CidrWithoutLength", kNetwork + "cidr4: 172.16.0.0\n",
@@ -143,6 +150,12 @@ INSTANTIATE_TEST_SUITE_P(
              "f.yaml:3: network n: limits.max_flows: '0' is not a whole number from 1 to 4294967295"},
         Case{"NoSelector", "kind: Service\nname: s\nports: [{port: 80}]\n",
              "f.yaml:1: service default/s: selector: is missing; name at least one label of the pods"},
+        Case{"AffinityOfNoTime", kService + "ports: [{port: 80}]\naffinity: {timeout: 0}\n",
+             "f.yaml:5: service default/s: affinity.timeout: '0' is not a whole number from 1 to 604800"},
+        Case{"AffinityOfAMonth", kService + "ports: [{port: 80}]\naffinity: {timeout: 2592000}\n",
+             "f.yaml:5: service default/s: affinity.timeout: '2592000' is not a whole number from 1 to 604800"},
+        Case{"AffinityByCookie", kService + "ports: [{port: 80}]\naffinity: {cookie: id}\n",
+             "f.yaml:5: service default/s: affinity.cookie: unknown field; known are: timeout"},
         Case{"NoPorts", kService, "f.yaml:1: service default/s: ports: is missing; declare at least one port"}),
     case_name);
 
@@ -155,13 +168,8 @@ INSTANTIATE_TEST_SUITE_P(
              "f.yaml:3: network n: encryption: is not supported yet; remove it"},
         Case{"NodeOfAPod", kPod + "node: a\n", "f.yaml:3: pod default/a: node: is not supported yet; remove it"},
         Case{"NodeField", kPod + "node: n1\n", "f.yaml:3: pod default/a: node: is not supported yet; remove it"},
-        Case{"Affinity", kService + "ports: [{port: 80}]\naffinity: {}\n",
-             "f.yaml:5: service default/s: affinity: is not supported yet; remove it"},
         Case{"HealthCheck", kService + "ports: [{port: 80}]\nhealth_check: {}\n",
-             "f.yaml:5: service default/s: health_check: is not supported yet; remove it"},
-        Case{"LeastConnections", kService + "ports: [{port: 80}]\nalgorithm: least_connections\n",
-             "f.yaml:5: service default/s: algorithm: 'least_connections' is not supported yet; known are: hash, "
-             "source, random"}),
+             "f.yaml:5: service default/s: health_check: is not supported yet; remove it"}),
     case_name);
 
 INSTANTIATE_TEST_SUITE_P(

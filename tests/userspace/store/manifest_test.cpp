@@ -73,6 +73,7 @@ labels:
   version: 1.10
 address4: 172.16.3.4
 state: draining
+drain_deadline: "2026-01-31T12:00:00.250Z"
 ports:
   - {name: http, port: 8080}
   - {name: dns, port: 53, protocol: UDP}
@@ -82,6 +83,7 @@ ports:
   EXPECT_EQ(pod.labels, (model::Labels{{"app", "web"}, {"version", "1.10"}}));
   EXPECT_EQ(pod.address4, ip("172.16.3.4"));
   EXPECT_TRUE(pod.draining);
+  EXPECT_EQ(pod.drain_deadline, 1769860800250);
   ASSERT_EQ(pod.ports.size(), 3U);
   EXPECT_EQ(pod.ports.at("http"), (model::NamedPort{8080, model::Protocol::kTcp}));
   EXPECT_EQ(pod.ports.at("dns"), (model::NamedPort{53, model::Protocol::kUdp}));
@@ -104,6 +106,7 @@ labels: {team: a}
 selector: {app: web}
 address4: 10.96.0.1
 algorithm: source
+affinity: {timeout: 60}
 floating_ip: public
 ports:
   - {name: http, port: 80, target_port: http}
@@ -115,6 +118,7 @@ ports:
   EXPECT_EQ(service.labels, (model::Labels{{"team", "a"}}));
   EXPECT_EQ(service.address4, ip("10.96.0.1"));
   EXPECT_EQ(service.algorithm, model::Algorithm::kSource);
+  EXPECT_EQ(service.affinity, 60U);
   EXPECT_EQ(service.floating_ip, "public");
   const std::vector<model::ServicePort> expected = {{"http", 80, model::Protocol::kTcp, "http"},
                                                     {"", 443, model::Protocol::kTcp, std::uint16_t{8443}},

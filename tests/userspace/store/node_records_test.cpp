@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "store/sqlite.hpp"
 #include "temporary_folder.hpp"
 
 namespace sluice::store {
@@ -51,12 +52,38 @@ TEST_F(NodeRecordsTest, KeepAttachments) {
   ASSERT_TRUE(records_->put_attachment(stored)) << "a new attachment replaces the old one";
   StoredAttachment other = stored;
   other.pod = {"shop", "b"};
+  other.attachment.leaves_at = 1'700'000'000'250;
+  other.attachment.drained_at = 1'700'000'000'000;
   ASSERT_TRUE(records_->put_attachment(other));
   reopen();
   EXPECT_EQ(records_->attachments().value(), (std::vector<StoredAttachment>{stored, other}));
   ASSERT_TRUE(records_->remove_attachment({"shop", "a"}));
   ASSERT_TRUE(records_->remove_attachment({"shop", "a"})) << "twice is fine";
   EXPECT_EQ(records_->attachments().value(), std::vector<StoredAttachment>{other});
+}
+
+TEST_F(NodeRecordsTest, OfTheFirstVersionAreTakenOver) {
+  StoredAttachment stored;
+  stored.pod = {"shop", "a"};
+  stored.attachment = {7, 5, "slc1a", Mac::parse("06:01:ac:10:00:02").value(), true};
+  stored.boot_id = "5b1f";
+  ASSERT_TRUE(records_->put_attachment(stored));
+  const auto uuid = records_->uuid();
+  records_.reset();
+  {
+    auto database = Database::open(folder_ / "state" / "state.db");
+    ASSERT_TRUE(database) << database.error().message;
+    ASSERT_TRUE(
+        database->execute("ALTER TABLE attachments DROP COLUMN leaves_at; ALTER TABLE attachments DROP COLUMN "
+                          "drained_at; PRAGMA user_version = 1"));
+  }
+  reopen();
+  EXPECT_EQ(records_->uuid(), uuid);
+  EXPECT_EQ(records_->attachments().value(), std::vector<StoredAttachment>{stored});
+  stored.attachment.leaves_at = 12;
+  ASSERT_TRUE(records_->put_attachment(stored));
+  reopen();
+  EXPECT_EQ(records_->attachments().value(), std::vector<StoredAttachment>{stored});
 }
 
 }  // namespace

@@ -85,12 +85,12 @@ TEST(StateFolder, RefusesAPathThatIsNoFolder) {
 TEST(StateDatabase, OfANewerSchemaIsRefusedAndLeftAlone) {
   const TemporaryFolder folder;
   ASSERT_TRUE(NodeRecords::open(folder / "state"));
-  ASSERT_TRUE(Database::open(folder / "state/state.db")->execute("PRAGMA user_version = 2"));
+  ASSERT_TRUE(Database::open(folder / "state/state.db")->execute("PRAGMA user_version = 3"));
   const auto refused = NodeRecords::open(folder / "state");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
-  EXPECT_NE(refused.error().message.find("has schema version 2, this program knows 1"), std::string::npos);
-  EXPECT_EQ(Database::open(folder / "state/state.db")->number("PRAGMA user_version").value(), 2);
+  EXPECT_NE(refused.error().message.find("has schema version 3, this program knows 2"), std::string::npos);
+  EXPECT_EQ(Database::open(folder / "state/state.db")->number("PRAGMA user_version").value(), 3);
 }
 
 TEST(StateDatabase, OfAnotherProgramIsRefused) {

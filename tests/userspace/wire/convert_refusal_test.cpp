@@ -62,6 +62,8 @@ const std::vector<Wrong>& table() {
        "133"},
       {[](auto& m) { service(m).set_algorithm(static_cast<v1::Algorithm>(77)); }, "service shop/web", "algorithm",
        "77"},
+      {[](auto& m) { service(m).mutable_affinity()->set_timeout_seconds(0); }, "service shop/web",
+       "affinity.timeout_seconds", "0"},
       {[](auto& m) { m.mutable_floating_ip()->set_address("public"); }, "floating IP ", "address", "public"},
       {[](auto& m) { m.mutable_floating_ip()->set_address("0.0.0.0"); }, "floating IP ", "address", "0.0.0.0"},
       {[](auto& m) { m.mutable_node()->set_underlay4("fe80::1"); }, "node ", "underlay4", "fe80::1"},

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "model/validate.hpp"
 #include "wire/convert.hpp"
 
 namespace sluice::wire {
@@ -82,6 +83,7 @@ class Maker {
     for (std::uint32_t i = number(4); i > 0; i--) made.ports[text()] = {port(), protocol()};
     made.weight = coin() ? std::uint16_t{1} : port();
     made.draining = coin();
+    if (coin()) made.drain_deadline = std::int64_t{number(2000)} * 1'000'003 + 1;
     return made;
   }
   model::Service service() {
@@ -98,7 +100,8 @@ class Maker {
       if (coin()) added.target_port = text();
       made.ports.push_back(std::move(added));
     }
-    made.algorithm = static_cast<model::Algorithm>(number(3));
+    made.algorithm = static_cast<model::Algorithm>(number(5));
+    made.affinity = number(2) == 0 ? 0 : 1 + static_cast<std::uint32_t>(number(model::kMaxAffinity));
     if (coin()) made.floating_ip = text();
     return made;
   }
