@@ -310,6 +310,7 @@ OUTLINE int remember(PACKET* p, WORKSPACE* workspace, bool leaves) {
   int result = making.leaves ? -hold_port(p, choice, making.pair) : 0;
   if (!result) result = insert_pair(p, &making);
   if (!result) return CONTINUE;
+  /* Told apart before the calls: see to_outside for what kernel 6.1 forgets over one. */
   if (result < 0) {
     take_back(p, choice, &making);
     return drop(p, -result);

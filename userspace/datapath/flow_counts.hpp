@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many flows pods still have. The programs keep no such counts: a flow that is made or ends would have to write to
-// one more shared word, and the question is asked of a pod that leaves alone.
+// How many flows pods still have. endpoint_pairs does not say it: it counts a reset connection until the sweep takes
+// its pair, which would keep a pod that leaves waiting, and goes by slot, with what a former holder has left there.
 #pragma once
 
 #include <sluice/abi.h>
